@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+
+#include "troupe/actors/model/parameter_list.hpp"
+#include "troupe/actors/model/worker_context.hpp"
+#include "troupe/core/batch.hpp"
+#include "troupe/core/ids.hpp"
+
+namespace troupe {
+
+/// The directory a rank saves to or loads from. Each rank writes files of its
+/// own (`rank_file`), so ranks of one replica never collide.
+struct checkpoint_path {
+  std::filesystem::path directory;
+  rank_id rank;
+
+  /// `DIRECTORY/NAME.rankN`.
+  [[nodiscard]] std::filesystem::path rank_file(std::string_view name) const {
+    return directory
+           / (std::string{name} + ".rank" + std::to_string(rank.value()));
+  }
+};
+
+/// The user's model code: one instance for each rank of each replica, made in
+/// the process that owns the rank's device.
+///
+/// Threads: every member is called on the worker's own thread, one call at a
+/// time, the constructor and destructor included. Other models' modules may
+/// run in the same process at the same time: set no process-wide state (torch
+/// default dtype, default generator, thread counts).
+///
+/// Errors: throw anything derived from std::exception. The job reports model,
+/// replica, rank, function and the exception's text, and reacts by policy.
+///
+/// Functions that an application calls have the form
+/// `batch f(const batch&)` and are named when the model is declared (app.hpp).
+class module {
+public:
+  virtual ~module();
+
+  /// Makes the model ready: build it, load it, create optimizers. Called once
+  /// before anything else. `ctx` stays valid as long as the module lives.
+  virtual void setup(worker_context& ctx);
+
+  /// What this rank holds and weight syncs read or write. Called after `setup`
+  /// and again only if a sync finds that names or shapes changed. The memory
+  /// must stay where it is until the module is destroyed.
+  [[nodiscard]] virtual parameter_list parameters();
+
+  /// Runs after a sync has committed new weights into `parameters()`: rebuild
+  /// here what depends on them.
+  virtual void on_sync(weight_version version);
+
+  virtual void save_checkpoint(const checkpoint_path& path);
+  virtual void load_checkpoint(const checkpoint_path& path);
+
+  /// Memory hooks: bring the model's memory to its device, or give it back.
+  virtual void onload();
+  virtual void offload();
+};
+
+} // namespace troupe

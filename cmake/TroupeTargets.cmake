@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+# The functions every room's CMakeLists.txt is written with.
+
+add_library(troupe_options INTERFACE)
+target_compile_features(troupe_options INTERFACE cxx_std_20)
+target_compile_options(troupe_options INTERFACE -Wall -Wextra)
+if(TROUPE_WERROR)
+  target_compile_options(troupe_options INTERFACE -Werror)
+endif()
+if(TROUPE_SANITIZE)
+  target_compile_options(troupe_options INTERFACE
+    -fsanitize=${TROUPE_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(troupe_options INTERFACE -fsanitize=${TROUPE_SANITIZE})
+endif()
+
+# troupe_add_room(NAME
+#   SOURCES file.cpp...            explicit, never globbed
+#   [PUBLIC lib...] [PRIVATE lib...])
+#
+# Makes the library troupe_NAME (alias troupe::NAME) of one room. Its headers
+# are included as "troupe/NAME/file.hpp".
+function(troupe_add_room name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(troupe_${name} STATIC ${ARG_SOURCES})
+  add_library(troupe::${name} ALIAS troupe_${name})
+  set_target_properties(troupe_${name} PROPERTIES EXPORT_NAME ${name})
+  target_compile_features(troupe_${name} PUBLIC cxx_std_20)
+  target_include_directories(troupe_${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_link_libraries(troupe_${name}
+    PUBLIC ${ARG_PUBLIC}
+    PRIVATE $<BUILD_INTERFACE:troupe_options> ${ARG_PRIVATE})
+  set_property(GLOBAL APPEND PROPERTY TROUPE_ROOMS troupe_${name})
+endfunction()
+
+# troupe_add_program(NAME SOURCES file.cpp... LIBRARIES lib...)
+#
+# Makes build/bin/NAME.
+function(troupe_add_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE troupe_options ${ARG_LIBRARIES})
+endfunction()
+
+# troupe_add_tests(ROOM
+#   FILES a_test.cpp sub/b_test.cpp...
+#   LIBRARIES lib...
+#   [SUPPORT file.cpp...]          helpers compiled in, no tests of their own
+#   [LABEL unit|multiproc|gpu]     default unit
+#   [NAME binary]                  default test_ROOM
+#   [TIMEOUT seconds])             per file, default 60
+#
+# Builds one Boost.Test binary from the files and registers one ctest a file:
+# tests/comm/gloo/channel_test.cpp must hold BOOST_AUTO_TEST_SUITE(gloo_channel)
+# (slashes become underscores) and is run by the ctest comm.gloo.channel.
+function(troupe_add_tests room)
+  cmake_parse_arguments(ARG "" "LABEL;NAME;TIMEOUT" "FILES;LIBRARIES;SUPPORT"
+                        ${ARGN})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL unit)
+  endif()
+  if(NOT ARG_NAME)
+    set(ARG_NAME test_${room})
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  add_executable(${ARG_NAME} ${ARG_FILES} ${ARG_SUPPORT}
+                 ${PROJECT_SOURCE_DIR}/tests/support/main.cpp)
+  target_link_libraries(${ARG_NAME} PRIVATE
+    troupe_options ${ARG_LIBRARIES} Boost::unit_test_framework)
+  target_compile_definitions(${ARG_NAME} PRIVATE BOOST_TEST_DYN_LINK)
+  target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  foreach(file IN LISTS ARG_FILES)
+    string(REGEX REPLACE "_test\\.cpp$" "" stem ${file})
+    string(REPLACE "/" "_" suite ${stem})
+    string(REPLACE "/" "." dotted ${stem})
+    add_test(NAME ${room}.${dotted}
+             COMMAND ${ARG_NAME} --run_test=${suite} --log_level=test_suite)
+    set_tests_properties(${room}.${dotted} PROPERTIES
+      LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT}
+      ENVIRONMENT "OPENBLAS_NUM_THREADS=1;OMP_NUM_THREADS=1")
+  endforeach()
+endfunction()

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/core/clock.hpp"
+
+namespace troupe {
+
+const clock& steady_clock() noexcept {
+  struct machine_clock final : clock {
+    [[nodiscard]] time_point now() const noexcept override {
+      return std::chrono::steady_clock::now();
+    }
+  };
+  static const machine_clock instance;
+  return instance;
+}
+
+} // namespace troupe

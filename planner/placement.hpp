@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "troupe/core/error.hpp"
+#include "troupe/core/ids.hpp"
+#include "troupe/planner/cluster.hpp"
+#include "troupe/planner/model_spec.hpp"
+
+namespace troupe::planner {
+
+/// Where one rank's process is. `devices` are the `gpu_per_process` devices it
+/// holds, its host lives on the first; empty for a CPU model.
+struct rank_place {
+  node_id node;
+  std::vector<device_id> devices;
+
+  bool operator==(const rank_place&) const = default;
+};
+
+/// `ranks[r]` is the place of rank r.
+struct replica_place {
+  std::vector<rank_place> ranks;
+
+  bool operator==(const replica_place&) const = default;
+};
+
+struct model_place {
+  std::string name;
+  std::vector<replica_place> replicas;
+  /// Models it shares devices with.
+  std::vector<std::string> colocated;
+  /// Its order inside a node is reversed.
+  bool reversed = false;
+  /// Why it is here, a sentence each, for people.
+  std::vector<std::string> reasons;
+
+  bool operator==(const model_place&) const = default;
+};
+
+/// The plan of a job: one entry for each model, in the order of the job spec.
+struct placement {
+  std::vector<model_place> models;
+  /// What works but wastes or surprises, a sentence each.
+  std::vector<std::string> warnings;
+
+  /// Null if there is no such model.
+  [[nodiscard]] const model_place* find(std::string_view name) const noexcept;
+
+  bool operator==(const placement&) const = default;
+};
+
+/// Troupe's placement strategy: ChatLearn's result where ChatLearn accepts
+/// soundly, and a sound one where it does not (see planner/README.md).
+/// Pure and deterministic. Fails with `errc::invalid` (sizes that do not
+/// divide, unknown or duplicate names) or `errc::exhausted` (not enough
+/// devices; names how many are required and available).
+/// Complexity: near-linear in devices plus ranks.
+[[nodiscard]] result<placement> place(const job_spec& job,
+                                      const cluster& machines);
+
+/// Finds everything that is wrong with a placement: a rank without a device, a
+/// device held twice by one model, a node that ranks of one process share...
+/// One sentence for each problem; empty if the placement is sound.
+[[nodiscard]] std::vector<std::string> verify(const placement& plan,
+                                              const job_spec& job,
+                                              const cluster& machines);
+
+} // namespace troupe::planner
