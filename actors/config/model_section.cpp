@@ -130,13 +130,13 @@ model_config read_model(const yaml_node* node, int line,
   keys.finish();
   // Numbers that were refused above have their defaults here: nothing is
   // derived from them that would be a problem of its own.
-  if (!problems.empty())
+  if (!keys.sound())
     return model;
   if (model.num_gpu > 0)
     derive_on_gpu(keys, model, asked);
   else
     derive_on_cpu(keys, schema, model, asked);
-  if (problems.empty() && asked.num_replica_given
+  if (keys.sound() && asked.num_replica_given
       && asked.num_replica != model.num_replica)
     keys.complain("num_replica",
                   fmt::format("is derived and comes to {}{}, not {}; remove "

@@ -28,6 +28,7 @@ section::section(const yaml_node* node, int line, std::string path,
     problems_.add(line_, path_,
                   fmt::format("expected a section with keys, found {}",
                               describe(*node_)));
+    sound_ = false;
     node_ = nullptr;
     return;
   }
@@ -150,6 +151,7 @@ void section::finish() {
 }
 
 void section::complain(std::string_view key, std::string_view text) {
+  sound_ = false;
   auto line = line_;
   if (auto it = positions_.find(key); it != positions_.end())
     line = node_->key_lines[it->second];

@@ -70,6 +70,9 @@ public:
 
   [[nodiscard]] int line() const noexcept { return line_; }
 
+  /// Whether nothing was complained about in this section.
+  [[nodiscard]] bool sound() const noexcept { return sound_; }
+
 private:
   const yaml_node* claim(std::string_view key);
 
@@ -84,6 +87,7 @@ private:
 
   const yaml_node* node_;
   int line_;
+  bool sound_ = true;
   std::string path_;
   std::span<const option_spec> specs_;
   problem_list& problems_;
