@@ -165,7 +165,7 @@ for seed in "${seeds[@]}"; do
     2>&1 | tee "$home/output" || status=${PIPESTATUS[0]}
   whole=$((SECONDS - began))
   summary=$(find "$machine/troupe/runs" -name summary.json \
-    -newer "$home/before" 2>/dev/null | head -n 1)
+    -newer "$home/before" 2>/dev/null | head -n 1 || true)
   if ((status != 0)) || [[ -z $summary ]]; then
     report+=("seed $seed: FAILED: exit code $status, summary: ${summary:-none}")
     failures=$((failures + 1))
