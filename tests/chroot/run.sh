@@ -149,7 +149,7 @@ inside() {
 
 # field FILE NAME: the value of a top-level field of a JSON object.
 field() {
-  sed -nE "s/.*\"$2\" *: *(\"[^\"]*\"|[a-z0-9.+-]+).*/\\1/p" "$1" | head -n 1
+  sed -nE "s/.*\"$2\" *: *(\"[^\"]*\"|[a-z0-9.+-]+).*/\\1/p" "$1" | sed -n 1p
 }
 
 # -- the runs ------------------------------------------------------------------
