@@ -84,19 +84,28 @@ struct manifests {
 
 // -- groups --------------------------------------------------------------------
 
-/// One worker's seat in a communicator that is about to be built.
+enum class seat_kind : std::uint8_t {
+  /// A rank of a communicator.
+  member,
+  /// The ends of a link: a group of two, rank 0 sends and rank 1 receives.
+  sender,
+  receiver,
+};
+
+/// One worker's seat in a communicator or link that is about to be built.
 struct group_seat {
   worker_name to;
   /// Unique in the job, e.g. `"policy/0/world#1"`.
   std::string group;
   /// A folder of comm/: `"inproc"`, `"gloo"`.
   std::string backend;
+  seat_kind kind = seat_kind::member;
   rank_id rank;
   std::int32_t size = 0;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, group_seat& x) {
-    return f(x.to, x.group, x.backend, x.rank, x.size);
+    return f(x.to, x.group, x.backend, x.kind, x.rank, x.size);
   }
 };
 

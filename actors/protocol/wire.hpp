@@ -2,7 +2,9 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace troupe::protocol {
@@ -37,5 +39,14 @@ private:
 
 /// Opaque bytes inside a message; CAF copies them in one piece.
 using payload = std::vector<std::uint8_t>;
+
+[[nodiscard]] inline payload to_payload(std::span<const std::byte> x) {
+  auto* first = reinterpret_cast<const std::uint8_t*>(x.data());
+  return {first, first + x.size()};
+}
+
+[[nodiscard]] inline std::span<const std::byte> as_bytes(const payload& x) {
+  return std::as_bytes(std::span{x});
+}
 
 } // namespace troupe::protocol
