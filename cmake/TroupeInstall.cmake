@@ -77,4 +77,5 @@ install(FILES
   DESTINATION ${_troupe_package_dir})
 file(GLOB _troupe_find_modules CONFIGURE_DEPENDS
      ${PROJECT_SOURCE_DIR}/cmake/Find*.cmake)
-install(FILES ${_troupe_find_modules} DESTINATION ${_troupe_package_dir}/modules)
+install(FILES ${_troupe_find_modules}
+        DESTINATION ${_troupe_package_dir}/modules)
