@@ -37,8 +37,8 @@ int main() {
   double last = 0;
   for (int step = 0; step < 50; ++step) {
     model.parameters().zero_gradients();
-    auto loss
-      = troupe::torch::cross_entropy_sum(model.logits(input), target, mask);
+    auto loss = troupe::torch::cross_entropy_sum(model.logits(input), target,
+                                                 mask);
     loss.backward();
     optimizer.step(1e-2);
     last = loss.item<double>();
