@@ -72,6 +72,7 @@ broken caf_all actors/node.hpp "$license" '#include <caf/all.hpp>'
 broken torch actors/node.cpp "$license" '#include <torch/torch.h>'
 broken torch apps/grpo/policy.hpp "$license" '#include <torch/torch.h>'
 broken caf comm/a.hpp "$license" '#include <caf/actor.hpp>'
+broken caf actors/process/a.cpp "$license" 'caf::actor x;'
 broken layering core/a.cpp "$license" '#include "troupe/core/b.hpp"' \
   '#include "troupe/comm/b.hpp"'
 broken layering comm/a.cpp "$license" '#include "troupe/planner/b.hpp"'
@@ -88,6 +89,15 @@ put actors/call/a.cpp "$license" 'self->request(x, caf::infinite, 1);'
 silent torch
 silent message_types
 silent timeouts
+
+clear_tree
+put actors/model/module.hpp "$license" '#include "troupe/actors/call/a.hpp"'
+put actors/model/worker.hpp "$license" '#include <caf/actor.hpp>'
+put actors/call/a.hpp "$license" '#include <vector>'
+silent caf
+put actors/call/a.hpp "$license" '#include "troupe/actors/call/b.hpp"'
+put actors/call/b.hpp "$license" '#include <caf/actor.hpp>'
+expect caf actors/call/b.hpp:2
 
 clear_tree
 put core/a.hpp "$license"

@@ -62,7 +62,7 @@ look() {
 # -- rules ---------------------------------------------------------------------
 
 rule_message_types() {
-  cpp | grep -v '^actors/protocol/' | look message_types \
+  cpp | grep -vE '^(actors/protocol|tests)/' | look message_types \
     'add_message_type|CAF_(ADD|BEGIN|END)_TYPE_ID|CAF_ADD_ATOM' \
     'messages are registered in actors/protocol/, where floats are refused'
 }
@@ -92,11 +92,34 @@ rule_torch() {
     'libtorch stops at apps/torch/ and the sources of applications'
 }
 
+# What a user's module includes. Neither these headers nor anything that they
+# include may know CAF, so that a module compiles fast.
+module_api=(module worker_context parameter_list)
+
+# Reads paths, prints them and every header of ours that they include, however
+# deeply.
+with_includes() {
+  local -A seen=()
+  local -a queue
+  mapfile -t queue
+  local file
+  while ((${#queue[@]})); do
+    file=${queue[0]}
+    queue=("${queue[@]:1}")
+    [[ -n ${seen[$file]:-} || ! -f $file ]] && continue
+    seen[$file]=1
+    printf '%s\n' "$file"
+    mapfile -t -O ${#queue[@]} queue < <(
+      sed -n 's|^#include "troupe/\(.*\)".*|\1|p' "$file")
+  done
+}
+
 rule_caf() {
-  { cpp | grep -E '^(core|planner|comm|actors/(model|process|config))/' ||
-    true; } | look caf \
-    '#include [<"]caf/|(^|[^[:alnum:]_])caf::' \
-    'this folder knows no CAF; put the actor in another folder of actors/'
+  {
+    cpp | grep -E '^(core|planner|comm|actors/(process|config))/' || true
+    printf 'actors/model/%s.hpp\n' "${module_api[@]}" | with_includes
+  } | sort -u | look caf '#include [<"]caf/|(^|[^[:alnum:]_])caf::' \
+    'no CAF here or in what a module includes; move it to a file of its own'
 }
 
 # layer FOLDER ROOM...: the rooms that FOLDER may include.
