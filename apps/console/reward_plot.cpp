@@ -149,7 +149,7 @@ public:
         out += label(left - 10, at + 4, "end", tick_text(value, y_.step),
                      reward_hue);
     }
-    for (auto i = 0; x_.first + i * x_.step <= x_.last + x_.step / 2; ++i) {
+    for (auto i = 0; x_.first + i * x_.step <= x_.last + x_.step / 1e6; ++i) {
       auto value = x_.first + i * x_.step;
       out += label(across(value), height - bottom + 20, "middle",
                    tick_text(value, x_.step), "#6b7280");
