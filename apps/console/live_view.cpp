@@ -114,7 +114,7 @@ void live_view::draw(std::string_view above) {
   frame += erase(width);
   if (!above.empty())
     for (const auto& line : wrap(above, columns))
-      frame += fit(line, columns) + "\n";
+      frame += fit(line, columns) + "\x1b[K\n";
   shown_.clear();
   for (const auto& line : compose(columns)) {
     shown_.push_back(display_width(line));
@@ -148,7 +148,7 @@ std::vector<std::string> live_view::compose(std::size_t columns) const {
   if (row_.num_episode > 0) {
     auto count = fmt::format("{}/{}", row_.episode, row_.num_episode);
     auto left = remaining();
-    auto taken = count.size() + 2 + (left.empty() ? 0 : left.size() + 3);
+    auto taken = count.size() + 2 + (left.empty() ? 0 : left.size() + 2);
     auto share = static_cast<double>(row_.episode)
                  / static_cast<double>(row_.num_episode);
     auto line = label("episode") + fit(count, room);

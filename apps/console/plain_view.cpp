@@ -13,8 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t columns = 79;
-/// Room for the time before each line, hours included.
-constexpr std::size_t margin = 10;
 constexpr duration phase_pause = 10s;
 constexpr duration episode_pause = 1s;
 
@@ -55,15 +53,17 @@ void plain_view::episode(const episode_row& row) {
     return;
   last_episode_ = now;
   last_phase_ = now;
-  auto text = fmt::format("episode {}/{}", row.episode, row.num_episode);
+  auto text = fmt::format("{}  episode {}/{}", clock_text(now - begin_),
+                          row.episode, row.num_episode);
   // What does not fit is in metrics.jsonl.
   for (const auto& part : row_parts(row)) {
-    if (display_width(text) + 2 + display_width(part) > columns - margin)
+    if (display_width(text) + 2 + display_width(part) > columns)
       break;
     text += "  ";
     text += part;
   }
-  out_.write(fmt::format("{}  {}\n", clock_text(now - begin_), text));
+  text += '\n';
+  out_.write(text);
 }
 
 void plain_view::note(std::string_view text) {

@@ -145,8 +145,9 @@ void put_outputs(std::string& out, const run_summary& summary,
               columns_of(look), 4);
 }
 
-/// `model policy, replica 0, rank 1, node a, device cpu:1, function generate`.
-std::string whereabouts(const failure_row& row) {
+/// `model policy`, `replica 0`, `rank 1`, `node a`, `device cpu:1`,
+/// `function generate`.
+std::vector<std::string> whereabouts(const failure_row& row) {
   std::vector<std::string> parts;
   auto put = [&](std::string_view name, std::string_view value) {
     if (!value.empty())
@@ -160,7 +161,29 @@ std::string whereabouts(const failure_row& row) {
   put("node", row.node);
   put("device", row.device);
   put("function", row.operation);
-  return fmt::format("{}", fmt::join(parts, ", "));
+  return parts;
+}
+
+/// Fills lines with whole parts, commas between them.
+std::vector<std::string> fold(std::string line,
+                              const std::vector<std::string>& parts,
+                              std::size_t columns) {
+  std::vector<std::string> out;
+  auto first = true;
+  for (const auto& part : parts) {
+    line += first ? ": " : ",";
+    // The comma of the next part needs its room too.
+    if (!first && display_width(line) + display_width(part) + 2 > columns) {
+      out.push_back(std::move(line));
+      line.clear();
+    } else if (!first) {
+      line += ' ';
+    }
+    line += part;
+    first = false;
+  }
+  out.push_back(std::move(line));
+  return out;
 }
 
 /// `policy/0/1 generate`, for where there is little room.
@@ -244,10 +267,8 @@ std::string render_failure(const failure_report& report, const style& look) {
   }
   if (!report.log_dir.empty())
     out += fmt::format("logs: {}\n\n", report.log_dir.string());
-  auto headline = printable(report.first.severity);
-  if (auto where = whereabouts(report.first); !where.empty())
-    headline += fmt::format(": {}", where);
-  for (const auto& line : wrap(headline, columns))
+  for (const auto& line : fold(printable(report.first.severity),
+                               whereabouts(report.first), columns))
     out += dress(look, "1;31", line) + "\n";
   if (!report.first.cause.empty())
     put_wrapped(out, fmt::format("cause: {}", clean_lines(report.first.cause)),
