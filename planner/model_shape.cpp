@@ -217,7 +217,8 @@ rank_parameters parameters_of_rank(const parameter_counts& counts,
   auto kv_ranks = std::min(tensor, static_cast<std::uint64_t>(counts.kv_heads));
   auto layers = layers_of_stage(counts.layers(), sizes.pipeline, stage);
   auto before = counts.layers() / sizes.pipeline * stage
-                + std::min<std::int64_t>(stage, counts.layers() % sizes.pipeline);
+                + std::min<std::int64_t>(stage,
+                                         counts.layers() % sizes.pipeline);
   // Dense layers come first.
   auto dense = std::clamp<std::int64_t>(counts.dense_layers - before, 0,
                                         layers);

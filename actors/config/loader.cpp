@@ -67,7 +67,8 @@ void read_models(const yaml_node* node, int line, const app_schema& schema,
       job.models.emplace_back().name = declared.name;
       continue;
     }
-    job.models.push_back(read_model(own, models.line(), declared, problems));
+    job.models.push_back(
+      read_model(own, models.line_of(declared.name), declared, problems));
   }
   models.finish();
 }
@@ -129,13 +130,10 @@ result<job_config> parse(std::string_view text, std::string_view file_name,
                                "sets up no environment; remove the section");
   top.elsewhere("includes", "unknown key; include files are not supported; "
                             "write the values here or give them with --set");
-  auto line_of = [&](const yaml_node* node) {
-    return node != nullptr ? node->line : std::max(top.line(), 1);
-  };
   const auto* models = top.raw("models");
-  read_models(models, line_of(models), schema, problems, job);
+  read_models(models, top.line_of("models"), schema, problems, job);
   const auto* runtime = top.raw("runtime");
-  read_runtime(runtime, line_of(runtime), schema, problems, job);
+  read_runtime(runtime, top.line_of("runtime"), schema, problems, job);
   top.finish();
   if (!problems.empty())
     return fail(problems.to_error());

@@ -60,7 +60,7 @@ std::optional<std::string> nearest(std::string_view name,
                                            / 3);
     // An abbreviation of at least three letters.
     if (typed.size() >= 3 && wanted.starts_with(typed))
-      distance = std::min(distance, allowed);
+      distance = std::min<std::size_t>(distance, 1);
     if (distance <= allowed && distance < best_distance) {
       best = &candidate;
       best_distance = distance;

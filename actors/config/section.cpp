@@ -19,7 +19,6 @@ section::section(const yaml_node* node, int line, std::string path,
     problems_(problems) {
   if (node_ == nullptr)
     return;
-  line_ = node_->line;
   if (node_->kind == yaml_node::type::null) {
     node_ = nullptr;
     return;
@@ -152,15 +151,17 @@ void section::finish() {
 
 void section::complain(std::string_view key, std::string_view text) {
   sound_ = false;
-  auto line = line_;
-  if (auto it = positions_.find(key); it != positions_.end())
-    line = node_->key_lines[it->second];
   // Keys come from the file: `quote` makes them fit for a terminal.
   auto name = quote(key);
   auto shown = name.substr(1, name.size() - 2);
   if (!path_.empty())
     shown = key.empty() ? path_ : fmt::format("{}.{}", path_, shown);
-  problems_.add(line, shown, text);
+  problems_.add(line_of(key), shown, text);
+}
+
+int section::line_of(std::string_view key) const {
+  auto it = positions_.find(key);
+  return it == positions_.end() ? line_ : node_->key_lines[it->second];
 }
 
 const yaml_node* section::claim(std::string_view key) {

@@ -22,7 +22,8 @@ namespace troupe::config {
 /// whether it was present; `finish` complains about every other key.
 class section {
 public:
-  /// `node` is null if the file lacks the section; `line` is blamed then.
+  /// `node` is null if the file lacks the section; `line` is where the section
+  /// begins or is missed.
   /// `path` is the section's own name, e.g. `models.policy`. Options in
   /// `specs` with the name of a key that a getter asks for are that key's
   /// defaults. All arguments must outlive the section.
@@ -68,7 +69,8 @@ public:
   /// Complains about `key`, on its line if it is there.
   void complain(std::string_view key, std::string_view text);
 
-  [[nodiscard]] int line() const noexcept { return line_; }
+  /// The line of `key` or, if it is absent, of the section.
+  [[nodiscard]] int line_of(std::string_view key) const;
 
   /// Whether nothing was complained about in this section.
   [[nodiscard]] bool sound() const noexcept { return sound_; }

@@ -135,6 +135,18 @@ private:
   std::vector<yaml_node> open_;
 };
 
+/// The first line with a tab in its indentation; 0 if there is none.
+int line_with_tab(std::string_view text) {
+  for (auto line = 1; !text.empty(); ++line) {
+    auto first = text.find_first_not_of(' ');
+    if (first != std::string_view::npos && text[first] == '\t')
+      return line;
+    auto end = text.find('\n');
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return 0;
+}
+
 } // namespace
 
 const yaml_node* yaml_node::find(std::string_view key) const noexcept {
@@ -209,6 +221,8 @@ result<yaml_node> read_yaml(std::string_view text, std::string_view file_name,
   } catch (const refusal& x) {
     return refuse(x.line, x.text);
   } catch (const YAML::Exception& x) {
+    if (auto line = line_with_tab(text); line > 0)
+      return refuse(line, "is indented with a tab; YAML takes blanks alone");
     return refuse(x.mark.line + 1, fmt::format("not YAML: {}", x.msg));
   } catch (const std::exception& x) {
     return refuse(0, fmt::format("not YAML: {}", x.what()));
