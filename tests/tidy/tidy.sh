@@ -261,7 +261,7 @@ rule_pages() {
     grep -noE 'build/bin/[a-z_0-9]+' "$page" |
       while IFS=: read -r line text; do
         text=${text#build/bin/}
-        grep -rqwF --include=CMakeLists.txt "$text" ./*/ ||
+        grep -rqwsF --include=CMakeLists.txt "$text" ./*/ ||
           [[ -f tests/${text#test_}/CMakeLists.txt ]] ||
           echo "$page:$line: pages: nothing builds build/bin/$text"
       done || true
