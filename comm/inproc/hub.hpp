@@ -11,6 +11,8 @@
 
 namespace troupe::comm::inproc {
 
+struct hub_state;
+
 enum class link_end : std::uint8_t { sender, receiver };
 
 /// Where the ranks that live in one process find each other. Make one in main
@@ -42,8 +44,7 @@ public:
   [[nodiscard]] result<link_ptr> make_link(std::string_view name, link_end end);
 
 private:
-  struct state;
-  std::shared_ptr<state> state_;
+  std::shared_ptr<hub_state> state_;
 };
 
 } // namespace troupe::comm::inproc
