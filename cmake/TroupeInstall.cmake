@@ -23,7 +23,7 @@ foreach(room IN LISTS _troupe_rooms)
   file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${folder})
   if(folder STREQUAL "apps/torch")
     list(APPEND _troupe_torch_rooms ${room})
-  elseif(NOT folder MATCHES "^apps(/|$)")
+  elseif(NOT folder MATCHES "^apps/" OR folder STREQUAL "apps/console")
     # What else is in apps/ are applications, not something to link with.
     list(APPEND _troupe_core_rooms ${room})
   endif()
@@ -77,4 +77,5 @@ install(FILES
   DESTINATION ${_troupe_package_dir})
 file(GLOB _troupe_find_modules CONFIGURE_DEPENDS
      ${PROJECT_SOURCE_DIR}/cmake/Find*.cmake)
-install(FILES ${_troupe_find_modules} DESTINATION ${_troupe_package_dir}/modules)
+install(FILES ${_troupe_find_modules}
+        DESTINATION ${_troupe_package_dir}/modules)

@@ -14,7 +14,7 @@
 namespace troupe::config {
 
 /// Limits on a configuration file; what exceeds them is refused unread.
-inline constexpr std::size_t max_file_bytes = 1024 * 1024;
+inline constexpr std::size_t max_file_bytes = 256 * 1024;
 inline constexpr std::size_t max_nesting = 16;
 
 /// Reads and resolves a configuration.

@@ -43,6 +43,7 @@ public:
 
   /// Forks the guard. Fails with `errc::invalid` for a malformed job id and
   /// with `errc::exhausted` if the system has no process or descriptor left.
+  /// Raises the process's soft limit on descriptors.
   [[nodiscard]] static result<std::unique_ptr<guard_client>>
   start(guard_settings config);
 
@@ -56,7 +57,8 @@ public:
   /// Starts the thread that reads what the guard reports. Call once, before
   /// the first `spawn`. `on_exit` is called for every host that ends, once,
   /// `on_guard_lost` if the guard itself dies (its hosts die with it). Both run
-  /// on that thread, and never again once `close` has begun. The sockets to
+  /// on that thread; `close` waits for one that runs and lets none follow. An
+  /// exit may be heard before `spawn` returns. The sockets to
   /// the hosts go to `mesh`, which must outlive this object; without a mesh the
   /// node is no peer of its hosts.
   void listen(exit_listener on_exit, lost_listener on_guard_lost,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,9 +37,15 @@ public:
   [[nodiscard]] result<held_port> take();
 
 private:
+  result<held_port> take_from_range();
+
+  result<held_port> take_any();
+
   std::string address_;
+  bool range_ = false;
   std::uint32_t next_ = 0;
-  std::uint32_t end_ = 0;
+  std::uint32_t last_ = 0;
+  std::set<std::uint16_t> handed_out_;
 };
 
 /// A fixed list of ports that every address may use, as ChatLearn's

@@ -91,4 +91,43 @@ using error_signal_actor
                      caf::replies_to<subscribe_errors>::with<ack>,
                      caf::replies_to<get_errors>::with<error_history>>;
 
+/// What the error_monitor concludes: the root cause and what followed from it.
+struct verdict {
+  error_report root;
+  /// Oldest first.
+  std::vector<error_report> consequences;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, verdict& x) {
+    return f(x.root, x.consequences);
+  }
+};
+
+using verdict_listener_actor = caf::typed_actor<caf::reacts_to<verdict>>;
+
+/// From now on every verdict is pushed to `listener`, a given one at once.
+struct subscribe_verdict {
+  verdict_listener_actor listener;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 subscribe_verdict& x) {
+    return f(x.listener);
+  }
+};
+
+/// The error_monitor's own timer: by now the consequences have arrived.
+struct conclude {
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, conclude&) {
+    return f();
+  }
+};
+
+/// Reacts to errors: aborts communicators first, so that nobody hangs, waits a
+/// moment for the consequences, and concludes. Lives in the driver.
+using error_monitor_actor
+  = caf::typed_actor<caf::reacts_to<error_report>, caf::reacts_to<conclude>,
+                     caf::replies_to<subscribe_verdict>::with<ack>>;
+
 } // namespace troupe::protocol

@@ -68,6 +68,9 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::error_report))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::subscribe_errors))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_errors))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::error_history))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::verdict))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::subscribe_verdict))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::conclude))
 
 // sync.hpp
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::prepare_sync))
