@@ -106,8 +106,8 @@ BOOST_AUTO_TEST_CASE(repeated_rows_continue_alike) {
   BOOST_TEST(cache.rows() == 6);
   auto next = model.next_logits(
     cache, tokens.narrow(1, 4, 1).repeat_interleave(3, 0));
-  BOOST_TEST(largest_difference(next[0], next[2]) == 0);
-  BOOST_TEST(largest_difference(next[3], next[5]) == 0);
+  BOOST_TEST(largest_difference(next[0], next[2]) < 1e-6);
+  BOOST_TEST(largest_difference(next[3], next[5]) < 1e-6);
   BOOST_TEST(largest_difference(next[0], next[3]) > 1e-3);
 }
 
