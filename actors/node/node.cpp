@@ -126,7 +126,7 @@ void node::exited(const protocol::host_exited& x) {
     return;
   auto& slot = i->second;
   slot.info.alive = false;
-  slot.control = {};
+  slot.control = protocol::host_actor{};
   auto text = fmt::format("the host process of {} (pid {}) {}",
                           slot.info.device, x.pid, x.how);
   for (auto& reply : std::exchange(slot.waiting, {}))

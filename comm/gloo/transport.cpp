@@ -143,6 +143,9 @@ error gloo_transport::why_stopped(rank_id peer) {
 
 void gloo_transport::closed(int peer) noexcept {
   std::unique_lock lock{mutex_};
+  // Then everything is stopped already, and parts of this may be gone.
+  if (killed_)
+    return;
   auto index = static_cast<std::size_t>(peer);
   closed_[index] = true;
   auto done = index < farewells_.size() && farewells_[index]->received();
