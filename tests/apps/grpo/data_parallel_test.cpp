@@ -48,13 +48,12 @@ BOOST_AUTO_TEST_CASE(two_ranks_report_what_one_reports_and_stay_identical) {
     run_ranks(2, [&](std::int32_t rank, comm::communicator_ptr group) {
       auto rank_ctx = trainer_context(rank, 2, std::move(group));
       auto i = static_cast<std::size_t>(rank);
-      metrics[i] = learn(models[i], rank_ctx, cut(examples, rank),
-                         cut(x, rank), minibatches);
+      metrics[i] = learn(models[i], rank_ctx, cut(examples, rank), cut(x, rank),
+                         minibatches);
     });
     BOOST_TEST(same_weights(models[0], models[1]));
     for (const auto& [name, value] : metrics[0].meta())
-      BOOST_TEST(metrics[1].meta_number(name)
-                 == metrics[0].meta_number(name));
+      BOOST_TEST(metrics[1].meta_number(name) == metrics[0].meta_number(name));
     if (minibatches == 1)
       for (const auto& [name, value] : expected.meta())
         BOOST_TEST(metrics[0].meta_number(name) == expected.meta_number(name),

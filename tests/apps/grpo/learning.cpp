@@ -159,8 +159,8 @@ private:
   }
 
   schedule schedule_;
-  std::chrono::steady_clock::time_point start_
-    = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point
+    start_ = std::chrono::steady_clock::now();
   dataset data_;
   fake_context trainer_context_;
   fake_context policy_context_;

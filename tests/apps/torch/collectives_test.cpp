@@ -59,8 +59,9 @@ BOOST_AUTO_TEST_CASE(gradients_of_two_ranks_equal_those_of_one) {
     else
       backward(model, 3, 10, 19);
     all_reduce_gradients(model.parameters(), group.get(), soon());
-    found[static_cast<std::size_t>(rank)]
-      = model.parameters().flat_gradients().clone();
+    found[static_cast<std::size_t>(rank)] = model.parameters()
+                                              .flat_gradients()
+                                              .clone();
   });
   BOOST_TEST(found[0].equal(found[1]));
   auto difference = found[0].sub(expected).abs().max().item<double>();
@@ -82,8 +83,9 @@ BOOST_AUTO_TEST_CASE(rank_0_hands_out_its_parameters) {
     broadcast_parameters(model.parameters(), group.get(), soon());
     BOOST_TEST(all_reduce_max(static_cast<float>(rank), group.get(), soon())
                == 1.0f);
-    found[static_cast<std::size_t>(rank)]
-      = model.parameters().flat_values().clone();
+    found[static_cast<std::size_t>(rank)] = model.parameters()
+                                              .flat_values()
+                                              .clone();
   });
   BOOST_TEST(found[0].equal(found[1]));
   BOOST_TEST(found[0].equal(transformer{small, 0}.parameters().flat_values()));
