@@ -251,7 +251,7 @@ batch policy_trainer::train_step(const batch& experience) {
   return impl_->train_step(experience);
 }
 
-// -- checkpoints ----------------------------------------------------------------
+// -- checkpoints --------------------------------------------------------------
 
 namespace {
 
