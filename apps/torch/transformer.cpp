@@ -216,7 +216,8 @@ struct transformer::impl {
   at::Tensor head;
 
   impl(const transformer_config& c, std::uint64_t seed)
-    : config(c), parameters(specs_of(c)) {
+    : config(c),
+      parameters(specs_of(c)) {
     initialize(parameters, seed);
     token_embedding = parameters.at("model.embed_tokens.weight");
     position_embedding = parameters.at("model.embed_positions.weight");
@@ -289,13 +290,13 @@ struct transformer::impl {
       k = cache->keys[index].narrow(2, 0, cache->length + t);
       v = cache->values[index].narrow(2, 0, cache->length + t);
     }
-    auto scale = 1 / std::sqrt(static_cast<double>(config.width)
-                               / static_cast<double>(config.heads));
-    auto weights
-      = q.mul(scale)
-          .matmul(k.transpose(2, 3))
-          .add(mask.narrow(2, from, t - from))
-          .softmax(-1);
+    auto scale = 1
+                 / std::sqrt(static_cast<double>(config.width)
+                             / static_cast<double>(config.heads));
+    auto weights = q.mul(scale)
+                     .matmul(k.transpose(2, 3))
+                     .add(mask.narrow(2, from, t - from))
+                     .softmax(-1);
     auto seen = weights.matmul(v).transpose(1, 2).reshape(
       {n * (t - from), config.width});
     auto y = tail(x, n, t, from)
@@ -324,8 +325,7 @@ struct transformer::impl {
                .view({n * t, config.width});
     auto mask = attention_mask(first, t, padding);
     for (std::size_t i = 0; i < blocks.size(); ++i)
-      x = run_block(i, x, n, t, i + 1 == blocks.size() ? from : 0, mask,
-                    cache);
+      x = run_block(i, x, n, t, i + 1 == blocks.size() ? from : 0, mask, cache);
     return at::linear(norm(x, norm_weight, norm_bias), head)
       .view({n, t - from, config.vocab_size});
   }

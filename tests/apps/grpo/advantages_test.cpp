@@ -33,8 +33,7 @@ BOOST_AUTO_TEST_SUITE(grpo_advantages)
 
 BOOST_AUTO_TEST_CASE(rewards_are_measured_against_their_own_group) {
   // Group 5: mean 0.5, deviation 0.5; group 9: mean 2, deviation 1.
-  auto out
-    = group_advantages(samples({0, 1, 1, 3, 1, 0}, {5, 9, 5, 9, 5, 5}));
+  auto out = group_advantages(samples({0, 1, 1, 3, 1, 0}, {5, 9, 5, 9, 5, 5}));
   auto advantages = require_floats(out, field::advantage);
   std::vector<float> expected{-1, -1, 1, 1, 1, -1};
   for (std::size_t i = 0; i < expected.size(); ++i)
@@ -51,9 +50,9 @@ BOOST_AUTO_TEST_CASE(a_group_that_agrees_teaches_nothing) {
 BOOST_AUTO_TEST_CASE(bad_input_is_refused) {
   BOOST_CHECK_THROW(group_advantages(samples({1}, {1, 2})),
                     std::invalid_argument);
-  BOOST_CHECK_THROW(
-    group_advantages(samples({std::numeric_limits<float>::quiet_NaN()}, {1})),
-    std::invalid_argument);
+  BOOST_CHECK_THROW(group_advantages(
+                      samples({std::numeric_limits<float>::quiet_NaN()}, {1})),
+                    std::invalid_argument);
   BOOST_CHECK_THROW(group_advantages(batch{}), std::invalid_argument);
 }
 

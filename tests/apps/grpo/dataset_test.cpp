@@ -20,9 +20,9 @@ namespace {
 
 /// A file that is gone with the fixture.
 struct scratch_file {
-  std::filesystem::path path
-    = std::filesystem::temp_directory_path()
-      / fmt::format("troupe-dataset-{}.jsonl", ::getpid());
+  std::filesystem::path path = std::filesystem::temp_directory_path()
+                               / fmt::format("troupe-dataset-{}.jsonl",
+                                             ::getpid());
 
   ~scratch_file() {
     std::error_code ignored;

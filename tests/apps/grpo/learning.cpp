@@ -43,6 +43,8 @@ struct schedule {
   double stop_at = 2;
   double rate = 4e-4;
   double kl_weight = 0.02;
+  double warmup = 2.5;
+  std::int64_t samples = 8;
   std::int64_t minibatches = 4;
   double final_fraction = 0.1;
   bool quiet = false;
@@ -77,6 +79,8 @@ public:
     config.set("learning_rate", s.rate);
     config.set("warm_start_learning_rate", s.warm_rate);
     config.set("kl_weight", s.kl_weight);
+    config.set("warmup_steps", s.warmup);
+    policy_context_.settings().set("samples_per_prompt", s.samples);
     config.set("minibatches", s.minibatches);
     config.set("final_learning_rate_fraction", s.final_fraction);
     trainer_.setup(trainer_context_);
@@ -155,8 +159,8 @@ private:
   }
 
   schedule schedule_;
-  std::chrono::steady_clock::time_point start_
-    = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point
+    start_ = std::chrono::steady_clock::now();
   dataset data_;
   fake_context trainer_context_;
   fake_context policy_context_;
@@ -186,6 +190,8 @@ int main(int argc, char** argv) {
   app.add_option("--rate", s.rate);
   app.add_option("--kl-weight", s.kl_weight);
   app.add_option("--minibatches", s.minibatches);
+  app.add_option("--warmup", s.warmup, "episodes");
+  app.add_option("--samples", s.samples, "of each prompt");
   app.add_option("--final-fraction", s.final_fraction);
   app.add_flag("--quiet", s.quiet);
   CLI11_PARSE(app, argc, argv);

@@ -58,8 +58,9 @@ BOOST_AUTO_TEST_CASE(evaluation_counts_exact_greedy_answers) {
   BOOST_TEST(require_floats(first, field::exact).size() == 40u);
   // Greedy: the generator plays no part.
   auto second = model.evaluate(questions);
-  BOOST_TEST(first.get(field::tokens).value().same_elements(
-    second.get(field::tokens).value()));
+  BOOST_TEST(first.get(field::tokens)
+               .value()
+               .same_elements(second.get(field::tokens).value()));
   // Asked for its own answers, it is always right.
   auto tokens = first.get(field::tokens).value();
   auto own = questions.get(field::answer).value();

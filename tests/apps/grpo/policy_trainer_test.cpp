@@ -19,13 +19,10 @@ using namespace troupe::test;
 namespace {
 
 struct scratch_directory {
-  std::filesystem::path path
-    = std::filesystem::temp_directory_path()
-      / fmt::format("troupe-trainer-{}", ::getpid());
+  std::filesystem::path path = std::filesystem::temp_directory_path()
+                               / fmt::format("troupe-trainer-{}", ::getpid());
 
-  scratch_directory() {
-    std::filesystem::create_directories(path);
-  }
+  scratch_directory() { std::filesystem::create_directories(path); }
 
   ~scratch_directory() {
     std::error_code ignored;
@@ -45,8 +42,7 @@ BOOST_AUTO_TEST_CASE(supervised_steps_lower_the_loss) {
   BOOST_TEST(first.meta_number(metric::steps) == 1);
   auto last = model.warm_start(data.rows(data.train, 0, 40 * 128));
   BOOST_TEST(last.meta_number(metric::steps) == 20);
-  BOOST_TEST(last.meta_number(metric::loss)
-             < first.meta_number(metric::loss));
+  BOOST_TEST(last.meta_number(metric::loss) < first.meta_number(metric::loss));
   // Sums have two or three digits; the end token counts too.
   auto tokens = first.meta_number(metric::tokens);
   BOOST_TEST((tokens >= 256 * 3 && tokens <= 256 * 4));
@@ -59,8 +55,7 @@ BOOST_AUTO_TEST_CASE(a_step_reports_what_it_did) {
   auto x = experience(16);
   auto metrics = model.train_step(x);
   BOOST_TEST(metrics.meta_number(metric::steps) == 4);
-  BOOST_TEST(metrics.meta_number(metric::tokens)
-             == sum_of(x, field::mask));
+  BOOST_TEST(metrics.meta_number(metric::tokens) == sum_of(x, field::mask));
   BOOST_TEST(metrics.meta_number(metric::grad_norm) > 0);
   BOOST_TEST(metrics.meta_number(metric::kl) > 0);
   BOOST_TEST(metrics.meta_number(metric::entropy) > 0);
@@ -151,8 +146,9 @@ BOOST_AUTO_TEST_CASE(gradients_that_are_not_finite_stop_the_training) {
   policy_trainer model;
   model.setup(ctx);
   auto x = experience(4);
-  x.get(field::advantage).value().values<float>()[0]
-    = std::numeric_limits<float>::infinity();
+  x.get(field::advantage)
+    .value()
+    .values<float>()[0] = std::numeric_limits<float>::infinity();
   BOOST_CHECK_THROW(model.train_step(x), std::runtime_error);
 }
 
@@ -160,8 +156,7 @@ BOOST_AUTO_TEST_CASE(senseless_options_are_named) {
   for (auto name : {"learning_rate", "minibatches", "clip", "beta1", "heads",
                     "warm_start_batch", "temperature"}) {
     auto ctx = trainer_context();
-    if (std::holds_alternative<std::int64_t>(
-          ctx.settings().values().at(name)))
+    if (std::holds_alternative<std::int64_t>(ctx.settings().values().at(name)))
       ctx.settings().set(name, std::int64_t{-1});
     else
       ctx.settings().set(name, -1.0);

@@ -24,7 +24,7 @@ tensor rows_of(const ids& values, std::int64_t columns) {
 
 } // namespace
 
-BOOST_AUTO_TEST_SUITE(grpo_reward, * boost::unit_test::tolerance(1e-6f))
+BOOST_AUTO_TEST_SUITE(grpo_reward, *boost::unit_test::tolerance(1e-6f))
 
 BOOST_AUTO_TEST_CASE(exact_answers_earn_all_and_right_characters_a_part) {
   ids answer{5, 6, 1, 0};
@@ -46,8 +46,7 @@ BOOST_AUTO_TEST_CASE(an_answer_that_never_ends_is_not_exact) {
 
 BOOST_AUTO_TEST_CASE(a_batch_is_scored_row_by_row) {
   batch x;
-  x.set(std::string{field::tokens},
-        rows_of({9, 9, 5, 6, 1, 9, 9, 5, 5, 1}, 5));
+  x.set(std::string{field::tokens}, rows_of({9, 9, 5, 6, 1, 9, 9, 5, 5, 1}, 5));
   x.set(std::string{field::answer}, rows_of({5, 6, 1, 5, 6, 1}, 3));
   reward model;
   auto scored = model.score(x);

@@ -31,8 +31,8 @@ inline bool same_weights(module& a, module& b) {
 /// Two-digit addition and the models around it, small and untrained.
 struct addition {
   std::uint64_t seed = 11;
-  grpo::dataset data
-    = grpo::split_dataset(grpo::two_digit_addition(), seed).value();
+  grpo::dataset data = grpo::split_dataset(grpo::two_digit_addition(), seed)
+                         .value();
 
   static std::vector<option_spec> smaller(std::vector<option_spec> specs) {
     for (auto& spec : specs)
@@ -43,8 +43,13 @@ struct addition {
 
   fake_context trainer_context(std::int32_t rank = 0, std::int32_t ranks = 1,
                                comm::communicator_ptr group = nullptr) const {
-    return {"policy_trainer", seed, smaller(grpo::policy_trainer_options()), 0,
-            rank, ranks, std::move(group)};
+    return {"policy_trainer",
+            seed,
+            smaller(grpo::policy_trainer_options()),
+            0,
+            rank,
+            ranks,
+            std::move(group)};
   }
 
   /// Prompts answered by an untrained policy, scored, ready to train on.
@@ -59,8 +64,7 @@ struct addition {
     policy.setup(policy_context);
     reference.setup(reference_context);
     auto rollout = policy.generate(data.rows(data.train, 0, prompts));
-    return grpo::group_advantages(
-      reward.score(reference.score(rollout)));
+    return grpo::group_advantages(reward.score(reference.score(rollout)));
   }
 };
 

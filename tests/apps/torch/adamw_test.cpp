@@ -12,7 +12,7 @@
 using namespace troupe::torch;
 namespace tt = boost::test_tools;
 
-BOOST_AUTO_TEST_SUITE(torch_adamw, * boost::unit_test::tolerance(1e-5f))
+BOOST_AUTO_TEST_SUITE(torch_adamw, *boost::unit_test::tolerance(1e-5f))
 
 BOOST_AUTO_TEST_CASE(two_steps_follow_the_published_formula) {
   arena x{{{"w", {1}}}};

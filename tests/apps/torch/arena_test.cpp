@@ -26,14 +26,13 @@ BOOST_AUTO_TEST_CASE(parameters_are_aligned_views_of_one_allocation) {
     BOOST_TEST(reinterpret_cast<std::uintptr_t>(p.memory.data())
                  % buffer::alignment
                == 0u);
-    BOOST_TEST((p.memory.data() >= all.data()
-                && p.memory.data() + p.memory.size()
-                     <= all.data() + all.size()));
+    BOOST_TEST(
+      (p.memory.data() >= all.data()
+       && p.memory.data() + p.memory.size() <= all.data() + all.size()));
   }
   x[1].detach().fill_(4);
   BOOST_TEST(reinterpret_cast<float*>(list[1].memory.data())[9] == 4.0f);
-  BOOST_TEST(x.at("b").data_ptr()
-             == static_cast<void*>(list[1].memory.data()));
+  BOOST_TEST(x.at("b").data_ptr() == static_cast<void*>(list[1].memory.data()));
 }
 
 BOOST_AUTO_TEST_CASE(gradients_accumulate_in_the_gradient_allocation) {
@@ -52,8 +51,7 @@ BOOST_AUTO_TEST_CASE(names_are_unique_and_known) {
   BOOST_CHECK_THROW((arena{{{"a", {1}}, {"a", {1}}}}), std::invalid_argument);
   BOOST_CHECK_THROW((arena{{{"a", {-1}}}}), std::invalid_argument);
   arena x{{{"a", {1}}}};
-  BOOST_CHECK_THROW(static_cast<void>(x.at("b")),
-                    std::out_of_range);
+  BOOST_CHECK_THROW(static_cast<void>(x.at("b")), std::out_of_range);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -24,13 +24,12 @@ double number(const at::Tensor& x) {
 
 } // namespace
 
-BOOST_AUTO_TEST_SUITE(torch_losses, * boost::unit_test::tolerance(1e-5))
+BOOST_AUTO_TEST_SUITE(torch_losses, *boost::unit_test::tolerance(1e-5))
 
 BOOST_AUTO_TEST_CASE(logprobs_pick_the_targets_of_a_softmax) {
   // Two positions over three tokens; weights 1, 2, 5 and 1, 1, 2.
-  auto logits = at::tensor(std::vector<float>{0, std::log(2.0f),
-                                              std::log(5.0f), 0, 0,
-                                              std::log(2.0f)})
+  auto logits = at::tensor(std::vector<float>{0, std::log(2.0f), std::log(5.0f),
+                                              0, 0, std::log(2.0f)})
                   .view({1, 2, 3});
   auto targets = at::tensor(std::vector<std::int64_t>{2, 0}).view({1, 2});
   auto logprobs = token_logprobs(logits, targets);
@@ -67,8 +66,8 @@ BOOST_AUTO_TEST_CASE(the_objective_clips_only_what_would_go_too_far) {
     auto old = row({-1});
     auto now = row({-1 + std::log(ratios[i])});
     policy_terms terms;
-    auto loss = policy_loss_sum(now, old, now, at::tensor({signs[i]}),
-                                row({1}), {0.2, 0}, terms);
+    auto loss = policy_loss_sum(now, old, now, at::tensor({signs[i]}), row({1}),
+                                {0.2, 0}, terms);
     BOOST_TEST(number(loss) == -expected[i]);
     BOOST_TEST(terms.objective == expected[i]);
     BOOST_TEST(terms.clipped == 1);

@@ -48,9 +48,9 @@ BOOST_AUTO_TEST_CASE(a_tensor_outlives_the_torch_tensor_it_came_from) {
 }
 
 BOOST_AUTO_TEST_CASE(every_dtype_crosses_both_ways) {
-  for (auto type : {dtype::float32, dtype::bfloat16, dtype::float16,
-                    dtype::float64, dtype::int64, dtype::int32, dtype::uint8,
-                    dtype::boolean}) {
+  for (auto type :
+       {dtype::float32, dtype::bfloat16, dtype::float16, dtype::float64,
+        dtype::int64, dtype::int32, dtype::uint8, dtype::boolean}) {
     tensor x{type, {3, 2}};
     for (auto& byte : x.bytes())
       byte = std::byte{1};
