@@ -81,5 +81,10 @@ function(troupe_add_tests room)
     set_tests_properties(${room}.${dotted} PROPERTIES
       LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT}
       ENVIRONMENT "OPENBLAS_NUM_THREADS=1;OMP_NUM_THREADS=1")
+    # Tests of several processes measure what happens within seconds of a
+    # kill: they get the machine to themselves.
+    if(ARG_LABEL STREQUAL multiproc)
+      set_tests_properties(${room}.${dotted} PROPERTIES RUN_SERIAL ON)
+    endif()
   endforeach()
 endfunction()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/core/batch.hpp"
 
+#include <cassert>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -239,9 +240,9 @@ std::uint64_t encoded_size(const batch& x) {
   return size;
 }
 
-buffer encode(const batch& x) {
+void encode_into(const batch& x, std::span<std::byte> out) {
   auto header = encode_header(x);
-  auto out = buffer::allocate(encoded_size(x));
+  assert(out.size() >= header.size());
   std::memcpy(out.data(), header.data(), header.size());
   auto at = header.size();
   for (const auto& [name, value] : x.tensors()) {
@@ -254,6 +255,11 @@ buffer encode(const batch& x) {
       std::memcpy(out.data() + start, from.data(), from.size());
     at = start + from.size();
   }
+}
+
+buffer encode(const batch& x) {
+  auto out = buffer::allocate(encoded_size(x));
+  encode_into(x, out.bytes());
   return out;
 }
 

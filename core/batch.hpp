@@ -88,6 +88,10 @@ private:
 /// aligned to `buffer::alignment`. Little-endian, versioned.
 [[nodiscard]] buffer encode(const batch& x);
 
+/// The same into memory of the caller's, which must be exactly
+/// `encoded_size(x)` long and aligned to `buffer::alignment`.
+void encode_into(const batch& x, std::span<std::byte> out);
+
 /// Checks everything; tensors share `source` instead of copying. Fails with
 /// `errc::corrupt`.
 [[nodiscard]] result<batch> decode_batch(const buffer& source);

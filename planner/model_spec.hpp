@@ -36,6 +36,8 @@ struct model_spec {
 struct sync_pair {
   std::string source;
   std::string destination;
+  /// Every how many episodes; 0 means never.
+  std::int32_t frequency = 1;
 
   bool operator==(const sync_pair&) const = default;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "troupe/core/error.hpp"
@@ -56,16 +57,25 @@ struct placement {
 /// soundly, and a sound one where it does not (see planner/README.md).
 /// Pure and deterministic. Fails with `errc::invalid` (sizes that do not
 /// divide, unknown or duplicate names) or `errc::exhausted` (not enough
-/// devices; names how many are required and available).
-/// Complexity: near-linear in devices plus ranks.
+/// devices; names how many are required and available); job_error.hpp lists
+/// the codes.
+///
+/// Rule, group by group in the order of the job, models in no group after them
+/// as groups of one: the group takes as many devices as its largest model
+/// needs (device_pool.hpp), `find_packs` says which models stand side by side,
+/// members of a pack hold consecutive devices, a replica's ranks follow the
+/// devices, and `reversed_models` get the opposite order inside each node.
+/// Source: ChatLearn's schedule/model_manager.py, without its defects (see
+/// docs/chatlearn.md).
+/// Complexity: O(r + d + n log n) for r ranks, d devices, n models and nodes.
 [[nodiscard]] result<placement> place(const job_spec& job,
                                       const cluster& machines);
 
 /// Finds everything that is wrong with a placement: a rank without a device, a
 /// device held twice by one model, a node that ranks of one process share...
-/// One sentence for each problem; empty if the placement is sound.
-[[nodiscard]] std::vector<std::string> verify(const placement& plan,
-                                              const job_spec& job,
-                                              const cluster& machines);
+/// One sentence for each problem; empty if the placement is sound. Knows
+/// nothing of how a placement is made. Complexity: O(ranks + devices).
+[[nodiscard]] std::vector<std::string>
+verify(const placement& plan, const job_spec& job, const cluster& machines);
 
 } // namespace troupe::planner

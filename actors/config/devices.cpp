@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/config/devices.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "troupe/actors/config/nearest.hpp"
+#include "troupe/actors/config/yaml_tree.hpp"
+
+namespace troupe::config {
+
+namespace {
+
+const std::vector<std::string>& kind_names() {
+  static const std::vector<std::string> names{"cpu", "cuda", "inproc"};
+  return names;
+}
+
+/// Reads digits alone: no sign, no blank.
+bool read_number(std::string_view text, std::int32_t& value) {
+  const auto* last = text.data() + text.size();
+  if (text.empty() || text.front() < '0' || text.front() > '9')
+    return false;
+  auto [end, code] = std::from_chars(text.data(), last, value);
+  return code == std::errc{} && end == last;
+}
+
+tl::unexpected<error> refuse(std::string_view text, std::string_view why) {
+  return fail(errc::invalid,
+              fmt::format("--devices {}: {}; allowed: cpu:N, inproc:N, cuda, "
+                          "cuda:ID,ID...",
+                          quote(text), why));
+}
+
+} // namespace
+
+result<device_request> parse_devices(std::string_view text) {
+  auto colon = text.find(':');
+  auto kind = text.substr(0, colon);
+  const auto& names = kind_names();
+  auto found = std::find(names.begin(), names.end(), kind);
+  if (found == names.end()) {
+    auto why = fmt::format("unknown kind {}", quote(kind));
+    if (auto meant = nearest(kind, names))
+      why += fmt::format(" (did you mean '{}'?)", *meant);
+    return refuse(text, why);
+  }
+  device_request out;
+  out.kind = static_cast<device_kind>(found - names.begin());
+  if (colon == std::string_view::npos) {
+    out.count = out.kind == device_kind::cuda ? 0 : 1;
+    return out;
+  }
+  auto rest = text.substr(colon + 1);
+  if (out.kind != device_kind::cuda) {
+    if (!read_number(rest, out.count) || out.count < 1
+        || out.count > max_devices)
+      return refuse(text, fmt::format("the number of devices must be from 1 to "
+                                      "{}",
+                                      max_devices));
+    return out;
+  }
+  for (;;) {
+    auto comma = rest.find(',');
+    std::int32_t device = 0;
+    if (!read_number(rest.substr(0, comma), device) || device >= max_devices)
+      return refuse(text, fmt::format("device numbers must be from 0 to {}, "
+                                      "with commas between them",
+                                      max_devices - 1));
+    if (std::find(out.ids.begin(), out.ids.end(), device) != out.ids.end())
+      return refuse(text, fmt::format("device {} is named twice", device));
+    out.ids.push_back(device);
+    if (comma == std::string_view::npos)
+      break;
+    rest.remove_prefix(comma + 1);
+  }
+  out.count = static_cast<std::int32_t>(out.ids.size());
+  return out;
+}
+
+std::string to_string(const device_request& x) {
+  const auto& name = kind_names()[static_cast<std::size_t>(x.kind)];
+  if (x.kind != device_kind::cuda)
+    return fmt::format("{}:{}", name, x.count);
+  if (x.ids.empty())
+    return name;
+  return fmt::format("{}:{}", name, fmt::join(x.ids, ","));
+}
+
+result<void> check_devices(std::int64_t required, std::int64_t available,
+                           const device_request& request) {
+  if (required <= available)
+    return {};
+  auto noun = [](std::int64_t count) {
+    return count == 1 ? "device" : "devices";
+  };
+  auto remedy = request.kind == device_kind::cuda
+                  ? std::string{"lower num_gpu or let more models share "
+                                "devices (runtime.colocation)"}
+                  : fmt::format("ask for {}:{} or let more models share "
+                                "devices (runtime.colocation)",
+                                kind_names()[static_cast<std::size_t>(
+                                  request.kind)],
+                                required);
+  return fail(errc::exhausted,
+              fmt::format("the job requires {} {}, --devices {} makes {} "
+                          "available; {}",
+                          required, noun(required), to_string(request),
+                          available, remedy));
+}
+
+} // namespace troupe::config

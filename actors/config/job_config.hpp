@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "troupe/actors/config/options.hpp"
+#include "troupe/planner/model_spec.hpp"
+
+namespace troupe::config {
+
+/// One model of a job, every default filled in and every derived number
+/// computed. Keys in the file have the members' names unless said otherwise.
+struct model_config {
+  std::string name;
+
+  /// Devices of all replicas together; 0 for a model that runs on the CPU
+  /// host.
+  std::int32_t num_gpu = 0;
+  /// Devices that one rank holds.
+  std::int32_t gpu_per_process = 1;
+  /// CPU models: cores of all replicas together, and of one process.
+  std::int32_t num_cpu = 0;
+  std::int32_t cpu_per_process = 0;
+  /// Derived; a value in the file must agree. Always 1 if trainable: its data
+  /// parallelism lives inside the replica.
+  std::int32_t num_replica = 1;
+  /// Sizes of one replica: `tensor_model_parallel_size`,
+  /// `pipeline_model_parallel_size`, `context_parallel_size` and
+  /// `expert_model_parallel_size` in the file; `data` is derived.
+  planner::parallel_sizes parallel;
+
+  /// Told by the application; a value in the file must agree.
+  bool trainable = false;
+  /// Device hosts of its own.
+  bool isolated = false;
+  /// As a destination of weights: sync every n episodes, 0 means never.
+  std::int32_t sync_frequency = 1;
+
+  /// What the application declared for this model.
+  troupe::options options;
+
+  [[nodiscard]] bool on_cpu() const noexcept { return num_gpu == 0; }
+
+  bool operator==(const model_config&) const = default;
+};
+
+/// What concerns the whole job: the file's section `runtime`.
+struct runtime_config {
+  /// Groups of models that share devices. The file may also say `all`.
+  std::vector<std::vector<std::string>> colocation;
+  planner::placement_order placement = planner::placement_order::reversed;
+
+  std::int64_t num_episode = 5000;
+  /// Prompts of one episode.
+  std::int64_t sample_per_episode = 1000;
+  /// Evaluate every n episodes, 0 means never.
+  std::int64_t eval_episode_interval = 0;
+  /// Save a checkpoint every n episodes, 0 means never.
+  std::int64_t save_episode_interval = 0;
+  std::int64_t seed = 1;
+  /// The same seed gives the same run, bit for bit.
+  bool deterministic = true;
+
+  /// Deadlines of what can hang. Keys end in `_ms`.
+  std::chrono::milliseconds setup_timeout{120'000};
+  std::chrono::milliseconds call_timeout{60'000};
+  std::chrono::milliseconds sync_timeout{30'000};
+  std::chrono::milliseconds collective_timeout{30'000};
+  std::chrono::milliseconds shutdown_timeout{2'000};
+  /// Interval of pulses and the silence after which a process counts as lost.
+  std::chrono::milliseconds pulse{500};
+  std::chrono::milliseconds pulse_timeout{5'000};
+  /// How long nodes wait for a silent driver.
+  std::chrono::milliseconds driver_grace{30'000};
+
+  /// Bound of one host's batch store. The file may say `2 GiB`.
+  std::uint64_t store_bytes_max = std::uint64_t{1} << 30;
+  /// Compare every element in every n-th sync, 0 means never.
+  std::int64_t validate_every = 0;
+
+  /// `debug`, `info`, `warning` or `error`.
+  std::string log_level = "info";
+  /// Outputs go to `output_dir/run_name`; an empty name means a generated one.
+  std::string output_dir = "runs";
+  std::string run_name;
+  /// Dataset; empty means what the application generates.
+  std::string data_path;
+  std::string eval_data_path;
+  /// No pulses, so that a debugger may stop a process.
+  bool debug = false;
+
+  /// What the application declared for itself.
+  troupe::options options;
+
+  bool operator==(const runtime_config&) const = default;
+};
+
+/// A resolved configuration: nothing in it is optional any more.
+struct job_config {
+  /// The application's name.
+  std::string app;
+  /// In the order in which the application declared them.
+  std::vector<model_config> models;
+  runtime_config runtime;
+
+  /// Null if there is no such model.
+  [[nodiscard]] const model_config* find(std::string_view name) const noexcept;
+
+  bool operator==(const job_config&) const = default;
+};
+
+/// What the planner must know of `job`.
+[[nodiscard]] planner::job_spec
+to_job_spec(const job_config& job, std::vector<planner::sync_pair> syncs);
+
+} // namespace troupe::config

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/model/group_table.hpp"
+
+#include <fmt/core.h>
+
+#include "troupe/comm/comm_link.hpp"
+#include "troupe/comm/gloo/factory.hpp"
+
+namespace troupe::model {
+
+namespace {
+
+result<comm::endpoint_ptr> make_endpoint(comm::inproc::hub& hub,
+                                         const protocol::group_seat& seat) {
+  if (seat.backend == "inproc")
+    return hub.make_endpoint(seat.group, seat.rank, seat.size);
+  if (seat.backend == "gloo")
+    return comm::gloo::make_endpoint(seat.rank, seat.size);
+  return fail(errc::invalid,
+              fmt::format("there is no communicator backend '{}'; known: "
+                          "inproc, gloo",
+                          seat.backend));
+}
+
+bool needs_no_rendezvous(const protocol::group_seat& seat) {
+  return seat.backend == "inproc" && seat.kind != protocol::seat_kind::member;
+}
+
+} // namespace
+
+result<bytes> group_table::open(const protocol::group_seat& seat) {
+  entry fresh;
+  fresh.kind = seat.kind;
+  fresh.backend = seat.backend;
+  fresh.rank = seat.rank;
+  bytes address;
+  if (needs_no_rendezvous(seat)) {
+    auto end = seat.kind == protocol::seat_kind::sender
+                 ? comm::inproc::link_end::sender
+                 : comm::inproc::link_end::receiver;
+    auto link = hub_.make_link(seat.group, end);
+    if (!link)
+      return fail(link.error());
+    fresh.link = std::move(*link);
+  } else {
+    auto endpoint = make_endpoint(hub_, seat);
+    if (!endpoint)
+      return fail(endpoint.error());
+    fresh.endpoint = std::move(*endpoint);
+    address = fresh.endpoint->address();
+  }
+  std::lock_guard guard{mutex_};
+  if (aborted_)
+    return fail(errc::aborted, "the worker's communicators were aborted");
+  entries_.insert_or_assign(seat.group, std::move(fresh));
+  return address;
+}
+
+result<void> group_table::connect(const std::string& group,
+                                  const std::vector<bytes>& addresses,
+                                  deadline until) {
+  comm::endpoint_ptr endpoint;
+  {
+    std::lock_guard guard{mutex_};
+    auto i = entries_.find(group);
+    if (i == entries_.end())
+      return fail(errc::invalid,
+                  fmt::format("group '{}' was never opened here", group));
+    endpoint = i->second.endpoint;
+  }
+  if (!endpoint)
+    return {};
+  // Blocks: outside of the lock, so that `abort` can reach the endpoint.
+  auto connected = endpoint->connect(addresses, until);
+  if (!connected)
+    return fail(connected.error().within(group));
+  std::lock_guard guard{mutex_};
+  auto i = entries_.find(group);
+  if (aborted_ || i == entries_.end()) {
+    (*connected)->abort();
+    return fail(errc::aborted, "the worker's communicators were aborted");
+  }
+  auto& x = i->second;
+  x.communicator = std::move(*connected);
+  x.endpoint = nullptr;
+  if (x.kind != protocol::seat_kind::member)
+    x.link = std::make_shared<comm::comm_link>(
+      x.communicator, rank_id{1 - x.rank.value()}, 0, x.backend);
+  return {};
+}
+
+void group_table::close(const std::string& group) {
+  entry old;
+  std::lock_guard guard{mutex_};
+  auto i = entries_.find(group);
+  if (i == entries_.end())
+    return;
+  old = std::move(i->second);
+  entries_.erase(i);
+  if (entries_.empty())
+    aborted_ = false;
+}
+
+comm::communicator* group_table::communicator(std::string_view group) const {
+  std::lock_guard guard{mutex_};
+  auto i = entries_.find(group);
+  return i == entries_.end() ? nullptr : i->second.communicator.get();
+}
+
+comm::link* group_table::link(std::string_view name) const {
+  std::lock_guard guard{mutex_};
+  auto i = entries_.find(name);
+  return i == entries_.end() ? nullptr : i->second.link.get();
+}
+
+void group_table::abort() noexcept {
+  std::lock_guard guard{mutex_};
+  aborted_ = true;
+  for (auto& [name, x] : entries_) {
+    if (x.endpoint)
+      x.endpoint->abort();
+    if (x.link)
+      x.link->abort();
+    if (x.communicator)
+      x.communicator->abort();
+  }
+}
+
+} // namespace troupe::model

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "troupe/actors/protocol/model.hpp"
+#include "troupe/comm/communicator.hpp"
+#include "troupe/comm/endpoint.hpp"
+#include "troupe/comm/inproc/hub.hpp"
+#include "troupe/comm/link.hpp"
+
+namespace troupe::model {
+
+/// The communicators and links of one worker, by name.
+///
+/// Threads: the worker's thread opens, connects, uses and closes; `abort` may
+/// be called from any thread and wakes the worker out of any of them. After an
+/// abort new groups are refused until `close` has emptied the table.
+class group_table {
+public:
+  explicit group_table(comm::inproc::hub& hub) : hub_(hub) {
+    // nop
+  }
+
+  /// Makes the seat's endpoint; the address is empty where none is needed.
+  [[nodiscard]] result<bytes> open(const protocol::group_seat& seat);
+
+  /// Connects the endpoint of `group` to its peers.
+  [[nodiscard]] result<void> connect(const std::string& group,
+                                     const std::vector<bytes>& addresses,
+                                     deadline until);
+
+  void close(const std::string& group);
+
+  /// Null if there is none.
+  [[nodiscard]] comm::communicator* communicator(std::string_view group) const;
+
+  /// Null if there is none.
+  [[nodiscard]] comm::link* link(std::string_view name) const;
+
+  /// Kills everything in the table.
+  void abort() noexcept;
+
+private:
+  struct entry {
+    protocol::seat_kind kind = protocol::seat_kind::member;
+    std::string backend;
+    rank_id rank;
+    comm::endpoint_ptr endpoint;
+    comm::communicator_ptr communicator;
+    comm::link_ptr link;
+  };
+
+  comm::inproc::hub& hub_;
+  mutable std::mutex mutex_;
+  bool aborted_ = false;
+  std::map<std::string, entry, std::less<>> entries_;
+};
+
+} // namespace troupe::model

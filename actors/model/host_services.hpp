@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "troupe/actors/model/registry.hpp"
+#include "troupe/actors/process/batch_store.hpp"
+#include "troupe/actors/protocol/names.hpp"
+#include "troupe/comm/inproc/hub.hpp"
+
+namespace troupe::model {
+
+/// What the workers of one process share. Made in the process's main, outlives
+/// every actor. All members are safe to use from any thread.
+struct host_services {
+  protocol::host_name host;
+  const module_registry* registry = nullptr;
+  process::batch_store* store = nullptr;
+  comm::inproc::hub* hub = nullptr;
+};
+
+} // namespace troupe::model

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include "troupe/actors/process/batch_store.hpp"
+#include "troupe/actors/protocol/monitor.hpp"
+#include "troupe/actors/protocol/process.hpp"
+#include "troupe/planner/model_spec.hpp"
+#include "troupe/planner/placement.hpp"
+
+namespace troupe::model {
+
+/// What dist_model and its replicas know of their model from the start.
+struct model_job {
+  planner::model_spec spec;
+  planner::model_place place;
+  /// `options::encode` of the model's options.
+  protocol::payload config;
+  std::uint64_t seed = 0;
+  std::int32_t num_threads = 1;
+  std::chrono::milliseconds collective_timeout{30'000};
+};
+
+/// Whom they talk to besides each other.
+struct model_surroundings {
+  /// By node id.
+  std::vector<protocol::node_actor> nodes;
+  protocol::error_signal_actor errors;
+  /// Devices of each node, so that a global device number finds its node's.
+  std::vector<std::int32_t> devices_per_node;
+  /// The driver's store; outlives the actors.
+  process::batch_store* store = nullptr;
+};
+
+} // namespace troupe::model

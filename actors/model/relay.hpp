@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <iterator>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "troupe/actors/call/gather.hpp"
+#include "troupe/actors/protocol/model.hpp"
+
+namespace troupe::model {
+
+/// Cuts a request made of addressed items (`item.to`) into one request for each
+/// key, in key order; everything but the items is copied.
+template <class Key, class Request, class KeyOf>
+std::map<Key, Request> cut(const Request& request, KeyOf key_of) {
+  std::map<Key, Request> shares;
+  for (const auto& item : request.items) {
+    auto key = key_of(item.to);
+    auto i = shares.find(key);
+    if (i == shares.end()) {
+      auto share = request;
+      share.items.clear();
+      i = shares.emplace(key, std::move(share)).first;
+    }
+    i->second.items.push_back(item);
+  }
+  return shares;
+}
+
+/// Joins answers made of items in the order given.
+template <class Reply>
+Reply join(std::vector<Reply> answers) {
+  Reply all;
+  for (auto& x : answers)
+    std::move(x.items.begin(), x.items.end(), std::back_inserter(all.items));
+  return all;
+}
+
+inline protocol::ack join(const std::vector<protocol::ack>&) {
+  return {};
+}
+
+/// The invocations of a call's parts as one: outputs one below the other, the
+/// lowest version, the longest time.
+inline protocol::invoked join(std::vector<protocol::invoked> answers) {
+  protocol::invoked all;
+  for (auto& x : answers) {
+    auto first = &x == &answers.front();
+    all.version = first ? x.version : std::min(all.version, x.version);
+    all.busy_us = std::max(all.busy_us, x.busy_us);
+    std::move(x.output.parts.begin(), x.output.parts.end(),
+              std::back_inserter(all.output.parts));
+  }
+  return all;
+}
+
+} // namespace troupe::model

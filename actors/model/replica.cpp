@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/model/replica.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/core.h>
+
+#include "troupe/actors/model/relay.hpp"
+#include "troupe/actors/model/worker_state.hpp"
+#include "troupe/actors/protocol/rendezvous.hpp"
+
+namespace troupe::model {
+
+namespace {
+
+using protocol::ack;
+using std::chrono::milliseconds;
+
+std::uint32_t to_ms(milliseconds x) {
+  return static_cast<std::uint32_t>(std::max<std::int64_t>(x.count(), 1));
+}
+
+milliseconds from_ms(std::uint32_t x) {
+  return milliseconds{x};
+}
+
+/// A worker gives up first and says why; we wait a little longer for that.
+milliseconds with_grace(milliseconds x) {
+  return x + milliseconds{500};
+}
+
+planner::parallel_layout layout_of(const planner::model_spec& spec) {
+  // The planner has refused sizes that do not make a layout.
+  return planner::parallel_layout::make(spec.parallel,
+                                        planner::rank_order::megatron)
+    .value();
+}
+
+} // namespace
+
+replica::replica(caf::actor_config& config, model_job job, replica_id id,
+                 model_surroundings around)
+  : protocol::replica_actor::base(config), job_(std::move(job)), id_(id),
+    around_(std::move(around)), layout_(layout_of(job_.spec)), calls_(this) {
+  workers_.resize(world());
+  hosts_.resize(world());
+}
+
+const char* replica::name() const {
+  return "replica";
+}
+
+std::size_t replica::world() const noexcept {
+  return job_.place.replicas[static_cast<std::size_t>(id_.value())]
+    .ranks.size();
+}
+
+protocol::worker_name replica::worker_name(std::size_t rank) const {
+  return {job_.spec.name, id_, rank_id{static_cast<std::int32_t>(rank)}};
+}
+
+protocol::worker_spec replica::worker_spec(std::size_t rank) const {
+  const auto& sizes = job_.spec.parallel;
+  protocol::worker_spec x;
+  x.name = worker_name(rank);
+  x.num_replica = job_.spec.num_replica;
+  x.tensor = sizes.tensor;
+  x.pipeline = sizes.pipeline;
+  x.data = sizes.data;
+  x.context = sizes.context;
+  x.expert = sizes.expert;
+  x.config = job_.config;
+  x.seed = job_.seed;
+  x.num_threads = job_.num_threads;
+  x.collective_timeout_ms = to_ms(job_.collective_timeout);
+  return x;
+}
+
+error replica::report(std::size_t rank, const std::string& operation,
+                      const error& what) {
+  protocol::error_report x;
+  x.code = what.code();
+  x.model = job_.spec.name;
+  x.replica = id_;
+  x.rank = rank_id{static_cast<std::int32_t>(rank)};
+  x.node = hosts_[rank].node;
+  x.slot = hosts_[rank].slot;
+  x.operation = operation;
+  x.message = what.message();
+  if (!closing_)
+    send(around_.errors, x);
+  return {what.code(), to_string(x)};
+}
+
+template <class Reply, class Message>
+void replica::ask(std::size_t rank, const std::string& operation,
+                  milliseconds timeout, Message message,
+                  continuation<Reply> done) {
+  calls_.ask<Reply>(workers_[rank], with_grace(timeout), std::move(message),
+                    [this, rank, operation,
+                     done = std::move(done)](result<Reply> x) {
+                      if (!x)
+                        x = fail(report(rank, operation, x.error()));
+                      done(std::move(x));
+                    });
+}
+
+template <class Reply, class Message>
+void replica::ask_all(const std::string& operation, milliseconds timeout,
+                      const Message& message,
+                      continuation<std::vector<Reply>> done) {
+  auto all = std::make_shared<call::gather<Reply>>(world(), std::move(done));
+  for (std::size_t rank = 0; rank < world(); ++rank)
+    ask<Reply>(rank, operation, timeout, message,
+               [all, rank](result<Reply> x) { all->set(rank, std::move(x)); });
+}
+
+template <class Reply, class Request>
+void replica::relay(const std::string& operation, const Request& request,
+                    continuation<Reply> done) {
+  auto shares = cut<rank_id>(request, [](const protocol::worker_name& to) {
+    return to.rank;
+  });
+  for (const auto& [rank, share] : shares)
+    if (rank.value() < 0 || static_cast<std::size_t>(rank.value()) >= world())
+      return done(fail(errc::invalid,
+                       fmt::format("{} replica {} has no rank {}",
+                                   job_.spec.name, id_.value(),
+                                   rank.value())));
+  auto all = std::make_shared<call::gather<Reply>>(
+    shares.size(),
+    [done = std::move(done)](result<std::vector<Reply>> answers) {
+      if (answers)
+        done(join(std::move(*answers)));
+      else
+        done(fail(answers.error()));
+    });
+  std::size_t index = 0;
+  for (auto& [rank, share] : shares) {
+    auto timeout = from_ms(share.timeout_ms);
+    ask<Reply>(static_cast<std::size_t>(rank.value()), operation, timeout,
+               std::move(share), [all, index](result<Reply> x) {
+                 all->set(index, std::move(x));
+               });
+    ++index;
+  }
+}
+
+// -- set-up --------------------------------------------------------------------
+
+void replica::start_worker(std::size_t rank, milliseconds timeout,
+                           continuation<ack> done) {
+  const auto& place
+    = job_.place.replicas[static_cast<std::size_t>(id_.value())].ranks[rank];
+  auto node = static_cast<std::size_t>(place.node.value());
+  protocol::acquire_host request;
+  request.timeout_ms = to_ms(timeout);
+  if (place.devices.empty()) {
+    request.kind = protocol::host_kind::cpu;
+  } else {
+    auto before = std::int32_t{0};
+    for (std::size_t i = 0; i < node; ++i)
+      before += around_.devices_per_node[i];
+    request.device = place.devices.front().value() - before;
+  }
+  if (job_.spec.isolated)
+    request.isolated_for = fmt::format("{}/{}", job_.spec.name, id_.value());
+  auto spec = worker_spec(rank);
+  spec.device = request.device;
+  calls_.ask<protocol::acquired_host>(
+    around_.nodes[node], with_grace(timeout), request,
+    [=, this](result<protocol::acquired_host> host) {
+      if (!host)
+        return done(fail(report(rank, "start", host.error())));
+      hosts_[rank] = host->host;
+      send(around_.nodes[node],
+           protocol::worker_placed{host->host, worker_name(rank)});
+      calls_.ask<protocol::started_worker>(
+        host->control, timeout, protocol::start_worker{spec},
+        [=, this](result<protocol::started_worker> started) {
+          if (!started)
+            return done(fail(report(rank, "start", started.error())));
+          workers_[rank] = started->worker;
+          // Also notice the end of a worker that nobody is calling.
+          calls_.watch(workers_[rank], [=, this](const error& reason) {
+            if (!closing_)
+              static_cast<void>(report(rank, "idle", reason));
+          });
+          done(ack{});
+        });
+    });
+}
+
+void replica::join_ranks(milliseconds timeout, continuation<ack> done) {
+  if (world() == 1)
+    return done(ack{});
+  auto one_process = std::ranges::all_of(
+    hosts_, [&](const auto& x) { return x == hosts_.front(); });
+  protocol::open_groups seats;
+  seats.timeout_ms = to_ms(timeout);
+  auto add = [&](const std::string& group,
+                 const planner::rank_group& members) {
+    for (std::size_t i = 0; i < members.size(); ++i)
+      seats.items.push_back(
+        {worker_name(static_cast<std::size_t>(members[i].value())), group,
+         one_process ? "inproc" : "gloo", protocol::seat_kind::member,
+         rank_id{static_cast<std::int32_t>(i)},
+         static_cast<std::int32_t>(members.size())});
+  };
+  planner::rank_group everyone;
+  for (std::size_t i = 0; i < world(); ++i)
+    everyone.emplace_back(static_cast<std::int32_t>(i));
+  add(world_group(worker_name(0)), everyone);
+  if (layout_.size(planner::dimension::data) > 1
+      && layout_.size(planner::dimension::data) < layout_.world())
+    for (const auto& group : layout_.groups(planner::dimension::data)) {
+      auto rank = static_cast<std::size_t>(group.front().value());
+      add(data_parallel_group(worker_name(rank), worker_spec(rank)), group);
+    }
+  relay<protocol::group_addresses>(
+    "open groups", seats,
+    [=, this](result<protocol::group_addresses> addresses) {
+      if (!addresses)
+        return done(fail(addresses.error()));
+      relay<ack>("connect groups",
+                 protocol::introduce(seats, std::move(*addresses)), done);
+    });
+}
+
+void replica::set_up(milliseconds timeout,
+                     continuation<protocol::manifests> done) {
+  auto started = std::make_shared<call::gather<ack>>(
+    world(), [=, this](result<std::vector<ack>> x) {
+      if (!x)
+        return done(fail(x.error()));
+      join_ranks(timeout, [=, this](result<ack> joined) {
+        if (!joined)
+          return done(fail(joined.error()));
+        ask_all<protocol::manifests>(
+          "set up", timeout, protocol::set_up{to_ms(timeout)},
+          [=](result<std::vector<protocol::manifests>> answers) {
+            if (answers)
+              done(join(std::move(*answers)));
+            else
+              done(fail(answers.error()));
+          });
+      });
+    });
+  for (std::size_t rank = 0; rank < world(); ++rank)
+    start_worker(rank, timeout, [started, rank](result<ack> x) {
+      started->set(rank, std::move(x));
+    });
+}
+
+// -- calls ---------------------------------------------------------------------
+
+void replica::invoke(const protocol::invoke& request,
+                     continuation<protocol::invoked> done) {
+  using planner::dimension;
+  auto parts = static_cast<std::size_t>(layout_.size(dimension::data));
+  std::vector<process::batch_ref> inputs(parts, request.input);
+  if (request.input.rows() > 0 && parts > 1) {
+    auto split = request.input.split(parts);
+    if (!split)
+      return done(fail(split.error()));
+    inputs = std::move(*split);
+  }
+  auto timeout = from_ms(request.timeout_ms);
+  auto layout = layout_;
+  auto all = std::make_shared<call::gather<protocol::invoked>>(
+    world(),
+    [layout, done = std::move(done)](
+      result<std::vector<protocol::invoked>> answers) {
+      if (!answers)
+        return done(fail(answers.error()));
+      // Of the ranks that saw the same rows the first of the last pipeline
+      // stage speaks; ranks are walked in data order.
+      std::vector<protocol::invoked> spoken;
+      for (std::int32_t data = 0; data < layout.size(dimension::data);
+           ++data) {
+        planner::parallel_layout::coordinates at;
+        at.at(dimension::data) = data;
+        at.at(dimension::pipeline) = layout.size(dimension::pipeline) - 1;
+        auto rank = layout.rank_at(at);
+        spoken.push_back(std::move(
+          (*answers)[static_cast<std::size_t>(rank.value().value())]));
+      }
+      done(join(std::move(spoken)));
+    });
+  for (std::size_t rank = 0; rank < world(); ++rank) {
+    auto share = request;
+    auto data = layout_
+                  .coordinates_of(rank_id{static_cast<std::int32_t>(rank)})
+                  .at(dimension::data);
+    share.input = inputs[static_cast<std::size_t>(data)];
+    ask<protocol::invoked>(rank, request.function, timeout, std::move(share),
+                           [all, rank](result<protocol::invoked> x) {
+                             all->set(rank, std::move(x));
+                           });
+  }
+}
+
+replica::behavior_type replica::make_behavior() {
+  using namespace protocol;
+  auto owe = [this]<class T>(T*) {
+    return call::reply<T>{make_response_promise<T>()};
+  };
+  auto owe_ack = [=] { return owe(static_cast<ack*>(nullptr)); };
+  return {
+    [=, this](const protocol::set_up& x) {
+      auto out = owe(static_cast<manifests*>(nullptr));
+      set_up(from_ms(x.timeout_ms),
+             [out](result<manifests> y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
+    [=, this](const open_groups& x) {
+      auto out = owe(static_cast<group_addresses*>(nullptr));
+      relay<group_addresses>("open groups", x, [out](auto y) {
+        out.deliver(std::move(y));
+      });
+      return out.promise();
+    },
+    [=, this](const connect_groups& x) {
+      auto out = owe_ack();
+      relay<ack>("connect groups", x,
+                 [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
+    [=, this](const close_groups& x) {
+      auto out = owe_ack();
+      relay<ack>("close groups", x,
+                 [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
+    [=, this](const protocol::invoke& x) {
+      auto out = owe(static_cast<invoked*>(nullptr));
+      invoke(x, [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
+    [=, this](const transfer& x) {
+      auto out = owe(static_cast<transfer_reports*>(nullptr));
+      relay<transfer_reports>("weight sync", x, [out](auto y) {
+        out.deliver(std::move(y));
+      });
+      return out.promise();
+    },
+    [=, this](const fence& x) {
+      auto out = owe_ack();
+      ask_all<ack>(x.on ? "fence" : "on_sync", from_ms(x.timeout_ms), x,
+                   [out](result<std::vector<ack>> y) {
+                     out.deliver(y.map([](auto&&) { return ack{}; }));
+                   });
+      return out.promise();
+    },
+    [=, this](const checkpoint& x) {
+      auto out = owe_ack();
+      ask_all<ack>(x.load ? "load checkpoint" : "save checkpoint",
+                   from_ms(x.timeout_ms), x,
+                   [out](result<std::vector<ack>> y) {
+                     out.deliver(y.map([](auto&&) { return ack{}; }));
+                   });
+      return out.promise();
+    },
+    [=, this](const close_model& x) {
+      auto out = owe_ack();
+      closing_ = true;
+      auto all = std::make_shared<call::gather<ack>>(
+        world(), [=, this](result<std::vector<ack>>) {
+          out.deliver(ack{});
+          quit();
+        });
+      for (std::size_t rank = 0; rank < world(); ++rank)
+        ask<ack>(rank, "close", from_ms(x.timeout_ms), x,
+                 // A worker that is gone already is closed.
+                 [all, rank](const result<ack>&) { all->set(rank, ack{}); });
+      return out.promise();
+    },
+  };
+}
+
+} // namespace troupe::model

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <caf/typed_event_based_actor.hpp>
+
+#include "troupe/actors/call/caller.hpp"
+#include "troupe/actors/call/reply.hpp"
+#include "troupe/actors/model/model_job.hpp"
+#include "troupe/actors/protocol/register.hpp"
+#include "troupe/planner/parallel_layout.hpp"
+
+namespace troupe::model {
+
+/// The actor of one copy of a model: makes its workers where the plan says,
+/// joins them, and hands each its share of every request.
+///
+/// It is the one that names failures: an error of a worker is reported to the
+/// error_signal with model, replica, rank and operation before it is passed on.
+class replica : public protocol::replica_actor::base {
+public:
+  replica(caf::actor_config& config, model_job job, replica_id id,
+          model_surroundings around);
+
+  const char* name() const override;
+
+protected:
+  behavior_type make_behavior() override;
+
+private:
+  using milliseconds = std::chrono::milliseconds;
+
+  template <class T>
+  using continuation = std::function<void(result<T>)>;
+
+  [[nodiscard]] std::size_t world() const noexcept;
+  [[nodiscard]] protocol::worker_name worker_name(std::size_t rank) const;
+  [[nodiscard]] protocol::worker_spec worker_spec(std::size_t rank) const;
+
+  // -- set-up, step by step ---------------------------------------------------
+
+  void set_up(milliseconds timeout, continuation<protocol::manifests> done);
+  void start_worker(std::size_t rank, milliseconds timeout,
+                    continuation<protocol::ack> done);
+  void join_ranks(milliseconds timeout, continuation<protocol::ack> done);
+
+  // -- asking workers ---------------------------------------------------------
+
+  /// Asks one rank and reports its error.
+  template <class Reply, class Message>
+  void ask(std::size_t rank, const std::string& operation, milliseconds timeout,
+           Message message, continuation<Reply> done);
+
+  /// Asks every rank the same.
+  template <class Reply, class Message>
+  void ask_all(const std::string& operation, milliseconds timeout,
+               const Message& message,
+               continuation<std::vector<Reply>> done);
+
+  /// Hands each rank its items.
+  template <class Reply, class Request>
+  void relay(const std::string& operation, const Request& request,
+             continuation<Reply> done);
+
+  void invoke(const protocol::invoke& request,
+              continuation<protocol::invoked> done);
+
+  [[nodiscard]] error report(std::size_t rank, const std::string& operation,
+                             const error& what);
+
+  model_job job_;
+  replica_id id_;
+  model_surroundings around_;
+  planner::parallel_layout layout_;
+  std::vector<protocol::worker_actor> workers_;
+  std::vector<protocol::host_name> hosts_;
+  bool closing_ = false;
+  call::caller<replica> calls_;
+};
+
+} // namespace troupe::model

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include <caf/typed_event_based_actor.hpp>
+
+#include "troupe/actors/model/worker_state.hpp"
+#include "troupe/actors/protocol/register.hpp"
+
+namespace troupe::model {
+
+/// The actor of one rank: a thin shell over worker_state. Its handlers block
+/// while the module computes, so a host spawns it detached; scheduler tests
+/// spawn it like any other.
+class worker : public protocol::worker_actor::base {
+public:
+  worker(caf::actor_config& config, protocol::worker_spec spec,
+         host_services services, std::shared_ptr<worker_probe> probe);
+
+  const char* name() const override;
+  void on_exit() override;
+
+protected:
+  behavior_type make_behavior() override;
+
+private:
+  std::unique_ptr<worker_state> state_;
+};
+
+} // namespace troupe::model

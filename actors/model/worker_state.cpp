@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/model/worker_state.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+#include <fmt/core.h>
+
+#include "troupe/actors/model/weight_digest.hpp"
+#include "troupe/core/log.hpp"
+#include "troupe/planner/parallel_layout.hpp"
+
+namespace troupe::model {
+
+namespace {
+
+using protocol::ack;
+using std::chrono::milliseconds;
+
+planner::parallel_sizes sizes_of(const protocol::worker_spec& spec) {
+  planner::parallel_sizes x;
+  x.tensor = spec.tensor;
+  x.pipeline = spec.pipeline;
+  x.data = spec.data;
+  x.context = spec.context;
+  x.expert = spec.expert;
+  return x;
+}
+
+/// The layout of a replica; its sizes were checked by the planner.
+planner::parallel_layout layout_of(const protocol::worker_spec& spec) {
+  return planner::parallel_layout::make(sizes_of(spec),
+                                        planner::rank_order::megatron)
+    .value();
+}
+
+deadline within(std::uint32_t timeout_ms) {
+  return deadline::after(milliseconds{timeout_ms});
+}
+
+/// The seed of one rank's generator: different for every rank of every model,
+/// equal in every run with the same seed.
+std::mt19937_64 make_generator(const protocol::worker_spec& spec) {
+  std::vector<std::uint32_t> words{
+    static_cast<std::uint32_t>(spec.seed),
+    static_cast<std::uint32_t>(spec.seed >> 32),
+    static_cast<std::uint32_t>(spec.name.replica.value()),
+    static_cast<std::uint32_t>(spec.name.rank.value())};
+  for (auto c : spec.name.model)
+    words.push_back(static_cast<unsigned char>(c));
+  std::seed_seq seed(words.begin(), words.end());
+  return std::mt19937_64{seed};
+}
+
+} // namespace
+
+std::string world_group(const protocol::worker_name& worker) {
+  return fmt::format("{}/{}/world", worker.model, worker.replica.value());
+}
+
+std::string data_parallel_group(const protocol::worker_name& worker,
+                                const protocol::worker_spec& spec) {
+  auto layout = layout_of(spec);
+  if (layout.size(planner::dimension::data) == layout.world())
+    return world_group(worker);
+  auto first = layout.first(planner::dimension::data, worker.rank);
+  return fmt::format("{}/{}/dp{}", worker.model, worker.replica.value(),
+                     first.value());
+}
+
+// -- the module's view ---------------------------------------------------------
+
+class worker_state::context final : public worker_context {
+public:
+  context(const protocol::worker_spec& spec, worker_probe& probe,
+          troupe::options config)
+    : spec_(spec), probe_(probe), config_(std::move(config)),
+      sizes_(sizes_of(spec)), generator_(make_generator(spec)),
+      world_group_(world_group(spec.name)),
+      data_parallel_group_(data_parallel_group(spec.name, spec)) {
+    data_parallel_rank_ = layout_of(spec)
+                            .coordinates_of(spec.name.rank)
+                            .at(planner::dimension::data);
+  }
+
+  const std::string& model() const noexcept override {
+    return spec_.name.model;
+  }
+
+  replica_id replica() const noexcept override {
+    return spec_.name.replica;
+  }
+
+  std::int32_t num_replica() const noexcept override {
+    return spec_.num_replica;
+  }
+
+  rank_id rank() const noexcept override {
+    return spec_.name.rank;
+  }
+
+  std::int32_t world_size() const noexcept override {
+    return static_cast<std::int32_t>(sizes_.world());
+  }
+
+  const planner::parallel_sizes& parallel() const noexcept override {
+    return sizes_;
+  }
+
+  std::int32_t data_parallel_rank() const noexcept override {
+    return data_parallel_rank_;
+  }
+
+  std::int32_t data_parallel_size() const noexcept override {
+    return sizes_.data;
+  }
+
+  dlpack::device device() const noexcept override {
+    return {dlpack::device_type::cpu, 0};
+  }
+
+  comm::communicator* world() noexcept override {
+    return probe_.groups.communicator(world_group_);
+  }
+
+  comm::communicator* data_parallel() noexcept override {
+    return sizes_.data == 1 ? nullptr
+                            : probe_.groups.communicator(data_parallel_group_);
+  }
+
+  deadline collective_deadline() const override {
+    return within(spec_.collective_timeout_ms);
+  }
+
+  const troupe::options& config() const noexcept override {
+    return config_;
+  }
+
+  std::mt19937_64& generator() noexcept override {
+    return generator_;
+  }
+
+  std::uint64_t seed() const noexcept override {
+    return spec_.seed;
+  }
+
+  int num_threads() const noexcept override {
+    return spec_.num_threads;
+  }
+
+private:
+  const protocol::worker_spec& spec_;
+  worker_probe& probe_;
+  troupe::options config_;
+  planner::parallel_sizes sizes_;
+  std::mt19937_64 generator_;
+  std::string world_group_;
+  std::string data_parallel_group_;
+  std::int32_t data_parallel_rank_ = 0;
+};
+
+// -- life ----------------------------------------------------------------------
+
+worker_state::worker_state(protocol::worker_spec spec, host_services services,
+                           std::shared_ptr<worker_probe> probe)
+  : spec_(std::move(spec)), services_(services), probe_(std::move(probe)) {
+  // nop
+}
+
+worker_state::~worker_state() {
+  close();
+}
+
+const protocol::worker_name& worker_state::name() const noexcept {
+  return spec_.name;
+}
+
+template <class F>
+auto worker_state::guarded(const std::string& operation, F f)
+  -> decltype(f()) {
+  operation_scope mark{probe_->mark, operation};
+  auto failed = [&](std::string_view what) {
+    log::error(to_string(spec_.name), "{} failed: {}", operation, what);
+    return fail(errc::failed, std::string{what});
+  };
+  try {
+    return f();
+  } catch (const std::exception& x) {
+    return failed(x.what());
+  } catch (...) {
+    return failed("it threw something that is no std::exception");
+  }
+}
+
+result<protocol::manifests> worker_state::set_up() {
+  return guarded("set up", [&]() -> result<protocol::manifests> {
+    model_ = services_.registry->find(spec_.name.model);
+    if (!model_)
+      return fail(errc::invalid,
+                  fmt::format("this program has no model '{}'",
+                              spec_.name.model));
+    auto config = options::decode(protocol::as_bytes(spec_.config));
+    if (!config)
+      return fail(config.error());
+    context_ = std::make_unique<context>(spec_, *probe_, std::move(*config));
+    module_ = model_->make();
+    module_->setup(*context_);
+    parameters_ = module_->parameters();
+    protocol::worker_manifest manifest{spec_.name, services_.host, {}};
+    for (const auto& p : parameters_)
+      manifest.parameters.push_back(
+        {p.name, p.type, p.extents, p.requires_grad});
+    log::info(to_string(spec_.name), "set up with {} parameters",
+              parameters_.size());
+    return protocol::manifests{{std::move(manifest)}};
+  });
+}
+
+void worker_state::close() noexcept {
+  try {
+    probe_->mark.set("closing");
+    probe_->groups.abort();
+    parameters_.clear();
+    module_.reset();
+  } catch (const std::exception& x) {
+    log::error(to_string(spec_.name), "closing failed: {}", x.what());
+  }
+}
+
+// -- groups --------------------------------------------------------------------
+
+result<protocol::group_addresses>
+worker_state::open(const protocol::open_groups& request) {
+  protocol::group_addresses out;
+  for (const auto& seat : request.items) {
+    auto address = probe_->groups.open(seat);
+    if (!address)
+      return fail(address.error());
+    out.items.push_back({spec_.name, seat.group, seat.rank,
+                         protocol::to_payload(*address)});
+  }
+  return out;
+}
+
+result<ack> worker_state::connect(const protocol::connect_groups& request) {
+  auto until = within(request.timeout_ms);
+  for (const auto& item : request.items) {
+    operation_scope mark{probe_->mark, "connect " + item.group};
+    std::vector<bytes> addresses;
+    for (const auto& raw : item.addresses) {
+      auto view = protocol::as_bytes(raw);
+      addresses.emplace_back(view.begin(), view.end());
+    }
+    if (auto done = probe_->groups.connect(item.group, addresses, until); !done)
+      return fail(done.error());
+  }
+  return ack{};
+}
+
+result<ack> worker_state::close(const protocol::close_groups& request) {
+  for (const auto& item : request.items)
+    probe_->groups.close(item.group);
+  return ack{};
+}
+
+// -- calls ---------------------------------------------------------------------
+
+result<protocol::invoked>
+worker_state::invoke(const protocol::invoke& request) {
+  if (!module_)
+    return fail(errc::unavailable, "the model is not set up");
+  if (fenced_)
+    return fail(errc::unavailable,
+                "the model's weights are being replaced; call again after the "
+                "sync");
+  auto* function = model_->find(request.function);
+  if (!function)
+    return fail(errc::invalid,
+                fmt::format("model '{}' has no function '{}'",
+                            spec_.name.model, request.function));
+  return guarded(request.function, [&]() -> result<protocol::invoked> {
+    auto until = within(request.timeout_ms);
+    auto input = services_.store->get(request.input, until);
+    if (!input)
+      return fail(input.error().within("fetching the input"));
+    auto start = std::chrono::steady_clock::now();
+    auto output = function->call(*module_, *input);
+    auto busy = std::chrono::steady_clock::now() - start;
+    auto stored = services_.store->put(output, request.scope, version_);
+    if (!stored)
+      return fail(stored.error().within("storing the output"));
+    using std::chrono::duration_cast;
+    using std::chrono::microseconds;
+    return protocol::invoked{
+      {{std::move(*stored)}},
+      version_,
+      static_cast<std::uint64_t>(duration_cast<microseconds>(busy).count())};
+  });
+}
+
+result<ack> worker_state::run(const protocol::checkpoint& request) {
+  if (!module_)
+    return fail(errc::unavailable, "the model is not set up");
+  return guarded(request.load ? "load checkpoint" : "save checkpoint",
+                 [&]() -> result<ack> {
+                   checkpoint_path path{request.directory, spec_.name.rank};
+                   if (request.load)
+                     module_->load_checkpoint(path);
+                   else
+                     module_->save_checkpoint(path);
+                   return ack{};
+                 });
+}
+
+// -- weights -------------------------------------------------------------------
+
+result<ack> worker_state::fence(const protocol::fence& request) {
+  if (!module_)
+    return fail(errc::unavailable, "the model is not set up");
+  fenced_ = request.on;
+  if (request.on || request.version == version_)
+    return ack{};
+  return guarded("on_sync", [&]() -> result<ack> {
+    version_ = request.version;
+    module_->on_sync(version_);
+    return ack{};
+  });
+}
+
+result<protocol::transfer_reports>
+worker_state::transfer(const protocol::transfer& request) {
+  auto until = within(request.timeout_ms);
+  protocol::transfer_reports out;
+  for (const auto& task : request.items) {
+    operation_scope mark{probe_->mark,
+                         fmt::format("{} {} {}",
+                                     task.role == protocol::transfer_role::send
+                                       ? "send weights to"
+                                       : "receive weights from",
+                                     to_string(task.peer), task.link)};
+    auto report = run_task(task, request.mode, until);
+    if (!report)
+      return fail(report.error());
+    out.items.push_back(std::move(*report));
+  }
+  return out;
+}
+
+namespace {
+
+/// The first element in which two equally long runs differ.
+std::string describe_difference(const parameter& mine,
+                                std::span<const std::byte> theirs) {
+  auto [a, b] = std::ranges::mismatch(mine.memory, theirs);
+  auto at = static_cast<std::size_t>(a - mine.memory.begin());
+  return fmt::format("tensor '{}' differs at element {}", mine.name,
+                     at / size_of(mine.type));
+}
+
+} // namespace
+
+result<protocol::transfer_report>
+worker_state::run_task(const protocol::transfer_task& task,
+                       protocol::transfer_mode mode, deadline until) {
+  auto* link = probe_->groups.link(task.link);
+  if (!link)
+    return fail(errc::invalid,
+                fmt::format("link '{}' was never opened here", task.link));
+  auto sends = task.role == protocol::transfer_role::send;
+  auto compares = !sends && mode == protocol::transfer_mode::compare;
+  auto start = std::chrono::steady_clock::now();
+  protocol::transfer_report report;
+  report.from = spec_.name;
+  report.link = task.link;
+  report.role = task.role;
+  weight_digest digest;
+  for (const auto& name : task.tensors) {
+    auto p = std::ranges::find(parameters_, name, &parameter::name);
+    if (p == parameters_.end())
+      return fail(errc::invalid, fmt::format("there is no tensor '{}'", name));
+    auto memory = p->memory;
+    if (compares) {
+      if (scratch_.size() < memory.size())
+        scratch_ = buffer::allocate(memory.size());
+      memory = scratch_.bytes().first(memory.size());
+    }
+    auto done = sends ? link->push(memory, until) : link->pull(memory, until);
+    if (!done)
+      return fail(done.error().within(
+        fmt::format("tensor '{}' {} {}", name, sends ? "to" : "from",
+                    to_string(task.peer))));
+    digest.update(memory);
+    report.bytes += memory.size();
+    if (compares && report.difference.empty()
+        && !std::ranges::equal(memory, p->memory))
+      report.difference = describe_difference(*p, memory);
+  }
+  auto value = digest.value();
+  report.digest_low = value.low;
+  report.digest_high = value.high;
+  report.elapsed_us = static_cast<std::uint64_t>(
+    std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::steady_clock::now() - start)
+      .count());
+  return report;
+}
+
+} // namespace troupe::model

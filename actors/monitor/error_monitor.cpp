@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/monitor/error_monitor.hpp"
+
+#include "troupe/actors/monitor/root_cause.hpp"
+
+namespace troupe::monitor {
+
+error_monitor::error_monitor(caf::actor_config& config,
+                             std::vector<protocol::node_actor> nodes)
+  : protocol::error_monitor_actor::base(config), nodes_(std::move(nodes)),
+    calls_(this) {
+  // nop
+}
+
+const char* error_monitor::name() const {
+  return "error_monitor";
+}
+
+error_monitor::behavior_type error_monitor::make_behavior() {
+  using namespace protocol;
+  return {
+    [this](const error_report& x) {
+      if (x.level == severity::warning)
+        return;
+      reports_.push_back(x);
+      if (reports_.size() > 1 || verdict_)
+        return;
+      for (const auto& node : nodes_)
+        calls_.ask<ack>(node, std::chrono::seconds{1},
+                        abort_groups{to_string(x)}, [](const result<ack>&) {
+                          // A node that cannot abort reports on its own.
+                        });
+      delayed_send(this, grace, protocol::conclude{});
+    },
+    [this](protocol::conclude) {
+      verdict_ = monitor::conclude(reports_);
+      for (const auto& listener : listeners_)
+        send(listener, *verdict_);
+    },
+    [this](const subscribe_verdict& x) {
+      listeners_.push_back(x.listener);
+      if (verdict_)
+        send(x.listener, *verdict_);
+      return ack{};
+    },
+  };
+}
+
+} // namespace troupe::monitor

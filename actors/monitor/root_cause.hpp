@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "troupe/actors/protocol/monitor.hpp"
+
+namespace troupe::monitor {
+
+/// How near a report is to a cause: 0 is a process that ended, then what a
+/// module or the system refused, then deadlines, then peers that noticed a
+/// loss, then what was aborted on purpose, last the engine's own summary.
+[[nodiscard]] int distance_from_cause(const protocol::error_report& x);
+
+/// The root cause among `reports` (oldest first, not empty) and the others as
+/// its consequences, marked with its id. Of two that are equally near the
+/// earlier one is the cause. Warnings are neither.
+[[nodiscard]] protocol::verdict
+conclude(std::vector<protocol::error_report> reports);
+
+} // namespace troupe::monitor

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/node/host.hpp"
+
+#include <fmt/core.h>
+
+#include "troupe/actors/call/gather.hpp"
+#include "troupe/actors/model/worker.hpp"
+#include "troupe/actors/node/process_info.hpp"
+#include "troupe/core/log.hpp"
+
+namespace troupe::node {
+
+using protocol::ack;
+
+host::host(caf::actor_config& config, model::host_services services,
+           worker_threads threads, std::function<void()> on_closed)
+  : protocol::host_actor::base(config), services_(services), threads_(threads),
+    on_closed_(std::move(on_closed)), calls_(this) {
+  // nop
+}
+
+const char* host::name() const {
+  return "host";
+}
+
+caf::result<protocol::started_worker>
+host::start(const protocol::start_worker& request) {
+  const auto& name = request.spec.name;
+  if (!services_.registry->find(name.model))
+    return protocol::to_caf(
+      {errc::invalid,
+       fmt::format("this program has no model '{}'", name.model)});
+  if (workers_.count(name) > 0)
+    return protocol::to_caf(
+      {errc::invalid, fmt::format("{} lives here already", to_string(name))});
+  slot x;
+  x.probe = std::make_shared<model::worker_probe>(*services_.hub);
+  x.actor = threads_ == worker_threads::own
+              ? spawn<model::worker, caf::detached + caf::linked>(request.spec, services_,
+                                                    x.probe)
+              : spawn<model::worker, caf::linked>(request.spec, services_, x.probe);
+  log::info(to_string(services_.host), "starts {}", to_string(name));
+  protocol::started_worker reply{x.actor};
+  workers_.emplace(name, std::move(x));
+  return reply;
+}
+
+protocol::host_status host::status() const {
+  protocol::host_status x;
+  x.host = services_.host;
+  for (const auto& [name, worker] : workers_) {
+    auto mark = worker.probe->mark.read();
+    auto age = std::chrono::duration_cast<std::chrono::milliseconds>(mark.age);
+    x.workers.push_back(
+      {name, mark.operation, static_cast<std::uint64_t>(age.count())});
+  }
+  auto store = services_.store->stats();
+  x.store_bytes = store.bytes;
+  x.store_peak_bytes = store.bytes_peak;
+  x.resident_bytes = resident_bytes();
+  return x;
+}
+
+void host::abort_all(const std::string& reason) {
+  log::info(to_string(services_.host), "aborts all communicators: {}", reason);
+  for (auto& [name, worker] : workers_)
+    worker.probe->groups.abort();
+}
+
+host::behavior_type host::make_behavior() {
+  using namespace protocol;
+  return {
+    [this](const start_worker& x) { return start(x); },
+    [this](const abort_groups& x) {
+      abort_all(x.reason);
+      return ack{};
+    },
+    [this](const release_batches& x) {
+      services_.store->release_before(x.last + 1);
+    },
+    [this](get_host_status) { return status(); },
+    [this](shut_down) {
+      call::reply<ack> out{make_response_promise<ack>()};
+      abort_all("the host shuts down");
+      auto all = std::make_shared<call::gather<ack>>(
+        workers_.size(), [out, this](result<std::vector<ack>>) {
+          out.deliver(ack{});
+          auto closed = on_closed_;
+          quit();
+          if (closed)
+            closed();
+        });
+      std::size_t index = 0;
+      for (auto& [name, worker] : workers_) {
+        calls_.ask<ack>(worker.actor, std::chrono::seconds{1}, close_model{},
+                        [all, index](const result<ack>&) {
+                          all->set(index, ack{});
+                        });
+        ++index;
+      }
+      return out.promise();
+    },
+  };
+}
+
+} // namespace troupe::node

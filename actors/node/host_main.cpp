@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/node/host_main.hpp"
+
+#include <cstdio>
+#include <future>
+
+#include <caf/actor_system.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/scoped_actor.hpp>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include "troupe/actors/node/guarded_launcher.hpp"
+#include "troupe/actors/node/host.hpp"
+#include "troupe/actors/node/process_info.hpp"
+#include "troupe/actors/node/system_config.hpp"
+#include "troupe/actors/process/host_side.hpp"
+#include "troupe/core/log.hpp"
+
+namespace troupe::node {
+
+namespace {
+
+constexpr auto hello_timeout = std::chrono::seconds{10};
+
+log::level level_of(const std::string& name) {
+  if (name == "debug")
+    return log::level::debug;
+  if (name == "warning")
+    return log::level::warning;
+  if (name == "error")
+    return log::level::error;
+  return log::level::info;
+}
+
+/// The guard appends our stderr to the log.
+int give_up(const error& why) {
+  fmt::print(stderr, "troupe host: {}\n", to_string(why));
+  return 1;
+}
+
+result<protocol::node_actor> find_node(caf::actor_system& system,
+                                       std::uint16_t port) {
+  auto node = system.middleman().remote_actor<protocol::node_actor>("127.0.0.1",
+                                                                    port);
+  if (!node)
+    return fail(protocol::from_caf(node.error()).within("finding the node"));
+  return *node;
+}
+
+/// Serves until the host is shut down; true, or false if the node is gone.
+result<bool> serve(caf::actor_system& system, const host_arguments& args,
+                   const model::host_services& services) {
+  auto found = find_node(system, args.node_port);
+  if (!found)
+    return fail(found.error());
+  auto node = *found;
+  caf::scoped_actor self{system};
+  auto control = self->spawn<host>(services, worker_threads::own,
+                                   std::function<void()>{});
+  self->monitor(node);
+  self->monitor(control);
+  protocol::host_hello hello;
+  hello.job = args.job;
+  hello.build = build_id();
+  hello.host = args.host;
+  hello.pid = ::getpid();
+  hello.control = control;
+  result<void> welcomed;
+  self->request(node, hello_timeout, std::move(hello))
+    .receive([](protocol::ack) {},
+             [&](caf::error& x) { welcomed = fail(protocol::from_caf(x)); });
+  if (!welcomed)
+    return fail(welcomed.error().within("reporting to the node"));
+  log::info(to_string(args.host), "serves as process {}", ::getpid());
+  auto good = true;
+  // Waits for as long as the job runs: ends when node or host go down, and the
+  // guard ends this process if it cannot.
+  self->receive([&](caf::down_msg& x) {
+    good = x.source == control.address();
+  });
+  return good;
+}
+
+} // namespace
+
+int host_main(const module_registry& registry,
+              const std::vector<std::string>& raw,
+              const std::function<void(int)>& prepare) {
+  auto args = parse_host_arguments(raw);
+  if (!args)
+    return give_up(args.error());
+  auto side = process::host_side::from_environment();
+  if (!side)
+    return give_up(side.error());
+  if (auto opened = log::open({args->log_path,
+                               fmt::format("host-{}", args->host.slot),
+                               level_of(args->log_level)});
+      !opened)
+    return give_up(opened.error());
+  if (prepare)
+    prepare(args->num_threads);
+  process::store_settings store_config;
+  store_config.bytes_max = args->store_bytes_max;
+  store_config.slot = args->host.slot;
+  store_config.incarnation = args->host.life;
+  process::batch_store store{store_config, &(*side)->mesh()};
+  comm::inproc::hub hub;
+  model::host_services services{args->host, &registry, &store, &hub};
+  system_config config;
+  caf::actor_system system{config};
+  auto served = serve(system, *args, services);
+  auto code = 0;
+  if (!served) {
+    log::error(to_string(args->host), "{}", to_string(served.error()));
+    code = give_up(served.error());
+  } else if (!*served) {
+    log::warning(to_string(args->host), "the node is gone");
+    code = 1;
+  }
+  log::close();
+  std::fflush(nullptr);
+  // Modules are destroyed; a worker that is stuck must not keep the process.
+  ::_exit(code);
+}
+
+} // namespace troupe::node

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "troupe/actors/protocol/names.hpp"
+#include "troupe/core/deadline.hpp"
+#include "troupe/core/error.hpp"
+
+namespace troupe::node {
+
+/// How a node brings hosts to life. A host that was launched reports to the
+/// node by host_hello, one that ends by host_exited.
+class host_launcher {
+public:
+  virtual ~host_launcher() = default;
+
+  /// Starts a host; returns its process id. Called on the node actor's thread;
+  /// returns soon.
+  [[nodiscard]] virtual result<std::int32_t>
+  launch(const protocol::host_name& host) = 0;
+
+  /// Ends every host within the time, by force if need be.
+  virtual void close(deadline until) = 0;
+};
+
+} // namespace troupe::node

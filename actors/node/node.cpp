@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/node/node.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "troupe/actors/call/gather.hpp"
+#include "troupe/actors/node/process_info.hpp"
+#include "troupe/actors/process/host_types.hpp"
+#include "troupe/core/log.hpp"
+
+namespace troupe::node {
+
+using protocol::ack;
+
+node::node(caf::actor_config& config, node_settings settings,
+           std::shared_ptr<host_launcher> launcher,
+           protocol::error_signal_actor errors)
+  : protocol::node_actor::base(config), settings_(std::move(settings)),
+    launcher_(std::move(launcher)), errors_(std::move(errors)), calls_(this) {
+  // nop
+}
+
+const char* node::name() const {
+  return "node";
+}
+
+// -- starting hosts ------------------------------------------------------------
+
+result<std::int32_t> node::slot_for(const protocol::acquire_host& request) {
+  auto on_device = request.kind == protocol::host_kind::device;
+  if (on_device
+      && (request.device < 0 || request.device >= settings_.num_device))
+    return fail(errc::exhausted,
+                fmt::format("node {} has {} devices, device {} was asked for",
+                            settings_.id.value(), settings_.num_device,
+                            request.device));
+  if (!request.isolated_for.empty()) {
+    auto key = fmt::format("{}@{}", request.isolated_for, request.device);
+    auto first = settings_.num_device + 1;
+    return isolated_
+      .try_emplace(key, first + static_cast<std::int32_t>(isolated_.size()))
+      .first->second;
+  }
+  return on_device ? request.device : settings_.num_device;
+}
+
+void node::acquire(const protocol::acquire_host& request,
+                   const call::reply<protocol::acquired_host>& out) {
+  if (closing_)
+    return out.deliver(fail(errc::unavailable, "the node shuts down"));
+  auto number = slot_for(request);
+  if (!number)
+    return out.deliver(fail(number.error()));
+  auto& x = slots_[*number];
+  if (x.control)
+    return out.deliver(protocol::acquired_host{x.info.host, x.control});
+  if (!x.waiting.empty()) {
+    x.waiting.push_back(out);
+    return;
+  }
+  x.info.host = {settings_.id, *number, x.info.host.life.next()};
+  x.info.device = request.kind == protocol::host_kind::cpu
+                    ? "cpu host"
+                    : fmt::format("{}:{}", settings_.device_kind,
+                                  request.device);
+  x.info.workers.clear();
+  x.waiting.push_back(out);
+  auto pid = launcher_->launch(x.info.host);
+  if (!pid) {
+    auto waiting = std::exchange(x.waiting, {});
+    for (auto& reply : waiting)
+      reply.deliver(fail(pid.error().within("starting " + x.info.device)));
+    return;
+  }
+  // An in-process host may have reported before `launch` returned.
+  x.info.pid = *pid;
+  x.info.alive = true;
+  log::info("node", "{} runs {} as process {}", to_string(x.info.host),
+            x.info.device, *pid);
+}
+
+result<ack> node::welcome(const protocol::host_hello& x) {
+  auto refuse = [](std::string why) {
+    log::warning("node", "refuses a host: {}", why);
+    return fail(errc::refused, std::move(why));
+  };
+  if (x.wire != protocol::wire_version)
+    return refuse(fmt::format("the host speaks protocol {}, this node {}",
+                              x.wire, protocol::wire_version));
+  if (x.build != build_id())
+    return refuse(fmt::format("the host is build {}, this node is build {}",
+                              x.build, build_id()));
+  if (x.job != settings_.job)
+    return refuse(fmt::format("the host belongs to job {}, this is job {}",
+                              x.job, settings_.job));
+  auto i = slots_.find(x.host.slot);
+  if (i == slots_.end() || i->second.info.host != x.host
+      || i->second.waiting.empty())
+    return refuse(fmt::format("nobody waits for {}", to_string(x.host)));
+  auto& slot = i->second;
+  slot.control = x.control;
+  slot.info.pid = x.pid;
+  slot.info.alive = true;
+  for (auto& reply : std::exchange(slot.waiting, {}))
+    reply.deliver(protocol::acquired_host{slot.info.host, slot.control});
+  return ack{};
+}
+
+// -- ending hosts --------------------------------------------------------------
+
+void node::exited(const protocol::host_exited& x) {
+  if (x.host.slot == process::node_slot && !closing_) {
+    protocol::error_report report;
+    report.code = errc::lost;
+    report.node = settings_.id;
+    report.operation = "process";
+    report.message = fmt::format("every host {}", x.how);
+    send(errors_, report);
+    return;
+  }
+  auto i = slots_.find(x.host.slot);
+  if (i == slots_.end() || i->second.info.host != x.host)
+    return;
+  auto& slot = i->second;
+  slot.info.alive = false;
+  slot.control = protocol::host_actor{};
+  auto text = fmt::format("the host process of {} (pid {}) {}",
+                          slot.info.device, x.pid, x.how);
+  for (auto& reply : std::exchange(slot.waiting, {}))
+    reply.deliver(fail(errc::lost, text));
+  if (closing_)
+    return;
+  if (!slot.info.workers.empty()) {
+    std::vector<std::string> names;
+    for (const auto& worker : slot.info.workers)
+      names.push_back(to_string(worker));
+    text += fmt::format("; it held {}", fmt::join(names, ", "));
+  }
+  log::error("node", "{}", text);
+  protocol::error_report report;
+  report.code = errc::lost;
+  report.node = settings_.id;
+  report.slot = x.host.slot;
+  report.device = slot.info.device;
+  report.operation = "process";
+  report.message = text;
+  if (slot.info.workers.size() == 1) {
+    const auto& worker = slot.info.workers.front();
+    report.model = worker.model;
+    report.replica = worker.replica;
+    report.rank = worker.rank;
+  }
+  send(errors_, report);
+}
+
+void node::close(std::chrono::milliseconds timeout,
+                 const call::reply<ack>& out) {
+  closing_ = true;
+  auto until = deadline::after(timeout);
+  std::vector<protocol::host_actor> open;
+  for (const auto& [number, slot] : slots_)
+    if (slot.control)
+      open.push_back(slot.control);
+  auto all = std::make_shared<call::gather<ack>>(
+    open.size(), [=, this](result<std::vector<ack>>) {
+      launcher_->close(until);
+      out.deliver(ack{});
+      quit();
+    });
+  // Half of the time for a good end, the rest for force.
+  for (std::size_t i = 0; i < open.size(); ++i)
+    calls_.ask<ack>(open[i], timeout / 2, protocol::shut_down{},
+                    [all, i](const result<ack>&) { all->set(i, ack{}); });
+}
+
+node::behavior_type node::make_behavior() {
+  using namespace protocol;
+  return {
+    [this](const host_hello& x) -> caf::result<ack> {
+      auto y = welcome(x);
+      if (!y)
+        return to_caf(y.error());
+      return *y;
+    },
+    [this](const acquire_host& x) {
+      call::reply<acquired_host> out{make_response_promise<acquired_host>()};
+      acquire(x, out);
+      return out.promise();
+    },
+    [this](const worker_placed& x) {
+      auto i = slots_.find(x.host.slot);
+      if (i != slots_.end() && i->second.info.host == x.host)
+        i->second.info.workers.push_back(x.worker);
+    },
+    [this](const host_exited& x) { exited(x); },
+    [this](const abort_groups& x) {
+      call::reply<ack> out{make_response_promise<ack>()};
+      std::vector<host_actor> open;
+      for (const auto& [number, slot] : slots_)
+        if (slot.control)
+          open.push_back(slot.control);
+      auto all = std::make_shared<call::gather<ack>>(
+        open.size(),
+        [out](result<std::vector<ack>>) { out.deliver(ack{}); });
+      for (std::size_t i = 0; i < open.size(); ++i)
+        calls_.ask<ack>(open[i], std::chrono::seconds{1}, x,
+                        [all, i](const result<ack>&) { all->set(i, ack{}); });
+      return out.promise();
+    },
+    [this](const release_batches& x) {
+      for (const auto& [number, slot] : slots_)
+        if (slot.control)
+          send(slot.control, x);
+    },
+    [this](get_node_status) {
+      node_status x{settings_.id, {}};
+      for (const auto& [number, slot] : slots_)
+        x.hosts.push_back(slot.info);
+      return x;
+    },
+    [this](const close_node& x) {
+      call::reply<ack> out{make_response_promise<ack>()};
+      close(std::chrono::milliseconds{x.timeout_ms}, out);
+      return out.promise();
+    },
+  };
+}
+
+} // namespace troupe::node

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <caf/typed_event_based_actor.hpp>
+
+#include "troupe/actors/call/caller.hpp"
+#include "troupe/actors/call/reply.hpp"
+#include "troupe/actors/node/launcher.hpp"
+#include "troupe/actors/protocol/register.hpp"
+
+namespace troupe::node {
+
+struct node_settings {
+  std::string job;
+  node_id id;
+  /// Devices of this machine and what to call them: `"cpu"`, `"cuda"`.
+  std::int32_t num_device = 0;
+  std::string device_kind = "cpu";
+};
+
+/// The actor of one machine: starts a host for each device when it is first
+/// asked for, resolves hosts for replicas, and tells the error_signal which
+/// workers a dead process took with it.
+class node : public protocol::node_actor::base {
+public:
+  node(caf::actor_config& config, node_settings settings,
+       std::shared_ptr<host_launcher> launcher,
+       protocol::error_signal_actor errors);
+
+  const char* name() const override;
+
+protected:
+  behavior_type make_behavior() override;
+
+private:
+  struct slot {
+    protocol::host_info info;
+    protocol::host_actor control;
+    /// Replicas that wait for the host to report.
+    std::vector<call::reply<protocol::acquired_host>> waiting;
+  };
+
+  [[nodiscard]] result<std::int32_t>
+  slot_for(const protocol::acquire_host& request);
+
+  void acquire(const protocol::acquire_host& request,
+               const call::reply<protocol::acquired_host>& out);
+
+  [[nodiscard]] result<protocol::ack> welcome(const protocol::host_hello& x);
+
+  void exited(const protocol::host_exited& x);
+
+  void close(std::chrono::milliseconds timeout,
+             const call::reply<protocol::ack>& out);
+
+  node_settings settings_;
+  std::shared_ptr<host_launcher> launcher_;
+  protocol::error_signal_actor errors_;
+  std::map<std::int32_t, slot> slots_;
+  std::map<std::string, std::int32_t> isolated_;
+  bool closing_ = false;
+  call::caller<node> calls_;
+};
+
+} // namespace troupe::node

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/process/guard.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <deque>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "troupe/actors/process/guard_protocol.hpp"
+#include "troupe/actors/process/message_socket.hpp"
+#include "troupe/actors/process/process_tree.hpp"
+#include "troupe/actors/process/spawn_process.hpp"
+
+namespace troupe::process {
+
+namespace {
+
+namespace protocol = guard_protocol;
+
+// How many hosts live at once: each gets a socket to every other.
+constexpr std::size_t hosts_max = 256;
+
+// Reports a node has not read yet. A node so far behind is as good as gone.
+constexpr std::size_t reports_max = 16 * 1024;
+
+/// How long the end may take where a process is stuck in the kernel.
+constexpr auto end_max = std::chrono::seconds{10};
+
+struct host {
+  incarnation life;
+  pid_t pid = 0;
+  unique_fd control;
+};
+
+/// A report on its way to the node.
+struct report {
+  bytes message;
+  unique_fd file;
+};
+
+class guard_loop {
+public:
+  guard_loop(unique_fd node, unique_fd node_process, unique_fd child_signals,
+             const guard_settings& config)
+    : node_(std::move(node)),
+      node_process_(std::move(node_process)),
+      child_signals_(std::move(child_signals)),
+      config_(config) {
+    // nop
+  }
+
+  /// Returns when every host is to be killed.
+  void run() {
+    while (!over()) {
+      short node_events = POLLIN;
+      if (!reports_.empty())
+        node_events |= POLLOUT;
+      pollfd events[] = {{node_.get(), node_events, 0},
+                         {node_process_.get(), POLLIN, 0},
+                         {child_signals_.get(), POLLIN, 0}};
+      auto timeout = end_at_ ? static_cast<int>(end_at_->left_ms().count())
+                             : -1;
+      if (::poll(events, 3, timeout) < 0)
+        continue;
+      if (events[1].revents)
+        return;
+      if (events[2].revents)
+        reap();
+      if (events[0].revents & (POLLIN | POLLHUP | POLLERR))
+        read_node();
+      flush();
+    }
+  }
+
+private:
+  [[nodiscard]] bool over() const {
+    return node_lost_ || (end_at_ && (hosts_.empty() || end_at_->passed()));
+  }
+
+  // -- the node
+  // ----------------------------------------------------------------
+
+  void read_node() {
+    incoming in;
+    for (;;) {
+      switch (receive_message(node_.get(), protocol::message_bytes_max, in)) {
+        case io_status::would_block: return;
+        case io_status::done: break;
+        // A node that speaks another language cannot be obeyed any more.
+        default: node_lost_ = true; return;
+      }
+      auto message = protocol::decode(in.message);
+      if (!message || !in.files.empty()) {
+        node_lost_ = true;
+        return;
+      }
+      if (auto* x = std::get_if<protocol::spawn>(&*message))
+        spawn(*x);
+      else if (auto* x = std::get_if<protocol::kill>(&*message))
+        kill(*x);
+      else if (auto* x = std::get_if<protocol::shutdown>(&*message))
+        begin_end(std::chrono::milliseconds{x->grace_ms});
+      else
+        node_lost_ = true;
+    }
+  }
+
+  void tell_node(const protocol::message& x, unique_fd file = {}) {
+    if (reports_.size() >= reports_max)
+      node_lost_ = true;
+    else
+      reports_.push_back(report{protocol::encode(x), std::move(file)});
+  }
+
+  void flush() {
+    while (!reports_.empty()) {
+      const auto& next = reports_.front();
+      auto status = send_message(node_.get(), next.message, next.file.get());
+      if (status == io_status::would_block)
+        return;
+      if (status == io_status::closed)
+        node_lost_ = true;
+      reports_.pop_front();
+    }
+  }
+
+  // -- hosts
+  // -------------------------------------------------------------------
+
+  void spawn(const protocol::spawn& x) {
+    if (auto pid = start(x.command))
+      tell_node(protocol::spawned{x.request, *pid});
+    else
+      tell_node(protocol::spawn_failed{x.request, pid.error()});
+  }
+
+  result<std::int32_t> start(const host_command& command) {
+    // Whoever has just ended has left its slot.
+    reap();
+    if (end_at_)
+      return fail(errc::unavailable, "the guard is about to end");
+    if (hosts_.count(command.slot) > 0)
+      return fail(errc::unavailable,
+                  fmt::format("slot {} is taken", command.slot));
+    if (hosts_.size() >= hosts_max)
+      return fail(errc::exhausted,
+                  fmt::format("{} hosts run already", hosts_max));
+    // All sockets first: a host either knows everybody or does not start.
+    auto control = make_socket_pair();
+    if (!control)
+      return fail(control.error());
+    std::map<std::int32_t, std::pair<unique_fd, unique_fd>> links;
+    auto to_node = make_socket_pair();
+    if (!to_node)
+      return fail(to_node.error());
+    for (const auto& [slot, other] : hosts_) {
+      auto link = make_socket_pair();
+      if (!link)
+        return fail(link.error());
+      links.emplace(slot, std::move(*link));
+    }
+    auto pid = spawn_process(command,
+                             command.executable.empty() ? config_.executable
+                                                        : command.executable,
+                             config_.job_id, control->second);
+    if (!pid)
+      return pid;
+    // A host has nothing to say here; what it sends fails on its side.
+    ::shutdown(control->first.get(), SHUT_RD);
+    host entry{command.incarnation, *pid, std::move(control->first)};
+    introduce(entry, node_slot, incarnation{}, to_node->first);
+    tell_node(protocol::peer{command.slot, command.incarnation},
+              std::move(to_node->second));
+    for (auto& [slot, link] : links) {
+      auto& other = hosts_.at(slot);
+      introduce(entry, slot, other.life, link.first);
+      introduce(other, command.slot, command.incarnation, link.second);
+    }
+    hosts_.emplace(command.slot, std::move(entry));
+    return pid;
+  }
+
+  void introduce(const host& to, std::int32_t slot, incarnation life,
+                 const unique_fd& link) {
+    tell_host(to, protocol::peer{slot, life}, link.get());
+  }
+
+  void tell_host(const host& to, const protocol::message& x, int file = -1) {
+    // Hundreds of unread introductions: it has been frozen for a long time,
+    // and what it has missed it can never learn.
+    if (send_message(to.control.get(), protocol::encode(x), file)
+        == io_status::would_block)
+      ::kill(to.pid, SIGKILL);
+  }
+
+  void kill(const protocol::kill& x) {
+    auto i = hosts_.find(x.slot);
+    if (i != hosts_.end() && i->second.life == x.incarnation)
+      ::kill(i->second.pid, x.signal);
+  }
+
+  void reap() {
+    signalfd_siginfo signal;
+    while (::read(child_signals_.get(), &signal, sizeof(signal)) > 0)
+      ; // one signal may stand for many children
+    for (;;) {
+      // Looked at before it is reaped: until then nobody else can have its id.
+      siginfo_t info{};
+      if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0
+          || info.si_pid == 0)
+        return;
+      auto pid = info.si_pid;
+      auto i = std::find_if(hosts_.begin(), hosts_.end(),
+                            [pid](auto& x) { return x.second.pid == pid; });
+      // Its session's processes, unless they left it, have nobody left to
+      // work for. What is no host of ours is an orphan that came to us.
+      if (i != hosts_.end())
+        ::kill(-pid, SIGKILL);
+      int status = 0;
+      if (::waitpid(pid, &status, WNOHANG) == pid && i != hosts_.end())
+        report_exit(i, status);
+    }
+  }
+
+  void report_exit(std::map<std::int32_t, host>::iterator i, int status) {
+    auto slot = i->first;
+    auto life = i->second.life;
+    tell_node(protocol::exited{{slot, life, i->second.pid, status}});
+    hosts_.erase(i);
+    for (const auto& [other_slot, other] : hosts_)
+      tell_host(other, protocol::peer_gone{slot, life});
+  }
+
+  void begin_end(duration grace) {
+    if (end_at_)
+      return;
+    end_at_ = deadline::after(grace);
+    for (const auto& [slot, x] : hosts_)
+      ::kill(x.pid, SIGTERM);
+  }
+
+  unique_fd node_;
+  unique_fd node_process_;
+  unique_fd child_signals_;
+  const guard_settings& config_;
+  std::map<std::int32_t, host> hosts_;
+  std::deque<report> reports_;
+  std::optional<deadline> end_at_;
+  bool node_lost_ = false;
+};
+
+/// Keeps nothing of the node's but the socket, so that no pipe or terminal of
+/// the node's waits for us.
+unique_fd keep_only(unique_fd node) {
+  unique_fd moved{::fcntl(node.get(), F_DUPFD_CLOEXEC, 10)};
+  detach_standard_streams();
+  ::close_range(3, static_cast<unsigned>(moved.get()) - 1, 0);
+  ::close_range(static_cast<unsigned>(moved.get()) + 1, ~0U, 0);
+  // Its number is closed already.
+  [[maybe_unused]] auto gone = node.release();
+  return moved;
+}
+
+/// Ends of children come as readable events; the terminal's and the system's
+/// requests to end do not reach us: the node decides.
+unique_fd take_signals() {
+  reset_signals();
+  sigset_t blocked;
+  ::sigfillset(&blocked);
+  // Faults of our own must still end us.
+  for (auto x : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS})
+    ::sigdelset(&blocked, x);
+  ::sigprocmask(SIG_SETMASK, &blocked, nullptr);
+  sigset_t children;
+  ::sigemptyset(&children);
+  ::sigaddset(&children, SIGCHLD);
+  return unique_fd{::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK)};
+}
+
+} // namespace
+
+void guard_main(unique_fd node, std::int32_t node_pid,
+                const guard_settings& config) {
+  ::setsid();
+  ::prctl(PR_SET_NAME, "troupe-guard");
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  node = keep_only(std::move(node));
+  auto children = take_signals();
+  unique_fd node_process{
+    static_cast<int>(::syscall(SYS_pidfd_open, node_pid, 0))};
+  // The node may have ended before we could watch it.
+  auto ready = node && children && node_process && ::getppid() == node_pid;
+  if (ready)
+    guard_loop{std::move(node), std::move(node_process), std::move(children),
+               config}
+      .run();
+  auto clean = kill_descendants(deadline::after(end_max));
+  sweep_shared_memory(config.job_id);
+  ::_exit(ready && clean ? 0 : 1);
+}
+
+} // namespace troupe::process

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "troupe/actors/process/host_types.hpp"
+#include "troupe/core/deadline.hpp"
+
+namespace troupe::process {
+
+class peer_mesh;
+
+struct guard_settings {
+  /// Names the job; the guard removes /dev/shm/troupe.JOB.* when it ends. See
+  /// `is_job_id`.
+  std::string job_id;
+
+  /// What the guard executes for a host that names no program of its own.
+  std::string executable = "/proc/self/exe";
+
+  /// How long hosts have to end after SIGTERM before SIGKILL follows, when
+  /// `close` is called. A node that disappears grants nothing.
+  duration term_grace = std::chrono::milliseconds{500};
+};
+
+/// The node's side of the guard: starts and kills device hosts and hears at
+/// once when one ends.
+///
+/// However the process that holds this object ends, the guard kills every
+/// process it started and all their descendants, removes the job's named
+/// shared memory and goes too.
+///
+/// Threads: `start` before any thread of the process exists; `listen` starts
+/// one; `spawn` and `kill` from any thread; `close` once and not from a
+/// callback.
+class guard_client {
+public:
+  using exit_listener = std::function<void(const host_exit&)>;
+  using lost_listener = std::function<void()>;
+
+  /// Forks the guard. Fails with `errc::invalid` for a malformed job id and
+  /// with `errc::exhausted` if the system has no process or descriptor left.
+  /// Raises the process's soft limit on descriptors.
+  [[nodiscard]] static result<std::unique_ptr<guard_client>>
+  start(guard_settings config);
+
+  guard_client(const guard_client&) = delete;
+
+  guard_client& operator=(const guard_client&) = delete;
+
+  /// `close` with a deadline of two seconds.
+  ~guard_client();
+
+  /// Starts the thread that reads what the guard reports. Call once, before
+  /// the first `spawn`. `on_exit` is called for every host that ends, once,
+  /// `on_guard_lost` if the guard itself dies (its hosts die with it). Both run
+  /// on that thread; `close` waits for one that runs and lets none follow. An
+  /// exit may be heard before `spawn` returns. The sockets to
+  /// the hosts go to `mesh`, which must outlive this object; without a mesh the
+  /// node is no peer of its hosts.
+  void listen(exit_listener on_exit, lost_listener on_guard_lost,
+              peer_mesh* mesh = nullptr);
+
+  /// Starts a host and returns once its program runs. Fails with
+  ///  - `errc::invalid`: no such program, bad slot, arguments over 128 KiB;
+  ///  - `errc::unavailable`: the slot is taken;
+  ///  - `errc::refused`: the log cannot be written or the program not executed;
+  ///  - `errc::exhausted`: no process or descriptor left;
+  ///  - `errc::lost`: the guard is gone;
+  ///  - `errc::timed_out`: no answer; should the host start late, it is killed.
+  [[nodiscard]] result<host_process> spawn(const host_command& command,
+                                           deadline until);
+
+  /// Sends a signal to the host in `slot`. Fails with `errc::lost` if there is
+  /// none or the guard is gone.
+  [[nodiscard]] result<void> kill(std::int32_t slot, int signal);
+
+  /// Has the guard end every host (SIGTERM, after the grace SIGKILL), sweep
+  /// and exit, and waits for it. Fails with `errc::timed_out` if it took
+  /// longer; the guard is then killed, and with it every host.
+  result<void> close(deadline until);
+
+  /// The guard's process id.
+  [[nodiscard]] std::int32_t pid() const noexcept;
+
+private:
+  struct impl;
+
+  explicit guard_client(std::unique_ptr<impl> x);
+
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace troupe::process

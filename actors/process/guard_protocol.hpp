@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <variant>
+
+#include "troupe/actors/process/host_types.hpp"
+#include "troupe/core/codec.hpp"
+#include "troupe/core/units.hpp"
+
+/// What travels between a node, its guard and the hosts. Every message is one
+/// packet; decoding trusts nothing.
+///
+///     node -> guard   spawn, kill, shutdown
+///     guard -> node   spawned, spawn_failed, exited, peer (+ socket)
+///     guard -> host   peer (+ socket), peer_gone
+///
+/// A host sends the guard nothing: the guard's end is shut for reading.
+namespace troupe::process::guard_protocol {
+
+/// Longest message, and with it the bound on a host's arguments, environment
+/// and paths together.
+inline constexpr std::size_t message_bytes_max = 128 * kib;
+
+/// A guard asked to end has done so by then.
+inline constexpr std::uint32_t grace_ms_max = 60'000;
+
+struct spawn {
+  std::uint64_t request = 0;
+  host_command command;
+};
+
+struct kill {
+  std::int32_t slot = 0;
+  troupe::incarnation incarnation;
+  std::int32_t signal = 0;
+};
+
+struct shutdown {
+  /// Time between SIGTERM and SIGKILL.
+  std::uint32_t grace_ms = 0;
+};
+
+struct spawned {
+  std::uint64_t request = 0;
+  std::int32_t pid = 0;
+};
+
+struct spawn_failed {
+  std::uint64_t request = 0;
+  error reason;
+};
+
+struct exited {
+  host_exit exit;
+};
+
+/// Carries the receiver's end of a socket to that process.
+struct peer {
+  std::int32_t slot = 0;
+  troupe::incarnation incarnation;
+};
+
+struct peer_gone {
+  std::int32_t slot = 0;
+  troupe::incarnation incarnation;
+};
+
+using message = std::variant<spawn, kill, shutdown, spawned, spawn_failed,
+                             exited, peer, peer_gone>;
+
+[[nodiscard]] bytes encode(const message& x);
+
+/// Fails with `errc::corrupt`.
+[[nodiscard]] result<message> decode(std::span<const std::byte> in);
+
+} // namespace troupe::process::guard_protocol

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/process/host_types.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+namespace troupe::process {
+
+std::string host_exit::describe() const {
+  if (WIFSIGNALED(wait_status)) {
+    auto signal = WTERMSIG(wait_status);
+    if (auto* name = ::sigabbrev_np(signal))
+      return fmt::format("killed by signal {} (SIG{})", signal, name);
+    return fmt::format("killed by signal {}", signal);
+  }
+  if (WIFEXITED(wait_status))
+    return fmt::format("exited with code {}", WEXITSTATUS(wait_status));
+  return fmt::format("ended with status {:#x}", wait_status);
+}
+
+bool is_job_id(std::string_view x) noexcept {
+  auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+           || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  };
+  return !x.empty() && x.size() <= 64
+         && std::all_of(x.begin(), x.end(), allowed);
+}
+
+} // namespace troupe::process

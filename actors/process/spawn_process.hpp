@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "troupe/actors/process/host_types.hpp"
+#include "troupe/actors/process/unique_fd.hpp"
+
+namespace troupe::process {
+
+/// The variables by which a host knows that the guard started it.
+inline constexpr const char* guard_fd_variable = "TROUPE_GUARD_FD";
+inline constexpr const char* job_variable = "TROUPE_JOB_ID";
+inline constexpr const char* slot_variable = "TROUPE_SLOT";
+inline constexpr const char* incarnation_variable = "TROUPE_INCARNATION";
+
+/// Forks and executes a host; returns its process id once its program runs.
+///
+/// The host leads a session of its own, is killed by the kernel when the
+/// calling thread's process ends, reads /dev/null, appends what it writes to
+/// its log, has default signal handlers and no descriptor but `control` and
+/// those three. For a single-threaded process. Errors as in
+/// `guard_client::spawn`.
+[[nodiscard]] result<std::int32_t> spawn_process(const host_command& command,
+                                                 const std::string& executable,
+                                                 const std::string& job_id,
+                                                 const unique_fd& control);
+
+/// Puts every signal back to its default and unblocks it.
+void reset_signals() noexcept;
+
+/// stdin from /dev/null; stdout and stderr too.
+void detach_standard_streams() noexcept;
+
+} // namespace troupe::process

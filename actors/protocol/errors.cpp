@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/protocol/errors.hpp"
+
+#include <caf/exit_reason.hpp>
+#include <caf/message.hpp>
+#include <caf/sec.hpp>
+
+namespace troupe::protocol {
+
+namespace {
+
+constexpr auto troupe_category = caf::atom("troupe");
+
+errc code_of(caf::sec x) {
+  switch (x) {
+    case caf::sec::request_timeout: return errc::timed_out;
+    case caf::sec::request_receiver_down:
+    case caf::sec::no_route_to_receiving_node:
+    case caf::sec::no_proxy_registry: return errc::lost;
+    case caf::sec::cannot_connect_to_node:
+    case caf::sec::connection_timeout: return errc::unavailable;
+    case caf::sec::unexpected_actor_messaging_interface:
+    case caf::sec::incompatible_versions:
+    case caf::sec::incompatible_application_ids: return errc::refused;
+    default: return errc::internal;
+  }
+}
+
+} // namespace
+
+caf::error to_caf(const error& x) {
+  return caf::make_error(x.code(), x.message());
+}
+
+error from_caf(const caf::error& x) {
+  if (x.category() == troupe_category) {
+    const auto& context = x.context();
+    std::string text;
+    if (context.match_elements<std::string>())
+      text = context.get_as<std::string>(0);
+    return {static_cast<errc>(x.code()), std::move(text)};
+  }
+  if (x.category() == caf::atom("exit"))
+    return from_exit_reason(x);
+  auto code = x.category() == caf::atom("system")
+                ? code_of(static_cast<caf::sec>(x.code()))
+                : errc::internal;
+  return {code, code == errc::timed_out ? "no answer in time"
+                                        : caf::to_string(x)};
+}
+
+error from_exit_reason(const caf::error& reason) {
+  if (reason.category() == troupe_category)
+    return from_caf(reason);
+  if (reason == caf::exit_reason::remote_link_unreachable)
+    return {errc::lost, "its process is gone"};
+  return {errc::lost, "it has ended (" + caf::to_string(reason) + ")"};
+}
+
+} // namespace troupe::protocol

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <caf/error.hpp>
+#include <caf/make_message.hpp>
+#include <caf/message.hpp>
+
+#include "troupe/core/error.hpp"
+
+// A category holds at most ten characters.
+CAF_ERROR_CODE_ENUM(troupe::errc, "troupe")
+
+namespace troupe::protocol {
+
+/// Our error as CAF carries it: the code in the category "troupe", the sentence
+/// as context.
+[[nodiscard]] caf::error to_caf(const error& x);
+
+/// CAF's error as ours. Errors of the runtime itself (timeouts, dead targets,
+/// unexpected messages) become the code that calls for the same reaction.
+[[nodiscard]] error from_caf(const caf::error& x);
+
+/// Why a target went down, as a sentence's end: "the process is gone", ...
+[[nodiscard]] error from_exit_reason(const caf::error& reason);
+
+} // namespace troupe::protocol

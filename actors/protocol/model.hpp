@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <caf/replies_to.hpp>
+#include <caf/typed_actor.hpp>
+
+#include "troupe/actors/process/batch_ref.hpp"
+#include "troupe/actors/protocol/names.hpp"
+#include "troupe/actors/protocol/wire.hpp"
+#include "troupe/core/dtype.hpp"
+#include "troupe/core/shape.hpp"
+
+// What dist_model, replica and worker answer. The three speak one language:
+// each hop cuts a request into the shares of those below it, asks them all at
+// once, and joins their answers. Every request carries its own deadline;
+// errors are caf::errors of the category "troupe" (errors.hpp).
+
+namespace troupe::protocol {
+
+/// "Done."
+struct ack {
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, ack&) {
+    return f();
+  }
+};
+
+// -- set-up --------------------------------------------------------------------
+
+/// Makes the modules ready: creates the processes and workers (dist_model and
+/// replica), joins the ranks of each replica, runs `module::setup`.
+/// Sender: engine. Answer: manifests of every rank.
+/// Errors: exhausted, lost, timed_out, failed (the module threw).
+struct set_up {
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, set_up& x) {
+    return f(x.timeout_ms);
+  }
+};
+
+/// One parameter as a rank stores it.
+struct parameter_info {
+  std::string name;
+  dtype type = dtype::float32;
+  shape extents;
+  bool requires_grad = true;
+
+  bool operator==(const parameter_info&) const = default;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 parameter_info& x) {
+    return f(x.name, x.type, x.extents, x.requires_grad);
+  }
+};
+
+/// What one rank holds and where it lives.
+struct worker_manifest {
+  worker_name worker;
+  host_name host;
+  std::vector<parameter_info> parameters;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 worker_manifest& x) {
+    return f(x.worker, x.host, x.parameters);
+  }
+};
+
+struct manifests {
+  std::vector<worker_manifest> items;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, manifests& x) {
+    return f(x.items);
+  }
+};
+
+// -- groups --------------------------------------------------------------------
+
+enum class seat_kind : std::uint8_t {
+  /// A rank of a communicator.
+  member,
+  /// The ends of a link: a group of two, rank 0 sends and rank 1 receives.
+  sender,
+  receiver,
+};
+
+/// One worker's seat in a communicator or link that is about to be built.
+struct group_seat {
+  worker_name to;
+  /// Unique in the job, e.g. `"policy/0/world#1"`.
+  std::string group;
+  /// A folder of comm/: `"inproc"`, `"gloo"`.
+  std::string backend;
+  seat_kind kind = seat_kind::member;
+  rank_id rank;
+  std::int32_t size = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, group_seat& x) {
+    return f(x.to, x.group, x.backend, x.kind, x.rank, x.size);
+  }
+};
+
+/// Rendezvous, first step: every seat makes its endpoint.
+/// Sender: replica (its own ranks), sync_group. Answer: group_addresses.
+struct open_groups {
+  std::vector<group_seat> items;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, open_groups& x) {
+    return f(x.items, x.timeout_ms);
+  }
+};
+
+struct group_address {
+  worker_name from;
+  std::string group;
+  rank_id rank;
+  payload address;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 group_address& x) {
+    return f(x.from, x.group, x.rank, x.address);
+  }
+};
+
+struct group_addresses {
+  std::vector<group_address> items;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 group_addresses& x) {
+    return f(x.items);
+  }
+};
+
+struct group_connection {
+  worker_name to;
+  std::string group;
+  /// In rank order.
+  std::vector<payload> addresses;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 group_connection& x) {
+    return f(x.to, x.group, x.addresses);
+  }
+};
+
+/// Rendezvous, second step: every seat connects to the others. Blocks the
+/// worker until its groups stand. Answer: ack.
+struct connect_groups {
+  std::vector<group_connection> items;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 connect_groups& x) {
+    return f(x.items, x.timeout_ms);
+  }
+};
+
+struct group_exit {
+  worker_name to;
+  std::string group;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, group_exit& x) {
+    return f(x.to, x.group);
+  }
+};
+
+/// Leaves and frees groups; one that is not there is no error. Answer: ack.
+struct close_groups {
+  std::vector<group_exit> items;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 close_groups& x) {
+    return f(x.items, x.timeout_ms);
+  }
+};
+
+// -- calls ---------------------------------------------------------------------
+
+/// Calls a module function. dist_model splits the rows over its replicas, a
+/// replica over its data-parallel ranks; the other ranks of a replica see the
+/// same rows. An input without rows goes to everybody as it is.
+/// Sender: engine, applications. Answer: invoked.
+/// Errors: invalid (no such function), unavailable (fenced by a sync), lost,
+/// timed_out, failed.
+struct invoke {
+  std::string function;
+  process::batch_ref input;
+  /// Results live until this scope is released (storage).
+  std::uint64_t scope = 0;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, invoke& x) {
+    return f(x.function, x.input, x.scope, x.timeout_ms);
+  }
+};
+
+struct invoked {
+  process::batch_ref output;
+  /// The weights that made the output: the lowest version of all replicas.
+  weight_version version;
+  /// Time inside module code, the longest of all ranks.
+  std::uint64_t busy_us = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, invoked& x) {
+    return f(x.output, x.version, x.busy_us);
+  }
+};
+
+// -- weights -------------------------------------------------------------------
+
+enum class transfer_role : std::uint8_t { send, receive };
+
+enum class transfer_mode : std::uint8_t {
+  /// Destination parameters are overwritten.
+  copy,
+  /// Destination parameters are compared with what arrives, bit for bit.
+  compare,
+};
+
+/// One end of one link of a sync: the named tensors, whole and in this order.
+struct transfer_task {
+  worker_name to;
+  transfer_role role = transfer_role::send;
+  /// The link, made by open_groups; the peer has the same name.
+  std::string link;
+  worker_name peer;
+  std::vector<std::string> tensors;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 transfer_task& x) {
+    return f(x.to, x.role, x.link, x.peer, x.tensors);
+  }
+};
+
+/// Moves weights. Sender: sync_group. Answer: transfer_reports.
+struct transfer {
+  std::vector<transfer_task> items;
+  transfer_mode mode = transfer_mode::copy;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, transfer& x) {
+    return f(x.items, x.mode, x.timeout_ms);
+  }
+};
+
+/// What one end saw. The two ends of a link must agree on bytes and digest.
+struct transfer_report {
+  worker_name from;
+  std::string link;
+  transfer_role role = transfer_role::send;
+  std::uint64_t bytes = 0;
+  std::uint64_t digest_low = 0;
+  std::uint64_t digest_high = 0;
+  std::uint64_t elapsed_us = 0;
+  /// Compare mode: the first difference as a sentence; empty if none.
+  std::string difference;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 transfer_report& x) {
+    return f(x.from, x.link, x.role, x.bytes, x.digest_low, x.digest_high,
+             x.elapsed_us, x.difference);
+  }
+};
+
+struct transfer_reports {
+  std::vector<transfer_report> items;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 transfer_reports& x) {
+    return f(x.items);
+  }
+};
+
+/// Closes (`on`) or opens a model for `invoke` while its weights change (WS-1).
+/// Opening sets the version it serves at and runs `module::on_sync` if the
+/// version is new. Sender: sync_group. Answer: ack.
+struct fence {
+  bool on = false;
+  weight_version version;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, fence& x) {
+    return f(x.on, x.version, x.timeout_ms);
+  }
+};
+
+/// Saves to or loads from a directory that exists. Answer: ack.
+struct checkpoint {
+  bool load = false;
+  std::string directory;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, checkpoint& x) {
+    return f(x.load, x.directory, x.timeout_ms);
+  }
+};
+
+/// Destroys the modules and ends the actors below. Answer: ack.
+struct close_model {
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, close_model& x) {
+    return f(x.timeout_ms);
+  }
+};
+
+// -- interfaces ----------------------------------------------------------------
+
+using model_interface
+  = caf::typed_actor<caf::replies_to<set_up>::with<manifests>,
+                     caf::replies_to<open_groups>::with<group_addresses>,
+                     caf::replies_to<connect_groups>::with<ack>,
+                     caf::replies_to<close_groups>::with<ack>,
+                     caf::replies_to<invoke>::with<invoked>,
+                     caf::replies_to<transfer>::with<transfer_reports>,
+                     caf::replies_to<fence>::with<ack>,
+                     caf::replies_to<checkpoint>::with<ack>,
+                     caf::replies_to<close_model>::with<ack>>;
+
+/// One rank: owns the module instance. Lives in a device host.
+using worker_actor = model_interface;
+
+/// One copy of a model: owns its workers. Lives where its rank 0's node is.
+using replica_actor = model_interface;
+
+/// All replicas of a model: what an application talks to. Lives in the driver.
+using dist_model_actor = model_interface;
+
+} // namespace troupe::protocol

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <caf/replies_to.hpp>
+#include <caf/typed_actor.hpp>
+
+#include "troupe/actors/protocol/model.hpp"
+
+// What nodes and the control actors of their hosts answer.
+
+namespace troupe::protocol {
+
+/// Changes whenever a message changes: driver and hosts must agree.
+inline constexpr std::uint32_t wire_version = 1;
+
+/// Where a worker's process stands.
+enum class host_kind : std::uint8_t { device, cpu };
+
+/// What a host must know to make a worker.
+struct worker_spec {
+  worker_name name;
+  std::int32_t num_replica = 1;
+  std::int32_t tensor = 1;
+  std::int32_t pipeline = 1;
+  std::int32_t data = 1;
+  std::int32_t context = 1;
+  std::int32_t expert = 1;
+  /// Index of the device on its node; -1 for a CPU model.
+  std::int32_t device = -1;
+  /// `options::encode`.
+  payload config;
+  std::uint64_t seed = 0;
+  std::int32_t num_threads = 1;
+  std::uint32_t collective_timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, worker_spec& x) {
+    return f(x.name, x.num_replica, x.tensor, x.pipeline, x.data, x.context,
+             x.expert, x.device, x.config, x.seed, x.num_threads,
+             x.collective_timeout_ms);
+  }
+};
+
+/// Makes a worker actor. Sender: replica. Errors: invalid (a model that this
+/// binary does not have).
+struct start_worker {
+  worker_spec spec;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 start_worker& x) {
+    return f(x.spec);
+  }
+};
+
+struct started_worker {
+  worker_actor worker;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 started_worker& x) {
+    return f(x.worker);
+  }
+};
+
+/// Aborts every communicator and link of the host, so that no worker stays in
+/// a collective. Sender: error_monitor through the node. Answer: ack.
+struct abort_groups {
+  std::string reason;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 abort_groups& x) {
+    return f(x.reason);
+  }
+};
+
+/// Frees the batches of all scopes up to and including `last`.
+struct release_batches {
+  std::uint64_t last = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 release_batches& x) {
+    return f(x.last);
+  }
+};
+
+/// What a worker did last and for how long.
+struct worker_status {
+  worker_name worker;
+  std::string operation;
+  std::uint64_t age_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 worker_status& x) {
+    return f(x.worker, x.operation, x.age_ms);
+  }
+};
+
+struct get_host_status {
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 get_host_status&) {
+    return f();
+  }
+};
+
+struct host_status {
+  host_name host;
+  std::vector<worker_status> workers;
+  std::uint64_t store_bytes = 0;
+  std::uint64_t store_peak_bytes = 0;
+  std::uint64_t resident_bytes = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, host_status& x) {
+    return f(x.host, x.workers, x.store_bytes, x.store_peak_bytes,
+             x.resident_bytes);
+  }
+};
+
+/// Ends the process in good order: destroys the modules first. Answer: ack.
+struct shut_down {
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, shut_down&) {
+    return f();
+  }
+};
+
+/// The control actor of a host: event-based, so that it answers whatever the
+/// workers' threads are doing.
+using host_actor
+  = caf::typed_actor<caf::replies_to<start_worker>::with<started_worker>,
+                     caf::replies_to<abort_groups>::with<ack>,
+                     caf::reacts_to<release_batches>,
+                     caf::replies_to<get_host_status>::with<host_status>,
+                     caf::replies_to<shut_down>::with<ack>>;
+
+/// A new host reports to its node. Sender: host. Errors: refused (other job,
+/// other build, or a life that is over).
+struct host_hello {
+  std::string job;
+  std::uint32_t wire = wire_version;
+  std::string build;
+  host_name host;
+  std::int32_t pid = 0;
+  host_actor control;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, host_hello& x) {
+    return f(x.job, x.wire, x.build, x.host, x.pid, x.control);
+  }
+};
+
+/// Asks for the host of a device (or the CPU host), which is started if need
+/// be. Sender: replica. Errors: exhausted, timed_out, lost.
+struct acquire_host {
+  host_kind kind = host_kind::device;
+  /// Index of the device on the node.
+  std::int32_t device = -1;
+  /// The model, if it must not share its process.
+  std::string isolated_for;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 acquire_host& x) {
+    return f(x.kind, x.device, x.isolated_for, x.timeout_ms);
+  }
+};
+
+struct acquired_host {
+  host_name host;
+  host_actor control;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 acquired_host& x) {
+    return f(x.host, x.control);
+  }
+};
+
+/// Tells the node which worker lives where, so that the report of a dead
+/// process names its workers. Sender: replica.
+struct worker_placed {
+  host_name host;
+  worker_name worker;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 worker_placed& x) {
+    return f(x.host, x.worker);
+  }
+};
+
+struct get_node_status {
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 get_node_status&) {
+    return f();
+  }
+};
+
+struct host_info {
+  host_name host;
+  /// `"cpu:0"`, `"cuda:1"`, `"cpu host"`.
+  std::string device;
+  std::int32_t pid = 0;
+  bool alive = false;
+  std::vector<worker_name> workers;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, host_info& x) {
+    return f(x.host, x.device, x.pid, x.alive, x.workers);
+  }
+};
+
+struct node_status {
+  node_id node;
+  std::vector<host_info> hosts;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, node_status& x) {
+    return f(x.node, x.hosts);
+  }
+};
+
+/// A host process ended. Sender: the guard's reader. `planned` exits follow a
+/// shut_down of ours.
+struct host_exited {
+  host_name host;
+  std::int32_t pid = 0;
+  std::string how;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, host_exited& x) {
+    return f(x.host, x.pid, x.how);
+  }
+};
+
+/// Ends every host within the time, by force if need be, then the node.
+struct close_node {
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, close_node& x) {
+    return f(x.timeout_ms);
+  }
+};
+
+/// One machine: owns its devices, ports and hosts.
+using node_actor
+  = caf::typed_actor<caf::replies_to<host_hello>::with<ack>,
+                     caf::replies_to<acquire_host>::with<acquired_host>,
+                     caf::reacts_to<worker_placed>,
+                     caf::reacts_to<host_exited>,
+                     caf::replies_to<abort_groups>::with<ack>,
+                     caf::reacts_to<release_batches>,
+                     caf::replies_to<get_node_status>::with<node_status>,
+                     caf::replies_to<close_node>::with<ack>>;
+
+// -- ports ---------------------------------------------------------------------
+
+/// A port of the node that nobody else will be given.
+struct reserve_port {
+  std::string owner;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 reserve_port& x) {
+    return f(x.owner);
+  }
+};
+
+struct reserved_port {
+  std::uint16_t port = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 reserved_port& x) {
+    return f(x.port);
+  }
+};
+
+/// Gives back every port of `owner`.
+struct release_ports {
+  std::string owner;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 release_ports& x) {
+    return f(x.owner);
+  }
+};
+
+using port_manager_actor
+  = caf::typed_actor<caf::replies_to<reserve_port>::with<reserved_port>,
+                     caf::reacts_to<release_ports>>;
+
+} // namespace troupe::protocol

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <caf/actor_system_config.hpp>
+#include <caf/type_id.hpp>
+
+#include "troupe/actors/protocol/errors.hpp"
+#include "troupe/actors/protocol/float_check.hpp"
+#include "troupe/actors/protocol/model.hpp"
+#include "troupe/actors/protocol/monitor.hpp"
+#include "troupe/actors/protocol/names.hpp"
+#include "troupe/actors/protocol/process.hpp"
+#include "troupe/actors/protocol/storage.hpp"
+#include "troupe/actors/protocol/sync.hpp"
+#include "troupe/actors/protocol/wire.hpp"
+
+// Every message that may leave its process, in one list. Whoever sends or
+// handles messages includes this header: a message without a number does not
+// compile (CAF_ENABLE_TYPE_ID_CHECKS), one with a bare float or double does not
+// link into a system (`register_messages`).
+
+CAF_BEGIN_TYPE_ID_BLOCK(troupe, first_custom_type_id)
+
+// values
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::ack))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::wire_double))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::worker_name))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::host_name))
+CAF_ADD_TYPE_ID(troupe, (troupe::process::batch_ref))
+
+// model.hpp
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::set_up))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::manifests))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::open_groups))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::group_addresses))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::connect_groups))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::close_groups))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::invoke))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::invoked))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::transfer))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::transfer_reports))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::fence))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::checkpoint))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::close_model))
+
+// process.hpp
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::start_worker))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::started_worker))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::abort_groups))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::release_batches))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_host_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::host_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::shut_down))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::host_hello))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::acquire_host))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::acquired_host))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::worker_placed))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_node_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::node_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::host_exited))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::close_node))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::reserve_port))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::reserved_port))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::release_ports))
+
+// monitor.hpp
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::error_report))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::subscribe_errors))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_errors))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::error_history))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::verdict))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::subscribe_verdict))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::conclude))
+
+// sync.hpp
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::prepare_sync))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::sync_plan))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::run_sync))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::verify_sync))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::sync_report))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::close_sync))
+
+// storage.hpp
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::put_batch))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_batch))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::stored_batch))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::open_scope))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::scope_opened))
+
+CAF_END_TYPE_ID_BLOCK(troupe)
+
+namespace troupe::protocol {
+
+/// Registers the messages of an id block. The only way into CAF's registry:
+/// instantiating it checks every message of the block for bare floating point.
+template <class Block>
+void register_block(caf::actor_system_config& config) {
+  []<std::size_t... Is>(std::index_sequence<Is...>) {
+    (float_check::check<
+       typename caf::type_by_id<Block::begin + Is>::type>(),
+     ...);
+  }(std::make_index_sequence<Block::end - Block::begin>{});
+  config.add_message_types<Block>();
+}
+
+/// Registers Troupe's messages and the names of its errors. Every process of a
+/// job calls it before it makes its actor system.
+void register_messages(caf::actor_system_config& config);
+
+} // namespace troupe::protocol

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "troupe/apps/console/episode_row.hpp"
+#include "troupe/apps/console/run_summary.hpp"
+#include "troupe/core/error.hpp"
+
+namespace troupe::console {
+
+/// The folder that holds what a run leaves behind:
+///
+///     OUTPUT_DIR/NAME/config.yaml    the resolved configuration
+///                     metrics.jsonl  one object an episode
+///                     summary.json   written at the end
+///                     reward.svg     the plot
+///                     log/           one file a process
+///
+/// Errors say what to do: `errc::refused` for missing rights and a name that
+/// exists, `errc::invalid` for a name or path that cannot be,
+/// `errc::exhausted` for a full disk.
+class run_directory {
+public:
+  /// Makes OUTPUT_DIR (with parents), a new OUTPUT_DIR/NAME and its log/.
+  /// An empty name becomes `APP-YYYYMMDD-HHMMSS` in UTC, with `-2`, `-3`...
+  /// if taken. A given name must be a plain file name.
+  [[nodiscard]] static result<run_directory>
+  create(const std::filesystem::path& output_dir, std::string_view name,
+         std::string_view app,
+         std::chrono::system_clock::time_point now =
+           std::chrono::system_clock::now());
+
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept {
+    return path_;
+  }
+
+  [[nodiscard]] std::filesystem::path log_dir() const { return path_ / "log"; }
+
+  [[nodiscard]] std::filesystem::path config_file() const {
+    return path_ / "config.yaml";
+  }
+
+  [[nodiscard]] std::filesystem::path metrics_file() const {
+    return path_ / "metrics.jsonl";
+  }
+
+  [[nodiscard]] std::filesystem::path summary_file() const {
+    return path_ / "summary.json";
+  }
+
+  [[nodiscard]] std::filesystem::path plot_file() const {
+    return path_ / "reward.svg";
+  }
+
+  /// Writes config.yaml.
+  [[nodiscard]] result<void> write_config(std::string_view yaml) const;
+
+  /// Writes summary.json: complete or not at all, replacing an older one.
+  [[nodiscard]] result<void> write_summary(const run_summary& summary) const;
+
+private:
+  run_directory(std::filesystem::path path, std::string name);
+
+  std::filesystem::path path_;
+  std::string name_;
+};
+
+/// Appends to metrics.jsonl: one JSON object a line, handed to the system line
+/// by line, so that a killed run keeps its episodes. Numbers that are not
+/// finite become null. Callable from any thread.
+class metrics_writer {
+public:
+  metrics_writer() = default;
+  ~metrics_writer();
+  metrics_writer(const metrics_writer&) = delete;
+  metrics_writer& operator=(const metrics_writer&) = delete;
+
+  [[nodiscard]] result<void> open(const std::filesystem::path& file);
+
+  /// `object` must be a JSON object.
+  [[nodiscard]] result<void> write(const nlohmann::ordered_json& object);
+
+  [[nodiscard]] result<void> write(const episode_row& row);
+
+private:
+  std::mutex mutex_;
+  std::filesystem::path file_;
+  int fd_ = -1;
+};
+
+} // namespace troupe::console

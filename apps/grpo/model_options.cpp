@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/grpo/model_options.hpp"
+
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+namespace troupe::grpo {
+
+std::vector<option_spec> model_options() {
+  using i = std::int64_t;
+  return {
+    {"vocab_size", i{14}, "tokens the model knows, two special ones included"},
+    {"prompt_length", i{6}, "tokens of the longest prompt"},
+    {"completion_length", i{4}, "most tokens of an answer, end included"},
+    {"layers", i{2}, "transformer blocks"},
+    {"width", i{64}, "size of a hidden state"},
+    {"heads", i{4}, "attention heads; must divide the width"},
+    {"temperature", 1.0, "temperature of sampling and of all logprobs"},
+  };
+}
+
+model_settings read_model_settings(const options& config) {
+  model_settings s;
+  s.prompt_length = config.integer("prompt_length");
+  s.completion_length = config.integer("completion_length");
+  s.temperature = config.number("temperature");
+  if (s.prompt_length < 1 || s.completion_length < 1 || !(s.temperature > 0))
+    throw std::invalid_argument{
+      fmt::format("prompt_length {}, completion_length {} and temperature {} "
+                  "must all be positive",
+                  s.prompt_length, s.completion_length, s.temperature)};
+  s.transformer.vocab_size = config.integer("vocab_size");
+  s.transformer.context = s.prompt_length + s.completion_length;
+  s.transformer.layers = config.integer("layers");
+  s.transformer.width = config.integer("width");
+  s.transformer.heads = config.integer("heads");
+  s.transformer.check();
+  return s;
+}
+
+std::unique_ptr<torch::transformer>
+make_transformer(const worker_context& ctx, const model_settings& settings) {
+  return std::make_unique<torch::transformer>(settings.transformer, ctx.seed());
+}
+
+} // namespace troupe::grpo

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "troupe/actors/model/module.hpp"
+#include "troupe/apps/grpo/model_options.hpp"
+
+namespace troupe::grpo {
+
+/// The policy as it was after the warm start. Receives its weights by one sync
+/// from policy_trainer and keeps them.
+class reference : public module {
+public:
+  void setup(worker_context& ctx) override;
+  [[nodiscard]] parameter_list parameters() override;
+
+  /// Needs `tokens` and `padding`; adds `reference_logprobs`. Tokens that do
+  /// not count (`mask` 0) get the logprob they have, so the mask still rules.
+  [[nodiscard]] batch score(const batch& rollout);
+
+private:
+  model_settings settings_;
+  std::unique_ptr<torch::transformer> model_;
+};
+
+/// model_options().
+[[nodiscard]] std::vector<option_spec> reference_options();
+
+} // namespace troupe::grpo

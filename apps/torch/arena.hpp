@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "troupe/actors/model/parameter_list.hpp"
+#include "troupe/apps/torch/fwd.hpp"
+#include "troupe/core/shape.hpp"
+
+namespace troupe::torch {
+
+/// One parameter to make room for.
+struct parameter_spec {
+  std::string name;
+  shape extents;
+};
+
+/// All float32 parameters of a model in one CPU allocation, and all their
+/// gradients in a second one. A weight sync and a gradient all-reduce then see
+/// one long array instead of hundreds of small tensors, and an optimizer step
+/// is a handful of operations on flat tensors.
+///
+/// Every parameter starts at a multiple of `buffer::alignment` bytes; the gaps
+/// are zero in both allocations and stay so. Memory never moves. Used by one
+/// thread at a time.
+class arena {
+public:
+  /// Parameters are zero. Names must be unique; throws std::invalid_argument.
+  explicit arena(std::vector<parameter_spec> specs);
+  ~arena();
+
+  arena(const arena&) = delete;
+  arena& operator=(const arena&) = delete;
+
+  /// Number of parameters.
+  [[nodiscard]] std::size_t size() const noexcept;
+
+  /// Parameter `index`: a leaf that requires a gradient, which accumulates in
+  /// the gradient allocation.
+  [[nodiscard]] const at::Tensor& operator[](std::size_t index) const;
+
+  /// By name; throws std::out_of_range that holds the name.
+  [[nodiscard]] const at::Tensor& at(std::string_view name) const;
+
+  /// The elements of parameter `index`.
+  [[nodiscard]] std::span<float> values(std::size_t index) const;
+
+  /// Everything, gaps included, without autograd.
+  [[nodiscard]] const at::Tensor& flat_values() const noexcept;
+  [[nodiscard]] const at::Tensor& flat_gradients() const noexcept;
+  [[nodiscard]] std::span<float> all_values() const noexcept;
+  [[nodiscard]] std::span<float> all_gradients() const noexcept;
+
+  void zero_gradients();
+
+  /// Views for `module::parameters()`, in the order of the specs.
+  [[nodiscard]] parameter_list parameters() const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace troupe::torch

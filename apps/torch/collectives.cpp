@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/torch/collectives.hpp"
+
+#include <stdexcept>
+#include <string_view>
+
+namespace troupe::torch {
+
+namespace {
+
+void check(const result<void>& outcome, std::string_view operation) {
+  if (!outcome)
+    throw std::runtime_error{to_string(outcome.error().within(operation))};
+}
+
+} // namespace
+
+void all_reduce_sum(std::span<float> values, comm::communicator* group,
+                    deadline until) {
+  if (group == nullptr)
+    return;
+  check(group->all_reduce(std::as_writable_bytes(values), dtype::float32,
+                          comm::reduce_op::sum, until),
+        "all-reduce");
+}
+
+float all_reduce_max(float value, comm::communicator* group, deadline until) {
+  if (group != nullptr)
+    check(group->all_reduce(std::as_writable_bytes(std::span{&value, 1}),
+                            dtype::float32, comm::reduce_op::max, until),
+          "all-reduce");
+  return value;
+}
+
+void all_reduce_gradients(arena& parameters, comm::communicator* group,
+                          deadline until) {
+  all_reduce_sum(parameters.all_gradients(), group, until);
+}
+
+void broadcast_parameters(arena& parameters, comm::communicator* group,
+                          deadline until) {
+  if (group == nullptr)
+    return;
+  check(group->broadcast(std::as_writable_bytes(parameters.all_values()),
+                         rank_id{0}, until),
+        "broadcast of parameters");
+}
+
+} // namespace troupe::torch

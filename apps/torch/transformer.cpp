@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/torch/transformer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/linear.h>
+#include <fmt/format.h>
+
+#include "troupe/apps/torch/random.hpp"
+#include "troupe/apps/torch/tensor_bridge.hpp"
+
+namespace troupe::torch {
+
+void transformer_config::check() const {
+  auto positive = [](std::string_view name, std::int64_t value) {
+    if (value < 1)
+      throw std::invalid_argument{
+        fmt::format("transformer: {} is {} and must be at least 1", name,
+                    value)};
+  };
+  positive("vocab_size", vocab_size);
+  positive("context", context);
+  positive("layers", layers);
+  positive("width", width);
+  positive("heads", heads);
+  if (width % heads != 0)
+    throw std::invalid_argument{
+      fmt::format("transformer: width {} is not a multiple of heads {}", width,
+                  heads)};
+}
+
+namespace {
+
+// -- parameters -----------------------------------------------------------
+
+struct block_parameters {
+  at::Tensor attention_norm_weight, attention_norm_bias;
+  at::Tensor q_weight, q_bias, k_weight, k_bias, v_weight, v_bias;
+  at::Tensor out_weight, out_bias;
+  at::Tensor mlp_norm_weight, mlp_norm_bias;
+  at::Tensor up_weight, up_bias, down_weight, down_bias;
+};
+
+std::vector<parameter_spec> specs_of(const transformer_config& c) {
+  std::vector<parameter_spec> specs;
+  auto add = [&](std::string name, shape extents) {
+    specs.push_back({std::move(name), std::move(extents)});
+  };
+  auto linear = [&](const std::string& name, std::int64_t out,
+                    std::int64_t in) {
+    add(fmt::format("{}.weight", name), {out, in});
+    add(fmt::format("{}.bias", name), {out});
+  };
+  auto norm = [&](const std::string& name) {
+    add(fmt::format("{}.weight", name), {c.width});
+    add(fmt::format("{}.bias", name), {c.width});
+  };
+  add("model.embed_tokens.weight", {c.vocab_size, c.width});
+  add("model.embed_positions.weight", {c.context, c.width});
+  for (std::int64_t i = 0; i < c.layers; ++i) {
+    auto layer = fmt::format("model.layers.{}", i);
+    norm(fmt::format("{}.input_layernorm", layer));
+    for (auto name : {"q_proj", "k_proj", "v_proj", "o_proj"})
+      linear(fmt::format("{}.self_attn.{}", layer, name), c.width, c.width);
+    norm(fmt::format("{}.post_attention_layernorm", layer));
+    linear(fmt::format("{}.mlp.up_proj", layer), 4 * c.width, c.width);
+    linear(fmt::format("{}.mlp.down_proj", layer), c.width, 4 * c.width);
+  }
+  norm("model.norm");
+  add("lm_head.weight", {c.vocab_size, c.width});
+  return specs;
+}
+
+bool ends_with(std::string_view name, std::string_view end) {
+  return name.size() >= end.size()
+         && name.substr(name.size() - end.size()) == end;
+}
+
+/// Embeddings ~ N(0, 1), norms 1, biases 0, matrices uniform in +-1/sqrt(in).
+void initialize(arena& parameters, std::uint64_t seed) {
+  std::mt19937_64 generator{seed};
+  auto list = parameters.parameters();
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    std::string_view name = list[i].name;
+    auto values = parameters.values(i);
+    if (ends_with(name, "norm.weight"))
+      std::ranges::fill(values, 1.0f);
+    else if (ends_with(name, ".bias"))
+      std::ranges::fill(values, 0.0f);
+    else if (name.find("embed_") != std::string_view::npos)
+      fill_normal(values, 1, generator);
+    else
+      fill_uniform(values,
+                   1 / std::sqrt(static_cast<double>(list[i].extents.back())),
+                   generator);
+  }
+}
+
+// -- attention --------------------------------------------------------------
+
+/// Added to attention scores: 0 where query i (position `first + i`) may look
+/// at key j, -inf elsewhere. [1, 1, queries, keys], or [rows, 1, ...] with
+/// padding. A pad position sees itself alone, which keeps its row finite.
+at::Tensor attention_mask(std::int64_t first, std::int64_t queries,
+                          std::span<const std::int64_t> padding) {
+  auto keys = first + queries;
+  auto rows = std::max<std::int64_t>(1, std::ssize(padding));
+  tensor mask{dtype::float32, {rows, 1, queries, keys}};
+  auto* out = mask.values<float>().data();
+  for (std::int64_t row = 0; row < rows; ++row) {
+    auto pads = padding.empty() ? 0 : padding[static_cast<std::size_t>(row)];
+    for (std::int64_t i = first; i < keys; ++i)
+      for (std::int64_t j = 0; j < keys; ++j)
+        *out++ = j == i || (j < i && j >= pads)
+                   ? 0.0f
+                   : -std::numeric_limits<float>::infinity();
+  }
+  return to_torch(mask);
+}
+
+/// Position of each token, int64 [queries] or [rows, queries] with padding.
+at::Tensor position_ids(std::int64_t first, std::int64_t queries,
+                        std::span<const std::int64_t> padding) {
+  if (padding.empty()) {
+    tensor ids{dtype::int64, {queries}};
+    auto values = ids.values<std::int64_t>();
+    for (std::int64_t i = 0; i < queries; ++i)
+      values[static_cast<std::size_t>(i)] = first + i;
+    return to_torch(ids);
+  }
+  tensor ids{dtype::int64, {std::ssize(padding), queries}};
+  auto* out = ids.values<std::int64_t>().data();
+  for (auto pads : padding)
+    for (std::int64_t i = 0; i < queries; ++i)
+      *out++ = std::max<std::int64_t>(0, first + i - pads);
+  return to_torch(ids);
+}
+
+bool all_zero(std::span<const std::int64_t> xs) {
+  return std::ranges::all_of(xs, [](auto x) { return x == 0; });
+}
+
+} // namespace
+
+// -- cache --------------------------------------------------------------------
+
+struct kv_cache::impl {
+  std::int64_t rows = 0;
+  std::int64_t capacity = 0;
+  std::int64_t length = 0;
+  /// Empty if no row is padded.
+  std::vector<std::int64_t> padding;
+  /// A layer's keys and values: [rows, heads, capacity, width / heads].
+  std::vector<at::Tensor> keys;
+  std::vector<at::Tensor> values;
+};
+
+kv_cache::kv_cache(const transformer_config& config, std::int64_t capacity,
+                   std::vector<std::int64_t> padding)
+  : impl_(std::make_unique<impl>()) {
+  impl_->rows = std::ssize(padding);
+  impl_->capacity = capacity;
+  if (!all_zero(padding))
+    impl_->padding = std::move(padding);
+  for (std::int64_t i = 0; i < config.layers; ++i) {
+    auto make = [&] {
+      return at::empty({impl_->rows, config.heads, capacity,
+                        config.width / config.heads},
+                       at::kFloat);
+    };
+    impl_->keys.push_back(make());
+    impl_->values.push_back(make());
+  }
+}
+
+kv_cache::~kv_cache() = default;
+kv_cache::kv_cache(kv_cache&&) noexcept = default;
+kv_cache& kv_cache::operator=(kv_cache&&) noexcept = default;
+
+std::int64_t kv_cache::length() const noexcept {
+  return impl_->length;
+}
+
+std::int64_t kv_cache::rows() const noexcept {
+  return impl_->rows;
+}
+
+void kv_cache::repeat_rows(std::int64_t times) {
+  at::NoGradGuard no_grad;
+  impl_->rows *= times;
+  for (auto* blocks : {&impl_->keys, &impl_->values})
+    for (auto& x : *blocks)
+      x = x.repeat_interleave(times, 0);
+  std::vector<std::int64_t> padding;
+  for (auto pads : impl_->padding)
+    padding.insert(padding.end(), static_cast<std::size_t>(times), pads);
+  impl_->padding = std::move(padding);
+}
+
+// -- model --------------------------------------------------------------------
+
+struct transformer::impl {
+  transformer_config config;
+  arena parameters;
+  at::Tensor token_embedding, position_embedding;
+  std::vector<block_parameters> blocks;
+  at::Tensor norm_weight, norm_bias;
+  at::Tensor head;
+
+  impl(const transformer_config& c, std::uint64_t seed)
+    : config(c), parameters(specs_of(c)) {
+    initialize(parameters, seed);
+    token_embedding = parameters.at("model.embed_tokens.weight");
+    position_embedding = parameters.at("model.embed_positions.weight");
+    for (std::int64_t i = 0; i < c.layers; ++i)
+      blocks.push_back(block(i));
+    norm_weight = parameters.at("model.norm.weight");
+    norm_bias = parameters.at("model.norm.bias");
+    head = parameters.at("lm_head.weight");
+  }
+
+  block_parameters block(std::int64_t i) const {
+    auto get = [&](std::string_view name) {
+      return parameters.at(fmt::format("model.layers.{}.{}", i, name));
+    };
+    return {get("input_layernorm.weight"),
+            get("input_layernorm.bias"),
+            get("self_attn.q_proj.weight"),
+            get("self_attn.q_proj.bias"),
+            get("self_attn.k_proj.weight"),
+            get("self_attn.k_proj.bias"),
+            get("self_attn.v_proj.weight"),
+            get("self_attn.v_proj.bias"),
+            get("self_attn.o_proj.weight"),
+            get("self_attn.o_proj.bias"),
+            get("post_attention_layernorm.weight"),
+            get("post_attention_layernorm.bias"),
+            get("mlp.up_proj.weight"),
+            get("mlp.up_proj.bias"),
+            get("mlp.down_proj.weight"),
+            get("mlp.down_proj.bias")};
+  }
+
+  at::Tensor norm(const at::Tensor& x, const at::Tensor& weight,
+                  const at::Tensor& bias) const {
+    return at::layer_norm(x, {config.width}, weight, bias);
+  }
+
+  /// [n * t, width] -> [n, heads, t, width / heads].
+  at::Tensor to_heads(const at::Tensor& x, std::int64_t n,
+                      std::int64_t t) const {
+    return x.view({n, t, config.heads, config.width / config.heads})
+      .transpose(1, 2);
+  }
+
+  /// Positions `from` and later of x [n * t, width].
+  at::Tensor tail(const at::Tensor& x, std::int64_t n, std::int64_t t,
+                  std::int64_t from) const {
+    if (from == 0)
+      return x;
+    return x.view({n, t, config.width})
+      .narrow(1, from, t - from)
+      .reshape({n * (t - from), config.width});
+  }
+
+  /// One block on x [n * t, width]; the result holds positions `from` and
+  /// later. With a cache, keys and values of layer `index` are appended to it
+  /// and attention sees all that it holds.
+  at::Tensor run_block(std::size_t index, const at::Tensor& x, std::int64_t n,
+                       std::int64_t t, std::int64_t from,
+                       const at::Tensor& mask, kv_cache::impl* cache) const {
+    const auto& p = blocks[index];
+    auto h = norm(x, p.attention_norm_weight, p.attention_norm_bias);
+    auto q = to_heads(at::linear(tail(h, n, t, from), p.q_weight, p.q_bias), n,
+                      t - from);
+    auto k = to_heads(at::linear(h, p.k_weight, p.k_bias), n, t);
+    auto v = to_heads(at::linear(h, p.v_weight, p.v_bias), n, t);
+    if (cache != nullptr) {
+      cache->keys[index].narrow(2, cache->length, t).copy_(k);
+      cache->values[index].narrow(2, cache->length, t).copy_(v);
+      k = cache->keys[index].narrow(2, 0, cache->length + t);
+      v = cache->values[index].narrow(2, 0, cache->length + t);
+    }
+    auto scale = 1 / std::sqrt(static_cast<double>(config.width)
+                               / static_cast<double>(config.heads));
+    auto weights
+      = q.mul(scale)
+          .matmul(k.transpose(2, 3))
+          .add(mask.narrow(2, from, t - from))
+          .softmax(-1);
+    auto seen = weights.matmul(v).transpose(1, 2).reshape(
+      {n * (t - from), config.width});
+    auto y = tail(x, n, t, from)
+               .add(at::linear(seen, p.out_weight, p.out_bias));
+    auto up = at::linear(norm(y, p.mlp_norm_weight, p.mlp_norm_bias),
+                         p.up_weight, p.up_bias)
+                .relu();
+    return y.add(at::linear(up, p.down_weight, p.down_bias));
+  }
+
+  /// Logits [n, t - from, vocab] of positions `from` and later: the last block
+  /// leaves the earlier ones out, as nobody looks at them any more.
+  at::Tensor run(const at::Tensor& tokens,
+                 std::span<const std::int64_t> padding, std::int64_t from,
+                 kv_cache::impl* cache) const {
+    auto n = tokens.size(0);
+    auto t = tokens.size(1);
+    auto first = cache != nullptr ? cache->length : 0;
+    if (first + t > config.context)
+      throw std::invalid_argument{
+        fmt::format("transformer: {} positions, but the context is {}",
+                    first + t, config.context)};
+    auto x = at::embedding(token_embedding, tokens)
+               .add(at::embedding(position_embedding,
+                                  position_ids(first, t, padding)))
+               .view({n * t, config.width});
+    auto mask = attention_mask(first, t, padding);
+    for (std::size_t i = 0; i < blocks.size(); ++i)
+      x = run_block(i, x, n, t, i + 1 == blocks.size() ? from : 0, mask,
+                    cache);
+    return at::linear(norm(x, norm_weight, norm_bias), head)
+      .view({n, t - from, config.vocab_size});
+  }
+};
+
+transformer::transformer(const transformer_config& config, std::uint64_t seed) {
+  config.check();
+  impl_ = std::make_unique<impl>(config, seed);
+}
+
+transformer::~transformer() = default;
+
+const transformer_config& transformer::config() const noexcept {
+  return impl_->config;
+}
+
+arena& transformer::parameters() noexcept {
+  return impl_->parameters;
+}
+
+const arena& transformer::parameters() const noexcept {
+  return impl_->parameters;
+}
+
+at::Tensor transformer::logits(const at::Tensor& tokens,
+                               std::span<const std::int64_t> padding,
+                               std::int64_t from) const {
+  if (from < 0 || from >= tokens.size(1))
+    throw std::invalid_argument{
+      fmt::format("transformer: logits from position {} of {}", from,
+                  tokens.size(1))};
+  if (all_zero(padding))
+    padding = {};
+  else if (std::ssize(padding) != tokens.size(0))
+    throw std::invalid_argument{
+      fmt::format("transformer: {} padding counts for {} rows", padding.size(),
+                  tokens.size(0))};
+  return impl_->run(tokens, padding, from, nullptr);
+}
+
+at::Tensor transformer::next_logits(kv_cache& cache,
+                                    const at::Tensor& tokens) const {
+  at::NoGradGuard no_grad;
+  auto& c = *cache.impl_;
+  auto t = tokens.size(1);
+  if (tokens.size(0) != c.rows || c.length + t > c.capacity)
+    throw std::invalid_argument{
+      fmt::format("transformer: {} x {} tokens do not fit a cache of {} rows, "
+                  "{} of {} positions used",
+                  tokens.size(0), t, c.rows, c.length, c.capacity)};
+  auto last = impl_->run(tokens, c.padding, t - 1, &c);
+  c.length += t;
+  return last.squeeze(1);
+}
+
+} // namespace troupe::torch
