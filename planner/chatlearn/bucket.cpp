@@ -5,39 +5,39 @@
 
 namespace troupe::planner::chatlearn {
 
-bucket_list cut_buckets(const std::vector<bucket_tensor>& tensors,
-                        std::int64_t limit_mb) {
+std::vector<bucket> cut_buckets(const std::vector<bucket_tensor>& tensors,
+                                std::int64_t limit_mb) {
   constexpr std::int64_t mib = 1024 * 1024;
   struct open_bucket {
     std::vector<std::int64_t> tensors;
     std::int64_t bytes = 0;
   };
-  bucket_list out;
+  std::vector<bucket> out;
   std::vector<open_bucket> types;
   std::map<std::string, std::size_t> position;
   auto limit = limit_mb * mib;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto& x = tensors[i];
+    auto at = static_cast<std::int64_t>(i);
     if (x.sparse) {
-      out.sparse.push_back(static_cast<std::int64_t>(i));
+      out.push_back({{at}, true});
       continue;
     }
-    auto [at, added] = position.emplace(x.type, types.size());
+    auto [type, added] = position.emplace(x.type, types.size());
     if (added)
       types.emplace_back();
-    auto& open = types[at->second];
+    auto& open = types[type->second];
     auto bytes = x.numel * x.element_size * x.multiple;
     if (limit > 0 && !open.tensors.empty() && open.bytes + bytes > limit) {
-      out.dense.push_back(std::move(open.tensors));
-      open.tensors.clear();
-      open.bytes = 0;
+      out.push_back({std::move(open.tensors), false});
+      open = {};
     }
-    open.tensors.push_back(static_cast<std::int64_t>(i));
+    open.tensors.push_back(at);
     open.bytes += bytes;
   }
   for (auto& open : types)
     if (!open.tensors.empty())
-      out.dense.push_back(std::move(open.tensors));
+      out.push_back({std::move(open.tensors), false});
   return out;
 }
 

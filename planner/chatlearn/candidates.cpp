@@ -9,7 +9,7 @@ outcome<candidate_choice> candidate_table::pick(
   std::int64_t position, std::int64_t start, std::int64_t source,
   const std::vector<std::int64_t>& group, bool pre_allocate) {
   auto first = position * tp_map_;
-  if (position < 0 || start < 0
+  if (tp_map_ < 1 || position < 0 || start < 0
       || first + tp_map_ > static_cast<std::int64_t>(group.size()))
     return refuse(refusal_kind::index,
                   fmt::format("position {} has no {} candidates in a group of "
@@ -25,34 +25,34 @@ outcome<candidate_choice> candidate_table::pick(
     waiting.next_sequence = tp_map_;
   }
   candidate_choice out;
-  std::optional<entry> best;
-  std::vector<entry> moved;
-  for (auto i = waiting.entries.begin(); i != waiting.entries.end();) {
-    auto rank = key[static_cast<std::size_t>(i->index)];
+  std::vector<entry> legal;
+  for (std::int64_t n = 0; n < tp_map_; ++n) {
+    auto x = *waiting.entries.begin();
+    waiting.entries.erase(waiting.entries.begin());
+    auto rank = key[static_cast<std::size_t>(x.index)];
     if (gpu_[static_cast<std::size_t>(rank)]
         == gpu_[static_cast<std::size_t>(source)]) {
       out.collided = true;
-      moved.push_back({i->hits, waiting.next_sequence++, i->index});
-      i = waiting.entries.erase(i);
-      continue;
+      // It may come up once more in this very loop and so hide a legal one
+      // with more hits.
+      x.sequence = waiting.next_sequence++;
+      waiting.entries.insert(x);
+    } else {
+      legal.push_back(x);
     }
-    if (!best)
-      best = *i;
-    ++i;
   }
-  waiting.entries.insert(moved.begin(), moved.end());
-  if (pre_allocate && !out.collided)
-    return out;
-  if (!best)
+  auto give_up = pre_allocate && !out.collided;
+  if (!give_up && !legal.empty()) {
+    out.rank = key[static_cast<std::size_t>(legal.front().index)];
+    ++legal.front().hits;
+  }
+  waiting.entries.insert(legal.begin(), legal.end());
+  if (!give_up && !out.rank)
     return refuse(refusal_kind::runtime,
                   fmt::format("rank {} shares a GPU with every rank that could "
                               "take its weights; place one of the models "
                               "elsewhere",
                               source));
-  waiting.entries.erase(*best);
-  ++best->hits;
-  out.rank = key[static_cast<std::size_t>(best->index)];
-  waiting.entries.insert(*best);
   return out;
 }
 

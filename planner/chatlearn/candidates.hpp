@@ -29,11 +29,12 @@ struct candidate_choice {
 /// Rule: candidates of source position s in a destination group are the ranks
 /// at s * tp_map + (start + n) mod tp_map, n = 0, 1, ...; each set of
 /// candidates has one queue for all calls, filled in the order n at the first
-/// call and ordered by (hits, sequence). A pick looks at the candidates in
-/// that order: one on the source's GPU goes to the back (a new sequence number,
-/// the same hits). With `pre_allocate` and no collision nothing is chosen: such
-/// sources are served after all those with a collision. Else the first legal
-/// one gets a hit more and is the choice; if there is none the mapping is
+/// call and ordered by (hits, sequence). A pick takes tp_map candidates in that
+/// order; one on the source's GPU goes back at once (a new sequence number, the
+/// same hits) and may be taken again. With `pre_allocate` and no collision
+/// nothing is chosen: such sources are served after all those with a collision.
+/// Else the first legal one that was taken gets a hit more and is the choice; if
+/// none was the mapping is
 /// infeasible (runtime).
 /// Source: synchronizer/parameter_sync.py, `get_load_balanced_dst_rank`.
 /// Complexity: O(tp_map log tp_map) a pick.

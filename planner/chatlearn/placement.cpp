@@ -89,10 +89,10 @@ colocate_models(const std::vector<const local_model*>& group,
   return out;
 }
 
-outcome<group_placement> place_group(const std::vector<local_model>& models,
-                                     const std::vector<sync_names>& syncs,
-                                     const machines& cluster) {
-  group_placement out;
+outcome<group_plan> plan_group(const std::vector<local_model>& models,
+                               const std::vector<sync_names>& syncs,
+                               const machines& cluster) {
+  group_plan out;
   std::vector<const local_model*> group;
   std::int64_t total = 0;
   for (const auto& x : models) {
@@ -109,7 +109,26 @@ outcome<group_placement> place_group(const std::vector<local_model>& models,
   auto packs = pack_models(group, total);
   if (!packs)
     return refuse(packs.error());
-  for (const auto& x : models)
+  out.pack_positions = std::move(*packs);
+  for (const auto& side_by_side : out.pack_positions) {
+    auto& names = out.packs.emplace_back();
+    for (auto i : side_by_side)
+      names.push_back(models[static_cast<std::size_t>(i)].name);
+  }
+  out.colocate = colocate_models(group, out.pack_positions);
+  out.revert = models_to_revert(group, syncs);
+  return out;
+}
+
+outcome<group_placement> place_group(const std::vector<local_model>& models,
+                                     const std::vector<sync_names>& syncs,
+                                     const machines& cluster) {
+  auto plan = plan_group(models, syncs, cluster);
+  if (!plan)
+    return refuse(plan.error());
+  std::int64_t total = 0;
+  for (const auto& x : models) {
+    total = std::max(total, x.total_gpu);
     if (x.num_gpu_per_replica < 1 || x.num_replica < 1
         || x.num_gpu_per_replica > x.total_gpu
         || x.total_gpu % x.num_gpu_per_replica != 0)
@@ -117,19 +136,15 @@ outcome<group_placement> place_group(const std::vector<local_model>& models,
                     fmt::format("{}: {} GPUs cannot be cut into replicas of "
                                 "{}",
                                 x.name, x.total_gpu, x.num_gpu_per_replica));
-  for (const auto& side_by_side : *packs) {
-    auto& names = out.packs.emplace_back();
-    for (auto i : side_by_side)
-      names.push_back(models[static_cast<std::size_t>(i)].name);
   }
-  out.colocate = colocate_models(group, *packs);
-  out.revert = models_to_revert(group, syncs);
-  std::unordered_set<std::string_view> reverted{out.revert.begin(),
-                                                out.revert.end()};
+  group_placement out;
+  out.plan = std::move(*plan);
+  std::unordered_set<std::string_view> reverted{out.plan.revert.begin(),
+                                                out.plan.revert.end()};
   out.replicas.resize(models.size());
   out.gpus.resize(static_cast<std::size_t>(total));
   std::vector<pack_cursor> cursors;
-  for (const auto& side_by_side : *packs)
+  for (const auto& side_by_side : out.plan.pack_positions)
     cursors.push_back({&side_by_side, 0, 0});
   for (std::int64_t gpu = 0; gpu < total; ++gpu) {
     auto& tenants = out.gpus[static_cast<std::size_t>(gpu)];

@@ -36,8 +36,9 @@ struct replica_gpus {
   bool operator==(const replica_gpus&) const = default;
 };
 
-/// A group of colocated GPU models on a fresh placement group.
-struct group_placement {
+/// What is decided about a group of colocated GPU models before its processes
+/// are placed.
+struct group_plan {
   std::vector<bundle> bundles;
   named_packs packs;
   /// For each model the models it is taken to share GPUs with: those of the
@@ -45,23 +46,36 @@ struct group_placement {
   std::vector<std::vector<std::string>> colocate;
   /// Destinations whose order is reversed, once for each source.
   std::vector<std::string> revert;
+  /// The packs as positions of models.
+  std::vector<pack> pack_positions;
+};
+
+/// A group of colocated GPU models on a fresh placement group.
+struct group_placement {
+  group_plan plan;
   /// `gpus[i]`: who is on GPU i, in the order of creation.
   std::vector<std::vector<gpu_tenant>> gpus;
   /// For each model its replicas.
   std::vector<std::vector<replica_gpus>> replicas;
 };
 
-/// Places one group of GPU models.
+/// Bundles, packs and relations of a group: it gets as many GPUs as its largest
+/// model needs, cut into bundles, and packs by `pack_models`. Refused besides
+/// what these refuse: a model with `gpu_per_process` other than 1 (assertion).
+/// Source: schedule/model_manager.py, `place_gpu_models`.
+/// Complexity: O(models^2), the size of `colocate`.
+[[nodiscard]] outcome<group_plan>
+plan_group(const std::vector<local_model>& models,
+           const std::vector<sync_names>& syncs, const machines& cluster);
+
+/// Places one group of GPU models on the GPUs of `plan_group`.
 ///
-/// Rule: the group gets as many GPUs as its largest model needs, cut into
-/// bundles; packs by `pack_models`; members of a pack on consecutive GPUs; a
-/// GPU is shared evenly by the replicas on it, an engine takes half of the
+/// Rule: members of a pack on consecutive GPUs; a GPU is shared evenly by the replicas on it, an engine takes half of the
 /// share of its replica's first worker. Ranks of a replica: its workers in
 /// chunks of min(GPUs of a node, GPUs of a replica), each in ascending order
 /// of the GPU's number inside its node, or descending for a destination.
 ///
-/// Refused besides what bundles and packs refuse: a model with
-/// `gpu_per_process` other than 1 (assertion); a replica whose last chunk is
+/// Refused besides what `plan_group` refuses: a replica whose last chunk is
 /// short, which loses workers upstream, and one with a chunk over two nodes
 /// whose order mixes them (unsound: `planner::place` places both).
 /// Source: schedule/model_manager.py, `place_gpu_models`;

@@ -95,7 +95,7 @@ private:
     }
     if (on_gpus.empty())
       return std::nullopt;
-    auto placed = place_group(on_gpus, syncs_, cluster_);
+    auto placed = plan_group(on_gpus, syncs_, cluster_);
     if (!placed)
       return placed.error();
     if (!ledger_.place(placed->bundles)) {

@@ -40,14 +40,15 @@ struct total_placement {
 };
 
 /// Counts the GPUs of a job and places it: the colocation groups in order,
-/// then every other model alone.
+/// then every other model alone; how replicas then stand on the GPUs is not
+/// looked at.
 ///
 /// Rule: required = the largest model of each group + the models in no group.
 /// More than applied for: runtime error. A name in `colocation` that no model
-/// has: key error. Then every group as `place_group` does, its bundles on the
+/// has: key error. Then every group as `plan_group` does, its bundles on the
 /// first nodes with room.
 /// Source: schedule/model_manager.py, `remote`.
-/// Complexity: O(ranks + groups x nodes).
+/// Complexity: O(models^2 of a group + groups x nodes).
 [[nodiscard]] total_placement
 place_job(const std::vector<local_model>& models,
           const std::vector<std::vector<std::string>>& colocation,

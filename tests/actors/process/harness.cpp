@@ -3,9 +3,14 @@
 
 #include <atomic>
 #include <climits>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
+#include <system_error>
+#include <thread>
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <unistd.h>
 
 namespace process_test {
@@ -66,7 +71,9 @@ result<host_process> node_harness::start(std::int32_t slot,
   auto ends = make_socket_pair();
   if (!ends)
     return fail(ends.error());
-  if (auto ok = mesh->send_fd(slot, "control", ends->second.get(), soon()); !ok)
+  if (auto ok = mesh->send_fd(slot, incarnation{life}, "control",
+                              ends->second.get(), soon());
+      !ok)
     return fail(ok.error());
   controls_[slot] = std::move(ends->first);
   return process;
@@ -93,6 +100,29 @@ std::optional<host_exit> node_harness::next_exit(deadline until) {
 bool node_harness::guard_lost(deadline until) {
   std::unique_lock lock{mutex};
   return changed.wait_for(lock, until.left(), [this] { return lost; });
+}
+
+bool freeze(int pid) {
+  ::kill(pid, SIGSTOP);
+  auto stopped = [pid] {
+    std::error_code ignored;
+    for (const auto& thread :
+         std::filesystem::directory_iterator{fmt::format("/proc/{}/task", pid),
+                                             ignored}) {
+      std::ifstream in{thread.path() / "stat"};
+      std::string text;
+      std::getline(in, text);
+      auto at = text.rfind(") ");
+      if (at == std::string::npos || text[at + 2] != 'T')
+        return false;
+    }
+    return true;
+  };
+  // The kernel tells nobody but a parent.
+  auto until = soon();
+  while (!stopped() && !until.passed())
+    std::this_thread::yield();
+  return !until.passed();
 }
 
 bytes put_order(std::int64_t rows, std::uint64_t scope) {

@@ -79,6 +79,9 @@ private:
   std::map<std::int32_t, troupe::process::unique_fd> controls_;
 };
 
+/// Stops a process and waits until each of its threads stands still.
+[[nodiscard]] bool freeze(int pid);
+
 [[nodiscard]] troupe::bytes put_order(std::int64_t rows, std::uint64_t scope);
 
 [[nodiscard]] troupe::bytes get_order(const troupe::process::batch_part& x);

@@ -120,7 +120,8 @@ int serve() {
   auto side = host_side::from_environment();
   if (!side)
     return 2;
-  auto control = (*side)->mesh().receive_fd(node_slot, "control", soon());
+  auto control = (*side)->mesh().receive_fd(node_slot, node_incarnation,
+                                            "control", soon());
   if (!control)
     return 3;
   server obedient{**side};

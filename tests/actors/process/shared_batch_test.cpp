@@ -101,7 +101,7 @@ BOOST_AUTO_TEST_CASE(
   a_frozen_host_costs_the_deadline_and_its_end_ends_the_wait) {
   two_stores x;
   auto part = x.put_there(10'000);
-  ::kill(x.host.pid, SIGSTOP);
+  BOOST_REQUIRE(freeze(x.host.pid));
   auto got = x.store->get(part, deadline::after(std::chrono::milliseconds{50}));
   BOOST_REQUIRE(!got);
   BOOST_TEST((got.error().code() == errc::timed_out));

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// golden_check FILE...: compares the planner with recorded cases.
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "case_set.hpp"
+
+namespace {
+
+using troupe::golden::bad_case;
+using troupe::golden::case_set;
+using troupe::golden::json;
+
+constexpr int exit_failed = 1;
+constexpr int exit_unreadable = 2;
+
+struct tally {
+  int passed = 0;
+  int failed = 0;
+  int skipped = 0;
+};
+
+bool has_tags(const json& x) {
+  auto tags = x.find("tags");
+  return tags != x.end() && !tags->empty();
+}
+
+/// What is wrong with our answer to one case.
+std::vector<std::string> check_case(const case_set& set, const json& x) {
+  try {
+    const auto& in = x.at("in");
+    if (has_tags(x)) {
+      if (set.problems == nullptr)
+        return {"a tagged case in a set that has no verifier"};
+      return set.problems(in);
+    }
+    auto expected = x.at("out");
+    if (set.comparable != nullptr)
+      expected = set.comparable(std::move(expected));
+    return troupe::golden::differences(expected, set.solve(in), set.ignored);
+  } catch (const bad_case& e) {
+    return {fmt::format("the case cannot be read: {}", e.what)};
+  } catch (const std::exception& e) {
+    return {fmt::format("the case cannot be read: {}", e.what())};
+  }
+}
+
+/// False if the file cannot be read as a set of cases.
+bool check_file(const std::string& path, bool quiet, tally& total) {
+  std::ifstream file{path};
+  auto data = json::parse(file, nullptr, false);
+  if (!file || data.is_discarded() || !data.is_object()
+      || !data.value("set", json{}).is_string()
+      || !data.value("cases", json{}).is_array()) {
+    fmt::print(stderr, "{}: cannot be read as a file of cases\n", path);
+    return false;
+  }
+  auto name = data["set"].get<std::string>();
+  const auto* set = troupe::golden::find_set(name);
+  tally own;
+  for (const auto& x : data["cases"]) {
+    if (set == nullptr) {
+      ++own.skipped;
+      continue;
+    }
+    auto wrong = check_case(*set, x);
+    ++(wrong.empty() ? own.passed : own.failed);
+    auto id = x.is_object() && x.contains("id") ? x["id"].dump() : "?";
+    for (const auto& line : wrong)
+      fmt::print("{} {}: {}\n", path, id, line);
+  }
+  if (!quiet)
+    fmt::print("{:<14} {:>5} passed {:>5} failed {:>5} skipped\n", name,
+               own.passed, own.failed, own.skipped);
+  total.passed += own.passed;
+  total.failed += own.failed;
+  total.skipped += own.skipped;
+  return true;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Runs the planner on recorded cases of ChatLearn's logic "
+               "(tests/golden/FORMAT.md) and prints every difference."};
+  std::vector<std::string> files;
+  bool quiet = false;
+  app.add_option("FILE", files, "files of cases")->required();
+  app.add_flag("-q,--quiet", quiet, "no line for each file");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : exit_unreadable;
+  }
+  tally total;
+  bool readable = true;
+  for (const auto& path : files)
+    readable = check_file(path, quiet, total) && readable;
+  fmt::print("{} passed, {} failed, {} skipped\n", total.passed, total.failed,
+             total.skipped);
+  if (!readable)
+    return exit_unreadable;
+  return total.failed > 0 ? exit_failed : 0;
+}
