@@ -204,7 +204,7 @@ console::failure_row make_failure_row(const protocol::error_report& x) {
   if (x.rank.value() >= 0)
     row.rank = x.rank.value();
   if (x.node.value() >= 0)
-    row.node = fmt::format("node {}", x.node.value());
+    row.node = std::to_string(x.node.value());
   row.device = x.device;
   row.operation = x.operation;
   row.message = x.message;
