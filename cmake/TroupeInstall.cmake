@@ -12,10 +12,6 @@ set(_troupe_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/troupe)
 # -- rooms ---------------------------------------------------------------------
 
 get_property(_troupe_rooms GLOBAL PROPERTY TROUPE_ROOMS)
-if(NOT "troupe_comm" IN_LIST _troupe_rooms) # no sources of its own yet
-  list(APPEND _troupe_rooms troupe_comm)
-  set_target_properties(troupe_comm PROPERTIES EXPORT_NAME comm)
-endif()
 set(_troupe_core_rooms)
 set(_troupe_torch_rooms)
 foreach(room IN LISTS _troupe_rooms)
@@ -23,7 +19,7 @@ foreach(room IN LISTS _troupe_rooms)
   file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${folder})
   if(folder STREQUAL "apps/torch")
     list(APPEND _troupe_torch_rooms ${room})
-  elseif(NOT folder MATCHES "^apps/" OR folder STREQUAL "apps/console")
+  elseif(NOT folder MATCHES "^apps/" OR folder MATCHES "^apps/(app|console)$")
     # What else is in apps/ are applications, not something to link with.
     list(APPEND _troupe_core_rooms ${room})
   endif()

@@ -85,7 +85,9 @@ public:
   start_recv(std::span<std::byte> data, rank_id from, channel through)
     = 0;
 
-  /// Ends every wait, here and at the peers that wait for us, for good. Any
+  /// Ends every wait of the whole group for good: a group that misses a rank
+  /// is of no use. Destroying a transport that was not killed ends only the
+  /// waits for this rank: it is done, the others may still have work. Any
   /// number of times.
   virtual void kill() noexcept = 0;
 };

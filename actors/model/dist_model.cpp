@@ -34,7 +34,8 @@ const char* dist_model::name() const {
 void dist_model::make_replicas() {
   for (auto i = replicas_.size(); i < job_.place.replicas.size(); ++i)
     replicas_.push_back(
-      spawn<replica>(job_, replica_id{static_cast<std::int32_t>(i)}, around_));
+      spawn<replica, caf::linked>(
+        job_, replica_id{static_cast<std::int32_t>(i)}, around_));
 }
 
 template <class Reply, class Message>

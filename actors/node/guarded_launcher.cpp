@@ -28,7 +28,8 @@ bool read_number(const std::string& text, T& value) {
 } // namespace
 
 std::vector<std::string> to_argv(const host_arguments& x) {
-  return {x.job,
+  return {x.app,
+          x.job,
           std::to_string(x.host.node.value()),
           std::to_string(x.host.slot),
           std::to_string(x.host.life.value()),
@@ -44,17 +45,18 @@ parse_host_arguments(const std::vector<std::string>& args) {
   host_arguments x;
   std::int32_t node = 0;
   std::uint32_t life = 0;
-  if (args.size() != 9 || !read_number(args[1], node)
-      || !read_number(args[2], x.host.slot) || !read_number(args[3], life)
-      || !read_number(args[4], x.node_port)
-      || !read_number(args[5], x.num_threads)
-      || !read_number(args[6], x.store_bytes_max))
+  if (args.size() != 10 || !read_number(args[2], node)
+      || !read_number(args[3], x.host.slot) || !read_number(args[4], life)
+      || !read_number(args[5], x.node_port)
+      || !read_number(args[6], x.num_threads)
+      || !read_number(args[7], x.store_bytes_max))
     return fail(errc::invalid, "this verb is for Troupe's guard alone");
-  x.job = args[0];
+  x.app = args[0];
+  x.job = args[1];
   x.host.node = node_id{node};
   x.host.life = incarnation{life};
-  x.log_path = args[7];
-  x.log_level = args[8];
+  x.log_path = args[8];
+  x.log_level = args[9];
   return x;
 }
 

@@ -16,6 +16,8 @@ namespace troupe::node {
 /// What a host process is told on its command line, after the program's name
 /// and `host_verb`.
 struct host_arguments {
+  /// Which of the program's applications the job runs.
+  std::string app;
   std::string job;
   protocol::host_name host;
   /// Where its node listens, on loopback.

@@ -36,9 +36,9 @@ host::start(const protocol::start_worker& request) {
   slot x;
   x.probe = std::make_shared<model::worker_probe>(*services_.hub);
   x.actor = threads_ == worker_threads::own
-              ? spawn<model::worker, caf::detached>(request.spec, services_,
+              ? spawn<model::worker, caf::detached + caf::linked>(request.spec, services_,
                                                     x.probe)
-              : spawn<model::worker>(request.spec, services_, x.probe);
+              : spawn<model::worker, caf::linked>(request.spec, services_, x.probe);
   log::info(to_string(services_.host), "starts {}", to_string(name));
   protocol::started_worker reply{x.actor};
   workers_.emplace(name, std::move(x));

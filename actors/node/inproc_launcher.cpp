@@ -39,7 +39,7 @@ result<std::int32_t> inproc_launcher::launch(const protocol::host_name& name) {
 void inproc_launcher::close(deadline) {
   // The hosts have ended with their shut_down; the handle would keep the node
   // alive.
-  node_ = {};
+  node_ = protocol::node_actor{};
 }
 
 } // namespace troupe::node

@@ -126,8 +126,8 @@ void node::exited(const protocol::host_exited& x) {
     return;
   auto& slot = i->second;
   slot.info.alive = false;
-  slot.control = {};
-  auto text = fmt::format("the host process of {} (pid {}) {}",
+  slot.control = protocol::host_actor{};
+  auto text = fmt::format("the host process of {} (pid {}) ended: {}",
                           slot.info.device, x.pid, x.how);
   for (auto& reply : std::exchange(slot.waiting, {}))
     reply.deliver(fail(errc::lost, text));

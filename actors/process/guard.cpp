@@ -181,7 +181,7 @@ private:
     // A host has nothing to say here; what it sends fails on its side.
     ::shutdown(control->first.get(), SHUT_RD);
     host entry{command.incarnation, *pid, std::move(control->first)};
-    introduce(entry, node_slot, incarnation{}, to_node->first);
+    introduce(entry, node_slot, node_incarnation, to_node->first);
     tell_node(protocol::peer{command.slot, command.incarnation},
               std::move(to_node->second));
     for (auto& [slot, link] : links) {
@@ -277,13 +277,9 @@ unique_fd keep_only(unique_fd node) {
 /// Ends of children come as readable events; the terminal's and the system's
 /// requests to end do not reach us: the node decides.
 unique_fd take_signals() {
-  reset_signals();
-  sigset_t blocked;
-  ::sigfillset(&blocked);
-  // Faults of our own must still end us.
-  for (auto x : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS})
-    ::sigdelset(&blocked, x);
-  ::sigprocmask(SIG_SETMASK, &blocked, nullptr);
+  // Blocked before anything else: one that came early must stay pending.
+  block_signals(signal_set::all);
+  default_signals();
   sigset_t children;
   ::sigemptyset(&children);
   ::sigaddset(&children, SIGCHLD);

@@ -23,6 +23,7 @@
 #include "troupe/actors/process/message_socket.hpp"
 #include "troupe/actors/process/peer_mesh.hpp"
 #include "troupe/actors/process/process_tree.hpp"
+#include "troupe/actors/process/spawn_process.hpp"
 
 namespace troupe::process {
 
@@ -363,12 +364,18 @@ guard_client::start(guard_settings config) {
   raise_descriptor_limit();
   auto state = std::make_unique<impl>();
   auto node_pid = ::getpid();
+  // A Ctrl-C in the guard's first moments must not reach it either.
+  sigset_t before;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  block_signals(signal_set::all);
   auto pid = ::fork();
-  if (pid < 0)
-    return fail(
-      system_error(errc::exhausted, "no process for the guard", errno));
+  auto number = errno;
   if (pid == 0)
     guard_main(std::move(ends->second), node_pid, config);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0)
+    return fail(
+      system_error(errc::exhausted, "no process for the guard", number));
   state->config = std::move(config);
   state->pid = pid;
   state->socket = std::move(ends->first);

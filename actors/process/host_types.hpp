@@ -15,6 +15,9 @@ namespace troupe::process {
 /// hosts have slots 0, 1, 2, ...
 inline constexpr std::int32_t node_slot = -1;
 
+/// The node process ends with the job, so it has one life.
+inline constexpr troupe::incarnation node_incarnation{0};
+
 /// Slots end before this value.
 inline constexpr std::int32_t slots_max = 4096;
 

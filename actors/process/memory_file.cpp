@@ -46,6 +46,11 @@ make_sealed_file(std::uint64_t size,
                    fmt::format("no shared memory of {}", format_bytes(size)),
                    number));
   };
+  // The kernel would take memory from everybody until nobody has any.
+  auto pages = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES));
+  auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  if (size / page >= pages)
+    return no_memory(ENOMEM);
   unique_fd file{
     ::memfd_create("troupe-batch", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
   if (!file)

@@ -28,9 +28,8 @@ enum class io_status {
 
 /// Sends one message, with the descriptor `file` unless that is -1. Never
 /// waits, never raises SIGPIPE.
-[[nodiscard]] io_status send_message(int socket,
-                                     std::span<const std::byte> message,
-                                     int file = -1) noexcept;
+io_status send_message(int socket, std::span<const std::byte> message,
+                       int file = -1) noexcept;
 
 /// A message and the descriptors that came with it.
 struct incoming {

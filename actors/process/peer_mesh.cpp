@@ -115,24 +115,21 @@ struct peer_mesh::impl {
     return i != gone.end() && i->second >= life;
   }
 
-  /// The peer in `slot` (of `life`, unless any will do), or null if it has not
-  /// been introduced yet.
-  result<peer_ptr> find(std::int32_t slot, std::optional<incarnation> life) {
+  /// The peer, or null if it has not been introduced yet.
+  result<peer_ptr> find(std::int32_t slot, incarnation life) {
     if (stopping)
       return fail(errc::aborted, "the peers are being closed");
     auto i = peers.find(slot);
-    if (i != peers.end() && (!life || i->second->life == *life))
+    if (i != peers.end() && i->second->life == life)
       return i->second;
-    if (life
-        && (is_gone(slot, *life)
-            || (i != peers.end() && i->second->life > *life)))
-      return fail(gone_error(slot, *life));
+    if (is_gone(slot, life) || (i != peers.end() && i->second->life > life))
+      return fail(gone_error(slot, life));
     return peer_ptr{};
   }
 
   /// Waits for a peer's introduction, which may be on its way still.
   result<peer_ptr> await(std::unique_lock<std::mutex>& lock, std::int32_t slot,
-                         std::optional<incarnation> life, deadline until) {
+                         incarnation life, deadline until) {
     if (slot == self)
       return fail(errc::invalid, "a process is no peer of its own");
     for (;;) {
@@ -141,8 +138,9 @@ struct peer_mesh::impl {
         return x;
       if (until.passed())
         return fail(errc::timed_out,
-                    fmt::format("{} has not been introduced in time",
-                                name_of(slot)));
+                    fmt::format("{} (incarnation {}) has not been introduced "
+                                "in time",
+                                name_of(slot), life.value()));
       changed.wait_for(lock, until.left());
     }
   }
@@ -321,8 +319,8 @@ struct peer_mesh::impl {
                             name_of(slot), id.value()));
   }
 
-  result<void> send_fd(std::int32_t slot, std::string_view tag, int fd,
-                       deadline until) {
+  result<void> send_fd(std::int32_t slot, incarnation life,
+                       std::string_view tag, int fd, deadline until) {
     if (tag.size() > tag_bytes_max)
       return fail(errc::invalid,
                   fmt::format("a tag has at most {} bytes", tag_bytes_max));
@@ -331,23 +329,21 @@ struct peer_mesh::impl {
       return fail(system_error(errno == EBADF ? errc::invalid : errc::exhausted,
                                "cannot hand over a descriptor", errno));
     std::unique_lock lock{mutex};
-    auto target = await(lock, slot, std::nullopt, until);
+    auto target = await(lock, slot, life, until);
     if (!target)
       return fail(target.error());
-    auto life = (*target)->life;
     if (!post(*target, {protocol::encode(protocol::give{std::string{tag}}),
                         std::move(copy)}))
       return fail(gone_error(slot, life));
     return {};
   }
 
-  result<unique_fd> receive_fd(std::int32_t slot, std::string_view tag,
-                               deadline until) {
+  result<unique_fd> receive_fd(std::int32_t slot, incarnation life,
+                               std::string_view tag, deadline until) {
     std::unique_lock lock{mutex};
-    auto from = await(lock, slot, std::nullopt, until);
+    auto from = await(lock, slot, life, until);
     if (!from)
       return fail(from.error());
-    auto life = (*from)->life;
     for (;;) {
       auto now = find(slot, life);
       if (!now)
@@ -442,14 +438,14 @@ result<fetched_file> peer_mesh::fetch(std::int32_t slot, incarnation life,
   return impl_->fetch(slot, life, id, until);
 }
 
-result<void> peer_mesh::send_fd(std::int32_t slot, std::string_view tag, int fd,
-                                deadline until) {
-  return impl_->send_fd(slot, tag, fd, until);
+result<void> peer_mesh::send_fd(std::int32_t slot, incarnation life,
+                                std::string_view tag, int fd, deadline until) {
+  return impl_->send_fd(slot, life, tag, fd, until);
 }
 
-result<unique_fd> peer_mesh::receive_fd(std::int32_t slot, std::string_view tag,
-                                        deadline until) {
-  return impl_->receive_fd(slot, tag, until);
+result<unique_fd> peer_mesh::receive_fd(std::int32_t slot, incarnation life,
+                                        std::string_view tag, deadline until) {
+  return impl_->receive_fd(slot, life, tag, until);
 }
 
 } // namespace troupe::process

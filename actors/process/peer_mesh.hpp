@@ -29,7 +29,8 @@ struct fetched_file {
 /// Sockets between the processes of one machine, over which they pass file
 /// descriptors: nothing has a name, so nothing can be left behind.
 ///
-/// The guard makes a pair for every two processes. A peer that ends, or sends
+/// The guard makes a pair for every two processes. A peer is a life of a slot
+/// (the node process lives once: `node_incarnation`); one that ends, or sends
 /// anything malformed, is dropped: everything that waits for it fails at once
 /// with `errc::lost`. A peer that is frozen costs its callers their deadline
 /// and nobody else anything.
@@ -96,14 +97,17 @@ public:
   // ----------------------------------------------------------
 
   /// Hands a duplicate of `fd` to a peer, who finds it under `tag`. Does not
-  /// wait for the peer to take it.
-  [[nodiscard]] result<void> send_fd(std::int32_t slot, std::string_view tag,
-                                     int fd, deadline until);
+  /// wait for the peer to take it. Errors as `fetch`.
+  [[nodiscard]] result<void> send_fd(std::int32_t slot, incarnation life,
+                                     std::string_view tag, int fd,
+                                     deadline until);
 
   /// Waits for a descriptor under `tag` from a peer; several under one tag
-  /// come in the order sent.
-  [[nodiscard]] result<unique_fd>
-  receive_fd(std::int32_t slot, std::string_view tag, deadline until);
+  /// come in the order sent. Errors as `fetch`.
+  [[nodiscard]] result<unique_fd> receive_fd(std::int32_t slot,
+                                             incarnation life,
+                                             std::string_view tag,
+                                             deadline until);
 
 private:
   struct impl;

@@ -101,7 +101,8 @@ struct exec_image {
       || ::dup3(reports, report_fd, O_CLOEXEC) < 0
       || ::close_range(report_fd + 1, ~0U, 0) != 0)
     give_up(reports, stage::prepare);
-  reset_signals();
+  default_signals();
+  block_signals(signal_set::none);
   ::execve(executable.c_str(), image.argv_pointers.data(),
            image.env_pointers.data());
   give_up(report_fd, stage::execute);
@@ -130,12 +131,21 @@ error to_error(const report& x, const host_command& command,
 
 } // namespace
 
-void reset_signals() noexcept {
+void default_signals() noexcept {
   for (int x = 1; x <= SIGRTMAX; ++x)
     ::signal(x, SIG_DFL);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+void block_signals(signal_set which) noexcept {
+  sigset_t mask;
+  if (which == signal_set::none)
+    ::sigemptyset(&mask);
+  else
+    ::sigfillset(&mask);
+  // Faults of our own must still end us.
+  for (auto x : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS})
+    ::sigdelset(&mask, x);
+  ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
 }
 
 void detach_standard_streams() noexcept {

@@ -26,8 +26,13 @@ inline constexpr const char* incarnation_variable = "TROUPE_INCARNATION";
                                                  const std::string& job_id,
                                                  const unique_fd& control);
 
-/// Puts every signal back to its default and unblocks it.
-void reset_signals() noexcept;
+/// Puts every signal's handler back to its default.
+void default_signals() noexcept;
+
+enum class signal_set { none, all };
+
+/// Sets the calling thread's mask; faults are never blocked.
+void block_signals(signal_set which) noexcept;
 
 /// stdin from /dev/null; stdout and stderr too.
 void detach_standard_streams() noexcept;

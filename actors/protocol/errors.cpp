@@ -33,6 +33,8 @@ caf::error to_caf(const error& x) {
 }
 
 error from_caf(const caf::error& x) {
+  if (!x)
+    return {errc::internal, "an error without a cause"};
   if (x.category() == troupe_category) {
     const auto& context = x.context();
     std::string text;
@@ -50,6 +52,9 @@ error from_caf(const caf::error& x) {
 }
 
 error from_exit_reason(const caf::error& reason) {
+  // A default caf::error has no category to ask for.
+  if (!reason)
+    return {errc::lost, "it has ended"};
   if (reason.category() == troupe_category)
     return from_caf(reason);
   if (reason == caf::exit_reason::remote_link_unreachable)

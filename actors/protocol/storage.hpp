@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include <caf/reacts_to.hpp>
 #include <caf/replies_to.hpp>
 #include <caf/typed_actor.hpp>
 

@@ -30,6 +30,10 @@ public:
   /// One line that stays on the screen, e.g. a restart.
   virtual void note(std::string_view text) = 0;
 
+  /// Redraws if it is time to. Called now and then, say twice a second, so that
+  /// the time shown goes on while nothing else happens.
+  virtual void tick() = 0;
+
   /// Ends the view and gives the terminal back. Later calls do nothing. The
   /// destructor does the same.
   virtual void finish() = 0;

@@ -31,7 +31,8 @@ public:
 /// The terminal or file behind a descriptor, which must stay open. Live if it
 /// is a terminal and TERM is neither unset nor `dumb`; colours too, unless
 /// NO_COLOR is set and not empty; beyond ASCII if LC_ALL, LC_CTYPE or LANG
-/// says UTF-8. 80 columns if the width is unknown.
+/// says UTF-8. 80 columns if the width is unknown. The program must ignore
+/// SIGPIPE, or the end of a reader is the end of the program.
 [[nodiscard]] std::unique_ptr<terminal> make_terminal(int descriptor);
 
 } // namespace troupe::console

@@ -20,9 +20,7 @@ struct statistics {
   double sum = 0;
   double squares = 0; // of distances from the mean, second pass
 
-  [[nodiscard]] double mean() const noexcept {
-    return sum / count;
-  }
+  [[nodiscard]] double mean() const noexcept { return sum / count; }
 
   [[nodiscard]] double deviation() const noexcept {
     return std::sqrt(squares / count);

@@ -17,7 +17,7 @@ at::Tensor completion_logits(const torch::transformer& model,
   auto c = settings.completion_length;
   // The last token predicts nothing we ask about.
   auto seen = torch::to_torch(rows.tokens).narrow(1, 0, p + c - 1);
-  auto logits = model.logits(seen, rows.padding).narrow(1, p - 1, c);
+  auto logits = model.logits(seen, rows.padding, p - 1);
   return settings.temperature == 1 ? logits : logits.div(settings.temperature);
 }
 

@@ -18,7 +18,8 @@ std::vector<example> two_digit_addition() {
   examples.reserve(8100);
   for (int a = 10; a <= 99; ++a)
     for (int b = 10; b <= 99; ++b)
-      examples.push_back({fmt::format("{}+{}=", a, b), fmt::format("{}", a + b)});
+      examples.push_back(
+        {fmt::format("{}+{}=", a, b), fmt::format("{}", a + b)});
   return examples;
 }
 
@@ -74,11 +75,11 @@ result<dataset> split_dataset(std::vector<example> examples,
     characters.insert(x.prompt.begin(), x.prompt.end());
     characters.insert(x.answer.begin(), x.answer.end());
     out.prompt_length = std::max(out.prompt_length, std::ssize(x.prompt));
-    out.completion_length
-      = std::max(out.completion_length, std::ssize(x.answer) + 1);
+    out.completion_length = std::max(out.completion_length,
+                                     std::ssize(x.answer) + 1);
   }
-  out.tokenizer
-    = grpo::tokenizer{std::string(characters.begin(), characters.end())};
+  out.tokenizer = grpo::tokenizer{
+    std::string(characters.begin(), characters.end())};
   auto test = n >= 6000 ? std::size_t{1000} : n / 6;
   auto dev = n >= 6000 ? std::size_t{500} : n / 12;
   auto order = shuffled_indices(n, seed);

@@ -96,8 +96,7 @@ result<std::vector<example>> read_jsonl(const std::filesystem::path& file,
                 fmt::format("{} is a directory, not a file", file.string()));
   std::ifstream in{file, std::ios::binary};
   if (!in)
-    return fail(errc::invalid,
-                fmt::format("{} cannot be read", file.string()));
+    return fail(errc::invalid, fmt::format("{} cannot be read", file.string()));
   std::vector<example> examples;
   std::unordered_map<std::string, first_use> seen;
   std::string line;
@@ -109,8 +108,8 @@ result<std::vector<example>> read_jsonl(const std::filesystem::path& file,
     auto parsed = parse(line, limits);
     if (!parsed)
       return fail(parsed.error().within(where));
-    auto inserted
-      = seen.try_emplace(parsed->prompt, first_use{parsed->answer, number});
+    auto inserted = seen.try_emplace(parsed->prompt,
+                                     first_use{parsed->answer, number});
     if (!inserted.second) {
       const auto& before = inserted.first->second;
       if (before.answer != parsed->answer)

@@ -22,8 +22,9 @@ tensor repeat_rows(const tensor& x, std::int64_t times) {
   extents[0] *= times;
   tensor out{x.type(), extents};
   auto rows = x.extents()[0];
-  auto row_bytes = rows == 0 ? 0 : x.bytes().size()
-                                     / static_cast<std::size_t>(rows);
+  auto row_bytes = rows == 0
+                     ? 0
+                     : x.bytes().size() / static_cast<std::size_t>(rows);
   auto* to = out.bytes().data();
   for (std::int64_t row = 0; row < rows; ++row)
     for (std::int64_t i = 0; i < times; ++i)
@@ -58,8 +59,7 @@ void policy::setup(worker_context& ctx) {
   samples_ = ctx.config().integer("samples_per_prompt");
   if (samples_ < 1)
     throw std::invalid_argument{
-      fmt::format("samples_per_prompt is {} and must be at least 1",
-                  samples_)};
+      fmt::format("samples_per_prompt is {} and must be at least 1", samples_)};
   model_ = make_transformer(ctx, settings_);
 }
 
@@ -106,11 +106,11 @@ batch policy::evaluate(const batch& questions) {
   std::span<const std::int64_t> all_given = given.tokens.values<std::int64_t>();
   std::span<const std::int64_t> all_right = answers.values<std::int64_t>();
   for (std::size_t i = 0; i < rows; ++i)
-    exact.values<float>()[i]
-      = score_answer(all_given.subspan(i * c, c), all_right.subspan(i * c, c))
-            .exact
-          ? 1.0f
-          : 0.0f;
+    exact.values<float>()[i] = score_answer(all_given.subspan(i * c, c),
+                                            all_right.subspan(i * c, c))
+                                   .exact
+                                 ? 1.0f
+                                 : 0.0f;
   auto result = questions;
   result.set(std::string{field::tokens}, join(prompt, given.tokens, 1));
   result.set(std::string{field::exact}, std::move(exact));

@@ -53,9 +53,9 @@ struct pass {
 
   [[nodiscard]] completion_rows part(row_range range) const {
     return {sequences.rows(range.begin, range.end),
-            std::span{padding}.subspan(
-              static_cast<std::size_t>(range.begin),
-              static_cast<std::size_t>(range.end - range.begin))};
+            std::span{padding}.subspan(static_cast<std::size_t>(range.begin),
+                                       static_cast<std::size_t>(
+                                         range.end - range.begin))};
   }
 };
 
@@ -82,7 +82,8 @@ struct policy_trainer::impl {
   std::int64_t calls = 0;
 
   explicit impl(worker_context& context)
-    : ctx(context), model_config(read_model_settings(context.config())),
+    : ctx(context),
+      model_config(read_model_settings(context.config())),
       settings(read_trainer_settings(context.config())),
       model(make_transformer(context, model_config)),
       warm_optimizer(model->parameters(), settings.warm_optimizer),
@@ -155,8 +156,8 @@ struct policy_trainer::impl {
     auto rows = static_cast<float>(labelled.tokens.extents()[0]);
     sum_over_ranks({&rows, 1});
     auto all_rows = static_cast<std::int64_t>(rows);
-    auto steps = std::max<std::int64_t>(
-      1, (all_rows + settings.warm_batch - 1) / settings.warm_batch);
+    auto steps = std::max<std::int64_t>(1, (all_rows + settings.warm_batch - 1)
+                                             / settings.warm_batch);
     pass x{labelled.tokens, require_ids(examples, field::padding),
            labelled.mask, steps};
     auto mask = torch::to_torch(x.mask);
@@ -168,10 +169,14 @@ struct policy_trainer::impl {
       },
       [&](row_range range, token_sums& sums) {
         auto part = x.part(range);
-        auto loss = torch::cross_entropy_sum(
-          completion_logits(*model, model_config, part),
-          completion_tokens(model_config, part),
-          mask.narrow(0, range.begin, range.end - range.begin));
+        auto loss = torch::cross_entropy_sum(completion_logits(*model,
+                                                               model_config,
+                                                               part),
+                                             completion_tokens(model_config,
+                                                               part),
+                                             mask.narrow(0, range.begin,
+                                                         range.end
+                                                           - range.begin));
         sums.loss += loss.item<float>();
         return loss;
       });
@@ -198,9 +203,8 @@ struct policy_trainer::impl {
     auto metrics = optimize(
       x, optimizer,
       [&](std::int64_t i) {
-        return settings.rate.at(before
-                                + static_cast<double>(i)
-                                    / static_cast<double>(x.steps));
+        return settings.rate.at(
+          before + static_cast<double>(i) / static_cast<double>(x.steps));
       },
       [&](row_range range, token_sums& sums) {
         auto rows = [&](const at::Tensor& all) {
@@ -209,15 +213,17 @@ struct policy_trainer::impl {
         auto part = x.part(range);
         auto logits = completion_logits(*model, model_config, part);
         torch::policy_terms terms;
-        auto loss = torch::policy_loss_sum(
-          torch::token_logprobs(logits, completion_tokens(model_config, part)),
-          rows(old), rows(reference), rows(advantage), rows(mask),
-          settings.loss, terms);
+        auto loss = torch::
+          policy_loss_sum(torch::token_logprobs(logits,
+                                                completion_tokens(model_config,
+                                                                  part)),
+                          rows(old), rows(reference), rows(advantage),
+                          rows(mask), settings.loss, terms);
         sums.loss += loss.item<float>();
         sums.kl += static_cast<float>(terms.kl);
         sums.clipped += static_cast<float>(terms.clipped);
-        sums.entropy
-          += static_cast<float>(torch::entropy_sum(logits, rows(mask)));
+        sums.entropy += static_cast<float>(
+          torch::entropy_sum(logits, rows(mask)));
         return loss;
       });
     ++calls;
@@ -245,7 +251,7 @@ batch policy_trainer::train_step(const batch& experience) {
   return impl_->train_step(experience);
 }
 
-// -- checkpoints ----------------------------------------------------------------
+// -- checkpoints --------------------------------------------------------------
 
 namespace {
 

@@ -25,13 +25,13 @@ public:
   /// Takes one optimizer step for each `warm_start_batch` rows, all ranks
   /// together. Returns metadata alone: loss, grad_norm, learning_rate, tokens,
   /// steps.
-  [[nodiscard]] batch warm_start(const batch& examples);
+  batch warm_start(const batch& examples);
 
   /// One GRPO step: needs `tokens`, `padding`, `mask`, `old_logprobs`,
   /// `reference_logprobs` and `advantage`. Goes once over the rows in
   /// `minibatches` optimizer steps; each loss is the mean over all ranks'
   /// tokens. Returns metadata alone: see `metric` in schema.hpp.
-  [[nodiscard]] batch train_step(const batch& experience);
+  batch train_step(const batch& experience);
 
   /// Parameters and both optimizers.
   void save_checkpoint(const checkpoint_path& path) override;

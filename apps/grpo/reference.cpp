@@ -28,9 +28,9 @@ batch reference::score(const batch& rollout) {
   completion_rows rows{require(rollout, field::tokens, dtype::int64, 2),
                        padding};
   check_sequences(rows.tokens, settings_);
-  auto logprobs
-    = torch::token_logprobs(completion_logits(*model_, settings_, rows),
-                            completion_tokens(settings_, rows));
+  auto logprobs = torch::token_logprobs(completion_logits(*model_, settings_,
+                                                          rows),
+                                        completion_tokens(settings_, rows));
   auto result = rollout;
   result.set(std::string{field::reference_logprobs},
              torch::from_torch(logprobs.contiguous()).value());

@@ -31,9 +31,9 @@ answer_score score_answer(std::span<const std::int64_t> completion,
   for (std::size_t i = 0; i < std::min(given.size(), right.size()); ++i)
     agree += given[i] == right[i];
   auto longer = std::max(given.size(), right.size());
-  auto fraction = longer == 0 ? 1.0f
-                              : static_cast<float>(agree)
-                                  / static_cast<float>(longer);
+  auto fraction = longer == 0
+                    ? 1.0f
+                    : static_cast<float>(agree) / static_cast<float>(longer);
   auto exact = ended && agree == longer;
   return {0.5f * fraction + (exact ? 0.5f : 0.0f), exact};
 }

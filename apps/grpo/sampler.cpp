@@ -19,7 +19,9 @@ std::vector<std::size_t> shuffled_indices(std::size_t n, std::uint64_t seed) {
 }
 
 sampler::sampler(std::size_t size, std::uint64_t seed, std::uint64_t position)
-  : size_(size), seed_(seed), position_(position) {
+  : size_(size),
+    seed_(seed),
+    position_(position) {
   if (size == 0)
     throw std::invalid_argument{"sampler: there is nothing to draw from"};
   load_epoch(position_ / size_);

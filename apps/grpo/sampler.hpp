@@ -24,9 +24,7 @@ public:
   [[nodiscard]] std::vector<std::size_t> next(std::size_t count);
 
   /// Examples drawn since the start, over all epochs.
-  [[nodiscard]] std::uint64_t position() const noexcept {
-    return position_;
-  }
+  [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
 
 private:
   void load_epoch(std::uint64_t epoch);

@@ -49,8 +49,8 @@ double mean_of(const batch& x, std::string_view name) {
 double sum_of(const batch& x, std::string_view name) {
   auto found = present(x, name);
   if (found.type() != dtype::float32)
-    throw std::invalid_argument{fmt::format(
-      "batch: {} is {}, not float32", name, to_string(found))};
+    throw std::invalid_argument{
+      fmt::format("batch: {} is {}, not float32", name, to_string(found))};
   double sum = 0;
   for (auto value : found.values<float>())
     sum += value;

@@ -24,8 +24,7 @@ tokenizer::tokenizer(std::string_view alphabet) {
   for (auto c : sorted) {
     if (!supports(c))
       refuse(c, "is not printable ASCII");
-    ids_[static_cast<std::size_t>(c)]
-      = static_cast<std::uint8_t>(vocab_size());
+    ids_[static_cast<std::size_t>(c)] = static_cast<std::uint8_t>(vocab_size());
     characters_.push_back(c);
   }
 }

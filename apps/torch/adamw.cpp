@@ -23,8 +23,12 @@ struct adamw::impl {
   at::Tensor second_moment;
 
   impl(arena& xs, const adamw_settings& config)
-    : parameters(xs), settings(config), first(zeros(xs)), second(zeros(xs)),
-      first_moment(to_torch(first)), second_moment(to_torch(second)) {
+    : parameters(xs),
+      settings(config),
+      first(zeros(xs)),
+      second(zeros(xs)),
+      first_moment(to_torch(first)),
+      second_moment(to_torch(second)) {
     // nop
   }
 

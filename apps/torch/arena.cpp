@@ -27,8 +27,7 @@ std::size_t round_up(std::size_t bytes) {
 }
 
 tensor zeros(std::size_t bytes) {
-  tensor x{dtype::float32,
-           {static_cast<std::int64_t>(bytes / sizeof(float))}};
+  tensor x{dtype::float32, {static_cast<std::int64_t>(bytes / sizeof(float))}};
   std::ranges::fill(x.values<float>(), 0.0f);
   return x;
 }

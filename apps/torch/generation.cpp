@@ -35,8 +35,7 @@ void check(const tensor& prompts, std::span<const std::int64_t> padding,
                   s.max_tokens, s.samples, s.temperature)};
 }
 
-completions empty_completions(std::int64_t rows,
-                              const generation_settings& s) {
+completions empty_completions(std::int64_t rows, const generation_settings& s) {
   completions out{tensor{dtype::int64, {rows, s.max_tokens}},
                   tensor{dtype::float32, {rows, s.max_tokens}},
                   tensor{dtype::float32, {rows, s.max_tokens}},
@@ -64,8 +63,7 @@ completions generate(const transformer& model, const tensor& prompts,
   std::vector<std::int64_t> pads(padding.begin(), padding.end());
   pads.resize(static_cast<std::size_t>(n), 0);
   // The last token is drawn and never fed back.
-  kv_cache cache{model.config(),
-                 prompts.extents()[1] + settings.max_tokens - 1,
+  kv_cache cache{model.config(), prompts.extents()[1] + settings.max_tokens - 1,
                  std::move(pads)};
   auto logits = model.next_logits(cache, to_torch(prompts));
   if (settings.samples > 1) {
@@ -91,9 +89,8 @@ completions generate(const transformer& model, const tensor& prompts,
       if (done[row])
         continue;
       auto of_row = all.subspan(row * vocab, vocab);
-      auto choice = generator != nullptr
-                      ? draw(of_row, settings.temperature, u)
-                      : most_likely(of_row);
+      auto choice = generator != nullptr ? draw(of_row, settings.temperature, u)
+                                         : most_likely(of_row);
       auto at = row * width + step;
       next[row] = choice.token;
       tokens[at] = choice.token;

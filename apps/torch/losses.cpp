@@ -38,15 +38,17 @@ at::Tensor policy_loss_sum(const at::Tensor& logprobs, const at::Tensor& old,
   auto ratio = logprobs.sub(old).exp();
   auto clipped = ratio.clamp(1 - settings.clip, 1 + settings.clip);
   auto a = advantages.unsqueeze(-1);
-  auto objective
-    = at::minimum(ratio.mul(a), clipped.mul(a)).mul(mask).sum();
+  auto objective = at::minimum(ratio.mul(a), clipped.mul(a)).mul(mask).sum();
   auto kl = k3_divergence(logprobs, reference).mul(mask).sum();
   {
     at::NoGradGuard no_grad;
     terms.objective = objective.item<double>();
     terms.kl = kl.item<double>();
-    terms.clipped
-      = ratio.detach().ne(clipped.detach()).mul(mask).sum().item<double>();
+    terms.clipped = ratio.detach()
+                      .ne(clipped.detach())
+                      .mul(mask)
+                      .sum()
+                      .item<double>();
   }
   return kl.mul(settings.kl_weight).sub(objective);
 }

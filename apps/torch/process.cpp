@@ -57,8 +57,9 @@ std::string blas_name() {
     if (auto* config = symbol<char*()>("openblas_get_config"))
       version = config();
     auto first = version.find(' ');
-    auto second = first == std::string_view::npos ? first
-                                                  : version.find(' ', first + 1);
+    auto second = first == std::string_view::npos
+                    ? first
+                    : version.find(' ', first + 1);
     return fmt::format("{} ({})",
                        version.empty() ? std::string_view{"OpenBLAS"}
                                        : version.substr(0, second),

@@ -48,8 +48,8 @@ at::Tensor import(const tensor& x) {
     return at::fromDLPack(reinterpret_cast<const theirs*>(managed));
   } catch (const std::exception& e) {
     managed->deleter(managed);
-    throw std::runtime_error{fmt::format("libtorch does not take {}: {}",
-                                         to_string(x), e.what())};
+    throw std::runtime_error{
+      fmt::format("libtorch does not take {}: {}", to_string(x), e.what())};
   }
 }
 

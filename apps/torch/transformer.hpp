@@ -71,18 +71,17 @@ public:
   [[nodiscard]] arena& parameters() noexcept;
   [[nodiscard]] const arena& parameters() const noexcept;
 
-  /// Logits [n, t, vocab] of every position of `tokens` int64 [n, t]; one
-  /// padding count a row, or an empty span if there is no padding. Position i
-  /// sees the tokens up to and including i. Differentiable unless a
-  /// NoGradGuard is in force.
+  /// Logits [n, t - from, vocab] of the positions `from` and later of `tokens`
+  /// int64 [n, t]; one padding count a row, or an empty span if there is no
+  /// padding. Position i sees the tokens up to and including i. Differentiable
+  /// unless a NoGradGuard is in force.
   [[nodiscard]] at::Tensor logits(const at::Tensor& tokens,
-                                  std::span<const std::int64_t> padding
-                                  = {}) const;
+                                  std::span<const std::int64_t> padding = {},
+                                  std::int64_t from = 0) const;
 
   /// Appends `tokens` int64 [rows, k] to the cache and returns the logits
   /// [rows, vocab] of the last of them. Never differentiable.
-  [[nodiscard]] at::Tensor next_logits(kv_cache& cache,
-                                       const at::Tensor& tokens) const;
+  at::Tensor next_logits(kv_cache& cache, const at::Tensor& tokens) const;
 
 private:
   struct impl;

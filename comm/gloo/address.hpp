@@ -8,7 +8,7 @@
 
 #include <sys/socket.h>
 
-#include "troupe/comm/gloo/socket.hpp"
+#include "troupe/comm/socket.hpp"
 #include "troupe/core/codec.hpp"
 #include "troupe/core/error.hpp"
 #include "troupe/core/ids.hpp"

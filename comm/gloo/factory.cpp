@@ -51,6 +51,8 @@ public:
     try {
       auto carrier = std::make_unique<gloo_transport>(
         std::move(device_), self_.rank, std::move(*lines));
+      if (auto opened = carrier->open(); !opened)
+        return fail(opened.error());
       if (aborted_)
         return fail(errc::aborted, "the rendezvous was aborted");
       return std::make_shared<transport_communicator>(std::move(carrier),

@@ -9,7 +9,7 @@
 #include <gloo/transport/tcp/device.h>
 #include <gloo/transport/tcp/pair.h>
 
-#include "troupe/comm/gloo/socket.hpp"
+#include "troupe/comm/socket.hpp"
 
 namespace troupe::comm::gloo {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "troupe/comm/gloo/address.hpp"
-#include "troupe/comm/gloo/socket.hpp"
+#include "troupe/comm/socket.hpp"
 #include "troupe/core/deadline.hpp"
 
 namespace troupe::comm::gloo {

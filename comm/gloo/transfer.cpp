@@ -15,6 +15,21 @@ waitable_buffer::waitable_buffer(const std::shared_ptr<vendor::Context>& context
   // nop
 }
 
+result<void> waitable_buffer::start(direction way, int peer,
+                                    std::uint64_t slot) {
+  try {
+    if (way == direction::sending)
+      send(peer, slot, 0, size);
+    else
+      recv(peer, slot, 0, size);
+    return {};
+  } catch (const ::gloo::IoException& e) {
+    return fail(errc::lost, fmt::format("rank {} is gone: {}", peer, e.what()));
+  } catch (const std::exception& e) {
+    return fail(errc::internal, e.what());
+  }
+}
+
 waitable_buffer::outcome waitable_buffer::wait(direction way, deadline until) {
   auto receiving = way == direction::receiving;
   auto& wake = receiving ? recvCv_ : sendCv_;
@@ -28,6 +43,11 @@ waitable_buffer::outcome waitable_buffer::wait(direction way, deadline until) {
   if (stopped)
     return outcome::stopped;
   return ex_ != nullptr ? outcome::broken : outcome::late;
+}
+
+bool waitable_buffer::received() noexcept {
+  std::unique_lock<std::mutex> lock{m_};
+  return recvCompletions_ > 0;
 }
 
 void waitable_buffer::stop() noexcept {
@@ -54,21 +74,6 @@ transfer::transfer(gloo_transport& home,
 
 transfer::~transfer() {
   home_.forget(this);
-}
-
-result<void> transfer::start(std::uint64_t slot) {
-  try {
-    if (way_ == direction::sending)
-      buffer_.send(peer_.value(), slot, 0, buffer_.size);
-    else
-      buffer_.recv(peer_.value(), slot, 0, buffer_.size);
-    return {};
-  } catch (const ::gloo::IoException& e) {
-    return fail(errc::lost, fmt::format("rank {} is gone: {}", peer_.value(),
-                                        e.what()));
-  } catch (const std::exception& e) {
-    return fail(errc::internal, e.what());
-  }
 }
 
 result<void> transfer::wait(deadline until) {

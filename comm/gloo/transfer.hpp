@@ -29,9 +29,16 @@ public:
   waitable_buffer(const std::shared_ptr<vendor::Context>& context, void* data,
                   std::size_t size);
 
+  /// Starts the one message this buffer is for.
+  [[nodiscard]] result<void> start(direction way, int peer,
+                                   std::uint64_t slot);
+
   enum class outcome : std::uint8_t { moved, stopped, broken, late };
 
   [[nodiscard]] outcome wait(direction way, deadline until);
+
+  /// True once a message has arrived.
+  [[nodiscard]] bool received() noexcept;
 
   /// Ends the wait now or to come. From any thread.
   void stop() noexcept;
@@ -50,7 +57,9 @@ public:
 
   [[nodiscard]] result<void> wait(deadline until) override;
 
-  [[nodiscard]] result<void> start(std::uint64_t slot);
+  [[nodiscard]] result<void> start(std::uint64_t slot) {
+    return buffer_.start(way_, peer_.value(), slot);
+  }
 
   [[nodiscard]] rank_id peer() const noexcept {
     return peer_;

@@ -2,6 +2,7 @@
 #include "troupe/comm/gloo/transport.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <fmt/core.h>
@@ -16,6 +17,9 @@ std::uint64_t slot_of(channel through, std::size_t size) {
   static_assert(transport::message_bytes_max < (std::uint64_t{1} << 31));
   return (through.value() << 31) | size;
 }
+
+/// Meets no message: those of collectives have a smaller channel.
+constexpr auto farewell_slot = ~std::uint64_t{0};
 
 } // namespace
 
@@ -32,7 +36,48 @@ gloo_transport::gloo_transport(std::shared_ptr<vendor::Device> device,
                                 peer)]));
 }
 
-gloo_transport::~gloo_transport() = default;
+gloo_transport::~gloo_transport() {
+  auto leave = false;
+  {
+    std::unique_lock lock{mutex_};
+    leave = !killed_ && !failed_;
+  }
+  if (leave)
+    say_goodbye();
+  std::unique_lock lock{mutex_};
+  killed_ = true;
+}
+
+result<void> gloo_transport::open() {
+  farewell_.resize(static_cast<std::size_t>(size_));
+  for (std::int32_t peer = 0; peer < size_; ++peer) {
+    auto index = static_cast<std::size_t>(peer);
+    auto heard = std::make_unique<waitable_buffer>(context_, &farewell_[index],
+                                                   1);
+    auto started = peer == rank_.value()
+                     ? result<void>{}
+                     : heard->start(direction::receiving, peer, farewell_slot);
+    std::unique_lock lock{mutex_};
+    farewells_.push_back(std::move(heard));
+    if (!started)
+      return started;
+  }
+  return {};
+}
+
+void gloo_transport::say_goodbye() {
+  // A byte fits in any socket; only a peer that has not yet opened makes us
+  // wait, and one that never does is not waited for.
+  auto until = deadline::after(std::chrono::milliseconds{200});
+  auto byte = std::byte{1};
+  for (std::int32_t peer = 0; peer < size_; ++peer) {
+    if (peer == rank_.value())
+      continue;
+    waitable_buffer said{context_, &byte, 1};
+    if (said.start(direction::sending, peer, farewell_slot))
+      (void) said.wait(direction::sending, until);
+  }
+}
 
 rank_id gloo_transport::rank() const noexcept {
   return rank_;
@@ -65,7 +110,8 @@ result<operation_ptr> gloo_transport::start(std::unique_ptr<transfer> message,
   auto gone = false;
   {
     std::unique_lock lock{mutex_};
-    gone = killed_ || closed_[static_cast<std::size_t>(message->peer().value())];
+    gone = killed_ || failed_
+           || closed_[static_cast<std::size_t>(message->peer().value())];
     if (!gone)
       under_way_.push_back(message.get());
   }
@@ -90,14 +136,23 @@ error gloo_transport::why_stopped(rank_id peer) {
   std::unique_lock lock{mutex_};
   if (killed_)
     return {errc::aborted, "this rank left the group"};
+  if (failed_)
+    return {errc::lost, fmt::format("rank {} failed", *failed_)};
   return {errc::lost, fmt::format("rank {} is gone", peer.value())};
 }
 
 void gloo_transport::closed(int peer) noexcept {
   std::unique_lock lock{mutex_};
-  closed_[static_cast<std::size_t>(peer)] = true;
+  // Then everything is stopped already, and parts of this may be gone.
+  if (killed_)
+    return;
+  auto index = static_cast<std::size_t>(peer);
+  closed_[index] = true;
+  auto done = index < farewells_.size() && farewells_[index]->received();
+  if (!done && !failed_)
+    failed_ = peer;
   for (auto* message : under_way_)
-    if (message->peer().value() == peer)
+    if (!done || message->peer().value() == peer)
       message->stop();
 }
 

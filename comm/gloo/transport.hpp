@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "troupe/comm/gloo/pair.hpp"
@@ -12,12 +13,16 @@
 namespace troupe::comm::gloo {
 
 class transfer;
+class waitable_buffer;
 
 /// Messages through Gloo's unbound buffers. Gloo's thread moves the bytes; the
 /// operating thread waits.
 ///
 /// The slot of a message holds its channel and its size, so that a message of
 /// an unexpected size never meets a receive.
+///
+/// A rank that is done says goodbye before it closes its connections. One that
+/// closes without, or is killed, takes the group down.
 class gloo_transport final : public transport, private pair_observer {
 public:
   /// `connections[r]` is a socket connected to rank r; the one of `rank` is
@@ -26,6 +31,9 @@ public:
                  std::vector<socket> connections);
 
   ~gloo_transport() override;
+
+  /// Gets ready to hear goodbyes. Call once, before the first message.
+  [[nodiscard]] result<void> open();
 
   [[nodiscard]] rank_id rank() const noexcept override;
 
@@ -46,6 +54,8 @@ private:
 
   void closed(int peer) noexcept override;
 
+  void say_goodbye();
+
   result<operation_ptr> start(std::unique_ptr<transfer> message,
                               std::uint64_t slot);
 
@@ -60,10 +70,15 @@ private:
   // holding it.
   std::mutex mutex_;
   bool killed_ = false;
+  std::optional<int> failed_;
   std::vector<bool> closed_;
   std::vector<transfer*> under_way_;
-  // Last: its pairs call `closed` until they are gone.
+  // Last but for what refers to it: its pairs call `closed` until they are
+  // gone.
   std::shared_ptr<context> context_;
+  // One byte from every peer, received when it is done.
+  std::vector<std::byte> farewell_;
+  std::vector<std::unique_ptr<waitable_buffer>> farewells_;
 };
 
 } // namespace troupe::comm::gloo

@@ -14,14 +14,6 @@ namespace {
 /// Bytes copied between two looks at the deadline and at who has left.
 constexpr std::size_t stride = std::size_t{4} << 20;
 
-error peer_left(std::int32_t peer) {
-  return {errc::lost, fmt::format("rank {} left the group", peer)};
-}
-
-error self_left() {
-  return {errc::aborted, "this rank left the group"};
-}
-
 error late(std::int32_t peer) {
   return {errc::timed_out, fmt::format("waited in vain for rank {}", peer)};
 }
@@ -36,6 +28,28 @@ group::group(std::int32_t size)
 void group::leave(std::int32_t rank) noexcept {
   std::unique_lock lock{mutex_};
   at(rank).left = true;
+  wake_all();
+}
+
+void group::fail(std::int32_t rank) noexcept {
+  std::unique_lock lock{mutex_};
+  at(rank).left = true;
+  if (!failed_)
+    failed_ = rank;
+  wake_all();
+}
+
+std::optional<error> group::obstacle(std::int32_t self, std::int32_t peer) {
+  if (at(self).left)
+    return error{errc::aborted, "this rank left the group"};
+  if (failed_)
+    return error{errc::lost, fmt::format("rank {} failed", *failed_)};
+  if (at(peer).left)
+    return error{errc::lost, fmt::format("rank {} left the group", peer)};
+  return std::nullopt;
+}
+
+void group::wake_all() noexcept {
   for (auto& x : seats_)
     x.wake.notify_all();
 }
@@ -61,9 +75,8 @@ public:
   result<void> wait(deadline until) override {
     using state = group::parcel::state;
     std::unique_lock lock{shared_->mutex_};
-    auto& self = shared_->at(from());
-    self.wake.wait_for(lock, until.left(), [&] {
-      return done() || self.left || shared_->at(to()).left;
+    shared_->at(from()).wake.wait_for(lock, until.left(), [&] {
+      return done() || shared_->obstacle(from(), to());
     });
     if (!done())
       withdraw(lock);
@@ -74,11 +87,8 @@ public:
                     fmt::format("rank {} expects another size", to()));
       default: break;
     }
-    if (self.left)
-      return fail(self_left());
-    if (shared_->at(to()).left)
-      return fail(peer_left(to()));
-    return fail(late(to()));
+    auto obstacle = shared_->obstacle(from(), to());
+    return fail(obstacle ? *obstacle : late(to()));
   }
 
 private:
@@ -131,17 +141,16 @@ public:
   result<void> wait(deadline until) override {
     using state = group::parcel::state;
     std::unique_lock lock{shared_->mutex_};
-    auto& self = shared_->at(to());
     auto& peer = shared_->at(from());
     auto& waiting = shared_->waiting_;
-    self.wake.wait_for(lock, until.left(), [&] {
-      return self.left || peer.left || waiting.count(path_) > 0;
+    shared_->at(to()).wake.wait_for(lock, until.left(), [&] {
+      return waiting.count(path_) > 0 || shared_->obstacle(to(), from());
     });
-    if (self.left)
-      return fail(self_left());
+    if (auto obstacle = shared_->obstacle(to(), from()))
+      return fail(*obstacle);
     auto found = waiting.find(path_);
     if (found == waiting.end())
-      return fail(peer.left ? peer_left(from()) : late(from()));
+      return fail(late(from()));
     auto* parcel = found->second.front();
     found->second.pop_front();
     if (found->second.empty())
@@ -175,10 +184,8 @@ private:
     auto source = parcel.data;
     for (std::size_t offset = 0; offset < source.size(); offset += stride) {
       if (offset > 0) {
-        if (shared_->at(to()).left)
-          return fail(self_left());
-        if (shared_->at(from()).left)
-          return fail(peer_left(from()));
+        if (auto obstacle = shared_->obstacle(to(), from()))
+          return fail(*obstacle);
         if (until.passed())
           return fail(late(from()));
       }
@@ -203,7 +210,7 @@ group_transport::group_transport(std::shared_ptr<group> shared, rank_id rank)
 }
 
 group_transport::~group_transport() {
-  kill();
+  shared_->leave(rank_.value());
 }
 
 rank_id group_transport::rank() const noexcept {
@@ -231,7 +238,7 @@ result<operation_ptr> group_transport::start_recv(std::span<std::byte> data,
 }
 
 void group_transport::kill() noexcept {
-  shared_->leave(rank_.value());
+  shared_->fail(rank_.value());
 }
 
 } // namespace troupe::comm::inproc

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -28,8 +29,11 @@ public:
     return size_;
   }
 
-  /// Ends every wait of `rank` and every wait for it.
+  /// `rank` is done: ends every wait of its own and every wait for it.
   void leave(std::int32_t rank) noexcept;
+
+  /// `rank` has failed: nobody waits in this group any more.
+  void fail(std::int32_t rank) noexcept;
 
 private:
   friend class send_operation;
@@ -55,9 +59,18 @@ private:
     return seats_[static_cast<std::size_t>(rank)];
   }
 
+  /// Why a message between the two cannot go on, seen from `self`; nothing
+  /// while it can.
+  [[nodiscard]] std::optional<error> obstacle(std::int32_t self,
+                                              std::int32_t peer);
+
+  void wake_all() noexcept;
+
   const std::int32_t size_;
   std::mutex mutex_;
   std::vector<seat> seats_;
+  // The first rank that failed.
+  std::optional<std::int32_t> failed_;
   std::map<route, std::deque<parcel*>> waiting_;
 };
 

@@ -30,6 +30,14 @@ inline result<placement> simple_place(const job_spec& job,
                                });
       if (spec == job.models.end())
         return fail(errc::invalid, "unknown model " + name);
+      if (spec->on_cpu()) {
+        auto& cpu = plan.models[static_cast<std::size_t>(spec
+                                                         - job.models.begin())];
+        cpu.name = name;
+        cpu.replicas.assign(static_cast<std::size_t>(spec->num_replica),
+                            replica_place{{rank_place{node_id{0}, {}}}});
+        continue;
+      }
       auto ranks = static_cast<std::int32_t>(spec->parallel.world());
       if (ranks * spec->num_replica != spec->num_gpu)
         return fail(errc::invalid, "sizes of " + name + " do not divide");

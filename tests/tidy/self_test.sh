@@ -119,6 +119,8 @@ expect length core/a.cpp:601
 clear_tree
 printf '%s\n' "\`./dev run\`" "\`./dev fly\`" >README.md
 expect pages README.md:2
+echo 'build/bin/no_such_program' >README.md
+expect pages README.md:1
 echo 'see [this](docs/none.md)' >README.md
 expect pages README.md:1
 

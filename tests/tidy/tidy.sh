@@ -258,6 +258,13 @@ rule_pages() {
       [[ -e $(dirname "$page")/${text#*\(} ]] ||
         echo "$page:$line: pages: the link leads to no file: ${text#*\(}"
     done || true
+    grep -noE 'build/bin/[a-z_0-9]+' "$page" |
+      while IFS=: read -r line text; do
+        text=${text#build/bin/}
+        grep -rqwsF --include=CMakeLists.txt "$text" ./*/ ||
+          [[ -f tests/${text#test_}/CMakeLists.txt ]] ||
+          echo "$page:$line: pages: nothing builds build/bin/$text"
+      done || true
     # shellcheck disable=SC2016 # backquotes, not a command
     grep -noE '`[a-z_]+(/[a-zA-Z0-9_.-]+)+\.(yaml|md|hpp|cpp|cmake|sh)`' \
       "$page" | while IFS=: read -r line text; do

@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-namespace troupe::comm::gloo {
+namespace troupe::comm {
 
 /// Owns a file descriptor.
 class socket {
@@ -46,4 +46,4 @@ private:
   int fd_ = -1;
 };
 
-} // namespace troupe::comm::gloo
+} // namespace troupe::comm

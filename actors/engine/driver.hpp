@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "troupe/actors/config/devices.hpp"
+#include "troupe/actors/engine/application.hpp"
+#include "troupe/actors/engine/run_listener.hpp"
+#include "troupe/actors/process/guard_client.hpp"
+#include "troupe/planner/cluster.hpp"
+
+namespace troupe::engine {
+
+struct driver_settings {
+  std::string job;
+  config::device_request devices;
+  /// Where hosts write their logs.
+  std::filesystem::path log_dir;
+  /// Starts the hosts; null for `--devices inproc`. Outlives the run.
+  process::guard_client* guard = nullptr;
+};
+
+/// The planner's view of this machine under a device request.
+[[nodiscard]] planner::cluster make_cluster(const config::device_request& x);
+
+/// Runs a job to its end: makes every actor of the driver, hands over to the
+/// engine, waits, and cleans up. SIGINT and SIGTERM must be blocked in the
+/// calling thread and all others: the first ends the run in good order, the
+/// second at once. Fails with what makes it impossible to begin; what goes
+/// wrong later is in the outcome.
+[[nodiscard]] result<run_outcome> drive(const application& app,
+                                        const config::job_config& config,
+                                        std::shared_ptr<data_source> data,
+                                        const driver_settings& settings,
+                                        run_listener& listener);
+
+} // namespace troupe::engine

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's chain: what follows what in a run.
+#include "troupe/actors/engine/engine.hpp"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "troupe/actors/call/gather.hpp"
+#include "troupe/core/log.hpp"
+#include "troupe/core/units.hpp"
+
+namespace troupe::engine {
+
+namespace {
+
+std::uint32_t to_ms(std::chrono::milliseconds x) {
+  return static_cast<std::uint32_t>(x.count());
+}
+
+/// Those below give up first and say why; we wait a little longer for that.
+std::chrono::milliseconds with_grace(std::chrono::milliseconds x) {
+  return x + std::chrono::milliseconds{2500};
+}
+
+} // namespace
+
+std::string_view to_string(run_end x) noexcept {
+  switch (x) {
+    case run_end::finished: return "finished";
+    case run_end::interrupted: return "interrupted";
+    default: return "failed";
+  }
+}
+
+engine::engine(caf::actor_config& config, engine_parts parts)
+  : engine_actor::base(config), parts_(std::move(parts)), calls_(this) {
+  // nop
+}
+
+const char* engine::name() const {
+  return "engine";
+}
+
+engine::behavior_type engine::make_behavior() {
+  return {
+    [this](start_run) {
+      begin_ = std::chrono::steady_clock::now();
+      set_up();
+    },
+    [this](stop_run) {
+      if (!stopped())
+        close(run_end::interrupted);
+    },
+    [this](const protocol::verdict& x) {
+      if (ended_ || closing_)
+        return;
+      failing_ = true;
+      outcome_.verdict = x;
+      close(run_end::failed);
+    },
+  };
+}
+
+// -- set-up --------------------------------------------------------------------
+
+void engine::set_up() {
+  phase("set-up", 0, static_cast<std::int64_t>(parts_.models.size()));
+  auto since = std::chrono::steady_clock::now();
+  auto timeout = parts_.config.runtime.setup_timeout;
+  auto count = parts_.models.size();
+  auto all = std::make_shared<call::gather<protocol::manifests>>(
+    count, [=, this](result<std::vector<protocol::manifests>> x) {
+      if (stopped())
+        return;
+      count_time("set-up", since);
+      if (!x)
+        return fail_run("set-up", x.error());
+      std::size_t index = 0;
+      for (const auto& [name, model] : parts_.models)
+        manifests_[name] = std::move((*x)[index++]);
+      prepare_syncs();
+    });
+  std::size_t index = 0;
+  auto ready = std::make_shared<std::int64_t>(0);
+  for (const auto& [name, model] : parts_.models) {
+    calls_.ask<protocol::manifests>(
+      model, with_grace(timeout), protocol::set_up{to_ms(timeout)},
+      [=, this](result<protocol::manifests> x) {
+        if (x && !stopped())
+          phase("set-up", ++*ready, static_cast<std::int64_t>(count));
+        all->set(index, std::move(x));
+      });
+    ++index;
+  }
+}
+
+void engine::prepare_syncs() {
+  auto timeout = parts_.config.runtime.sync_timeout;
+  auto all = std::make_shared<call::gather<protocol::sync_plan>>(
+    parts_.syncs.size(),
+    [this](result<std::vector<protocol::sync_plan>> x) {
+      if (stopped())
+        return;
+      if (!x)
+        return fail_run("preparing syncs", x.error());
+      next_scope([this] { warm_start(0); });
+    });
+  for (std::size_t i = 0; i < parts_.syncs.size(); ++i) {
+    const auto& sync = parts_.syncs[i];
+    calls_.ask<protocol::sync_plan>(
+      sync.actor, 3 * with_grace(timeout),
+      protocol::prepare_sync{manifests_[sync.source],
+                             manifests_[sync.destination], to_ms(timeout)},
+      [all, i](result<protocol::sync_plan> x) { all->set(i, std::move(x)); });
+  }
+}
+
+// -- warm start ----------------------------------------------------------------
+
+void engine::warm_start(std::int64_t round) {
+  if (parts_.app->warm_start.training.empty())
+    return first_syncs();
+  const auto& options = parts_.config.runtime.options;
+  auto rounds = options.integer(parts_.app->warm_start.rounds_option);
+  auto rows = options.integer(parts_.app->warm_start.rows_option);
+  auto bar = options.number(parts_.app->warm_start.accuracy_option);
+  if (round >= rounds) {
+    if (rounds > 0)
+      parts_.listener->on_note(
+        fmt::format("The warm start ended after {} rounds, below {:.2f}.",
+                    rounds, bar));
+    return first_syncs();
+  }
+  phase("warm start", round, rounds);
+  stage(
+    [data = parts_.data, rows] {
+      return data->draw(data_stream::supervised, rows);
+    },
+    [=, this](process::batch_ref examples) {
+      // Not a copy of the plan: the flow keeps a pointer to its graph.
+      run_flow(parts_.app->warm_start.training, std::move(examples),
+               [=, this](const process::batch_ref&) {
+                 run_syncs(syncs_due(0), [=, this] {
+                   evaluate(data_stream::dev,
+                            [=, this](double accuracy, std::int64_t) {
+                              log::info("engine",
+                                        "warm start round {}: dev {:.4f}",
+                                        round + 1, accuracy);
+                              next_scope([=, this] {
+                                if (accuracy >= bar)
+                                  first_syncs();
+                                else
+                                  warm_start(round + 1);
+                              });
+                            });
+                 });
+               });
+    });
+}
+
+void engine::first_syncs() {
+  std::vector<std::size_t> all;
+  for (std::size_t i = 0; i < parts_.syncs.size(); ++i)
+    if (parts_.syncs[i].kind == sync_schedule_kind::once
+        || parts_.syncs[i].frequency > 0)
+      all.push_back(i);
+  run_syncs(std::move(all), [this] {
+    evaluate(data_stream::test, [this](double accuracy, std::int64_t rows) {
+      if (rows > 0) {
+        outcome_.warm_start_accuracy = accuracy;
+        outcome_.evaluated = rows;
+        parts_.listener->on_note(
+          fmt::format("Held-out accuracy before training: {:.3f}", accuracy));
+      }
+      next_scope([this] { begin_episode(1); });
+    });
+  });
+}
+
+// -- episodes ------------------------------------------------------------------
+
+void engine::begin_episode(std::int64_t number) {
+  const auto& runtime = parts_.config.runtime;
+  if (number > runtime.num_episode || parts_.app->experience.empty())
+    return final_checks();
+  episode_ = {};
+  episode_.episode = number;
+  episode_.num_episode = runtime.num_episode;
+  episode_begin_ = std::chrono::steady_clock::now();
+  phase("generation", number - 1, runtime.num_episode);
+  stage(
+    [data = parts_.data, rows = runtime.sample_per_episode] {
+      return data->draw(data_stream::prompts, rows);
+    },
+    [this](process::batch_ref prompts) {
+      run_flow(parts_.app->experience, std::move(prompts),
+               [this](process::batch_ref experience) {
+                 experience_ = std::move(experience);
+                 train_episode();
+               });
+    });
+}
+
+void engine::train_episode() {
+  auto compute = [metrics = parts_.app->metrics](
+                   const std::vector<batch>& xs) {
+    batch out;
+    for (const auto& metric : metrics)
+      out.set_meta(metric.name, metric.compute(xs.front()));
+    return out;
+  };
+  auto keep = [this](const batch& x) {
+    for (const auto& [name, value] : x.meta())
+      if (!std::holds_alternative<std::string>(value))
+        episode_.metrics[name] = x.meta_number(name);
+  };
+  auto to_syncs = [this] {
+    run_syncs(syncs_due(episode_.episode), [this] { end_episode(); });
+  };
+  apply(compute, {experience_}, false, [=, this](const applied& x) {
+    keep(x.value);
+    outcome_.tokens += x.value.meta_number("tokens");
+    if (parts_.app->training.empty())
+      return to_syncs();
+    phase("training", episode_.episode - 1, episode_.num_episode);
+    run_flow(parts_.app->training, std::move(experience_),
+             [=, this](process::batch_ref trained) {
+               apply(
+                 [](const std::vector<batch>& xs) {
+                   batch meta;
+                   for (const auto& [name, value] : xs.front().meta())
+                     meta.set_meta(name, value);
+                   return meta;
+                 },
+                 {std::move(trained)}, false, [=, this](const applied& y) {
+                   // What the experience measured is not overwritten.
+                   auto before = episode_.metrics;
+                   keep(y.value);
+                   for (auto& [name, value] : before)
+                     episode_.metrics[name] = value;
+                   to_syncs();
+                 });
+             });
+  });
+}
+
+void engine::end_episode() {
+  const auto& runtime = parts_.config.runtime;
+  auto finish = [this] {
+    auto now = std::chrono::steady_clock::now();
+    episode_.spent = now - episode_begin_;
+    episode_.elapsed = now - begin_;
+    outcome_.episodes = episode_.episode;
+    parts_.listener->on_episode(episode_);
+    next_scope([this] { begin_episode(episode_.episode + 1); });
+  };
+  auto interval = runtime.eval_episode_interval;
+  if (interval <= 0 || episode_.episode % interval != 0
+      || episode_.episode == runtime.num_episode)
+    return finish();
+  evaluate(data_stream::dev, [=, this](double accuracy, std::int64_t rows) {
+    if (rows > 0)
+      episode_.accuracy = accuracy;
+    finish();
+  });
+}
+
+// -- ends ----------------------------------------------------------------------
+
+void engine::final_checks() {
+  evaluate(data_stream::test, [this](double accuracy, std::int64_t rows) {
+    if (rows > 0) {
+      outcome_.final_accuracy = accuracy;
+      outcome_.evaluated = rows;
+    }
+    phase("comparing weights", 0, static_cast<std::int64_t>(
+                                    parts_.syncs.size()));
+    compare_weights(0);
+  });
+}
+
+void engine::compare_weights(std::size_t index) {
+  auto kept = [](const engine_sync& x) {
+    return x.kind == sync_schedule_kind::by_frequency && x.frequency > 0;
+  };
+  while (index < parts_.syncs.size() && !kept(parts_.syncs[index]))
+    ++index;
+  if (index == parts_.syncs.size())
+    return close(run_end::finished);
+  auto timeout = parts_.config.runtime.sync_timeout;
+  calls_.ask<protocol::sync_report>(
+    parts_.syncs[index].actor, 2 * with_grace(timeout),
+    protocol::verify_sync{to_ms(timeout)},
+    [=, this](result<protocol::sync_report> x) {
+      if (stopped())
+        return;
+      if (!x)
+        return fail_run("comparing weights", x.error());
+      outcome_.weights_identical
+        = outcome_.weights_identical.value_or(true) && x->differences.empty();
+      for (auto& line : x->differences)
+        outcome_.weight_differences.push_back(std::move(line));
+      compare_weights(index + 1);
+    });
+}
+
+void engine::close(run_end how) {
+  closing_ = true;
+  outcome_.end = how;
+  outcome_.wall = std::chrono::steady_clock::now() - begin_;
+  auto finish = [this] {
+    ended_ = true;
+    send(parts_.owner, run_ended{std::move(outcome_)});
+    quit();
+  };
+  // After a failure or an interruption workers may be in the middle of
+  // anything: the node ends them all at once.
+  if (how != run_end::finished)
+    return finish();
+  phase("closing", 0, 0);
+  auto timeout = parts_.config.runtime.shutdown_timeout;
+  auto models = [=, this] {
+    auto all = std::make_shared<call::gather<protocol::ack>>(
+      parts_.models.size(),
+      [finish](result<std::vector<protocol::ack>>) { finish(); });
+    std::size_t index = 0;
+    for (const auto& [name, model] : parts_.models) {
+      calls_.ask<protocol::ack>(
+        model, with_grace(timeout), protocol::close_model{to_ms(timeout)},
+        [all, index](const result<protocol::ack>&) {
+          all->set(index, protocol::ack{});
+        });
+      ++index;
+    }
+  };
+  auto groups = std::make_shared<call::gather<protocol::ack>>(
+    parts_.syncs.size(),
+    [models](result<std::vector<protocol::ack>>) { models(); });
+  for (std::size_t i = 0; i < parts_.syncs.size(); ++i)
+    calls_.ask<protocol::ack>(parts_.syncs[i].actor, with_grace(timeout),
+                              protocol::close_sync{to_ms(timeout)},
+                              [groups, i](const result<protocol::ack>&) {
+                                groups->set(i, protocol::ack{});
+                              });
+}
+
+} // namespace troupe::engine

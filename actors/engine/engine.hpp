@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <caf/typed_event_based_actor.hpp>
+
+#include "troupe/actors/call/caller.hpp"
+#include "troupe/actors/engine/applier.hpp"
+#include "troupe/actors/engine/application.hpp"
+#include "troupe/actors/engine/run_listener.hpp"
+#include "troupe/actors/protocol/register.hpp"
+
+namespace troupe::engine {
+
+/// Begins the run. Sender: driver.
+struct start_run {};
+
+/// Ends the run early and in good order. Sender: driver (Ctrl-C).
+struct stop_run {};
+
+/// The run has ended. Sender: engine, to whoever made it.
+struct run_ended {
+  run_outcome outcome;
+};
+
+using engine_actor
+  = caf::typed_actor<caf::reacts_to<start_run>, caf::reacts_to<stop_run>,
+                     caf::reacts_to<protocol::verdict>>;
+
+using run_owner_actor = caf::typed_actor<caf::reacts_to<run_ended>>;
+
+/// A sync pair of the job.
+struct engine_sync {
+  std::string name;
+  std::string source;
+  std::string destination;
+  sync_schedule_kind kind = sync_schedule_kind::by_frequency;
+  /// Every n episodes; 0 never.
+  std::int32_t frequency = 1;
+  protocol::sync_group_actor actor;
+};
+
+/// Whom the engine works with.
+struct engine_parts {
+  const application* app = nullptr;
+  config::job_config config;
+  std::map<std::string, protocol::dist_model_actor> models;
+  std::vector<engine_sync> syncs;
+  std::shared_ptr<data_source> data;
+  protocol::storage_actor storage;
+  protocol::error_signal_actor errors;
+  applier_actor applier;
+  run_listener* listener = nullptr;
+  run_owner_actor owner;
+};
+
+/// The actor that runs episodes:
+///
+///   set up -> warm start -> first syncs -> evaluate
+///     -> { experience -> training -> syncs -> (evaluate) } x num_episode
+///     -> evaluate -> compare weights -> close
+///
+/// It is a chain of steps, each of which asks other actors and continues when
+/// they have answered. The first error ends the chain; the engine then waits
+/// for the error_monitor's verdict, which names the cause.
+class engine : public engine_actor::base {
+public:
+  engine(caf::actor_config& config, engine_parts parts);
+
+  const char* name() const override;
+
+protected:
+  behavior_type make_behavior() override;
+
+private:
+  using then = std::function<void()>;
+
+  struct flow_run;
+
+  // -- the chain --------------------------------------------------------------
+
+  void set_up();
+  void prepare_syncs();
+  void warm_start(std::int64_t round);
+  void first_syncs();
+  void begin_episode(std::int64_t number);
+  void train_episode();
+  void end_episode();
+  void final_checks();
+  void compare_weights(std::size_t index);
+  void close(run_end how);
+
+  // -- steps ------------------------------------------------------------------
+
+  /// Runs a flow of the application; `done` gets its result. `graph` must
+  /// outlive the run.
+  void run_flow(const flow_graph& graph, process::batch_ref input,
+                std::function<void(process::batch_ref)> done);
+  void advance(const std::shared_ptr<flow_run>& run);
+  void finish_node(const std::shared_ptr<flow_run>& run, std::size_t index,
+                   result<process::batch_ref> value);
+
+  /// Runs a plain function in the applier.
+  void apply(std::function<batch(const std::vector<batch>&)> function,
+             std::vector<process::batch_ref> inputs, bool store,
+             std::function<void(applied)> done);
+
+  /// Puts a batch of the data source where replicas can fetch it.
+  void stage(std::function<batch()> make,
+             std::function<void(process::batch_ref)> done);
+
+  /// Runs the given syncs one after another.
+  void run_syncs(std::vector<std::size_t> which, then done);
+
+  void evaluate(data_stream stream,
+                std::function<void(double, std::int64_t)> done);
+
+  /// New scope for what follows; everything older is released.
+  void next_scope(then done);
+
+  // -- ends -------------------------------------------------------------------
+
+  /// Reports and waits for the verdict; the chain stops here.
+  void fail_run(const std::string& during, const error& why);
+
+  /// True once the chain must not go on.
+  [[nodiscard]] bool stopped() const noexcept;
+
+  void phase(std::string_view name, std::int64_t done, std::int64_t total);
+
+  void count_time(const std::string& what, time_point since);
+
+  [[nodiscard]] std::vector<std::size_t> syncs_due(std::int64_t episode) const;
+
+  engine_parts parts_;
+  std::map<std::string, protocol::manifests> manifests_;
+  run_outcome outcome_;
+  bool failing_ = false;
+  bool ended_ = false;
+  bool closing_ = false;
+  std::uint64_t scope_ = 0;
+  std::uint64_t sync_count_ = 0;
+  time_point begin_{};
+  time_point episode_begin_{};
+  episode_result episode_;
+  process::batch_ref experience_;
+  call::caller<engine> calls_;
+};
+
+} // namespace troupe::engine
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::engine::start_run)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::engine::stop_run)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::engine::run_ended)

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "troupe/actors/protocol/monitor.hpp"
+#include "troupe/actors/protocol/process.hpp"
+
+namespace troupe::engine {
+
+/// What one episode gave.
+struct episode_result {
+  /// 1-based, and how many there will be.
+  std::int64_t episode = 0;
+  std::int64_t num_episode = 0;
+  /// The application's metrics and the metadata its training returned.
+  std::map<std::string, double> metrics;
+  /// If it was evaluated.
+  std::optional<double> accuracy;
+  /// All syncs of the episode together.
+  std::chrono::microseconds sync{};
+  std::chrono::nanoseconds spent{};
+  std::chrono::nanoseconds elapsed{};
+};
+
+enum class run_end : std::uint8_t { finished, interrupted, failed };
+
+[[nodiscard]] std::string_view to_string(run_end x) noexcept;
+
+/// What a run gave.
+struct run_outcome {
+  run_end end = run_end::failed;
+  /// If it failed.
+  protocol::verdict verdict;
+  std::int64_t episodes = 0;
+  std::optional<double> warm_start_accuracy;
+  std::optional<double> final_accuracy;
+  /// Rows of the final evaluation.
+  std::int64_t evaluated = 0;
+  /// Whether all destinations that are kept in step held their source's
+  /// weights bit for bit at the end; absent if nothing was compared.
+  std::optional<bool> weights_identical;
+  std::vector<std::string> weight_differences;
+  std::vector<std::chrono::microseconds> syncs;
+  double tokens = 0;
+  /// Wall time by what was going on, in order of first use.
+  std::vector<std::pair<std::string, std::chrono::nanoseconds>> times;
+  std::vector<protocol::node_status> nodes;
+  std::chrono::nanoseconds wall{};
+};
+
+/// Who follows a run. Called from the engine's thread, one call at a time; must
+/// return soon and not throw.
+class run_listener {
+public:
+  virtual ~run_listener() = default;
+
+  /// `done` of `total` steps of a phase; `total` 0 means unknown.
+  virtual void on_phase(std::string_view name, std::int64_t done,
+                        std::int64_t total)
+    = 0;
+
+  virtual void on_episode(const episode_result& result) = 0;
+
+  /// One line worth keeping.
+  virtual void on_note(std::string_view text) = 0;
+};
+
+} // namespace troupe::engine

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <thread>
+
+#include "troupe/actors/process/unique_fd.hpp"
+#include "troupe/core/error.hpp"
+
+namespace troupe::engine {
+
+/// Blocks SIGINT and SIGTERM in the calling thread and those it starts later:
+/// call first thing in main. SIGPIPE is ignored.
+void block_signals();
+
+/// A thread that hears SIGINT and SIGTERM while it lives: `on_signal` gets 1
+/// for the first, 2 for the second, and so on.
+class signal_watch {
+public:
+  [[nodiscard]] static result<std::unique_ptr<signal_watch>>
+  start(std::function<void(int)> on_signal);
+
+  ~signal_watch();
+  signal_watch(const signal_watch&) = delete;
+  signal_watch& operator=(const signal_watch&) = delete;
+
+private:
+  signal_watch(process::unique_fd signals, process::unique_fd stop,
+               std::function<void(int)> on_signal);
+
+  void run() const;
+
+  process::unique_fd signals_;
+  process::unique_fd stop_;
+  std::function<void(int)> on_signal_;
+  std::thread thread_;
+};
+
+} // namespace troupe::engine

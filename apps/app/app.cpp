@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/app/app.hpp"
+
+#include "troupe/apps/app/command_line.hpp"
+
+namespace troupe {
+
+app::app(std::string name) {
+  description_.name = std::move(name);
+}
+
+app::~app() = default;
+
+app& app::sync(std::string source, std::string destination,
+               sync_schedule_kind kind) {
+  description_.syncs.push_back({std::move(source), std::move(destination)});
+  description_.sync_kinds.push_back(kind);
+  return *this;
+}
+
+app& app::option(std::string name, option_value otherwise, std::string help) {
+  description_.options.push_back(
+    {std::move(name), std::move(otherwise), std::move(help)});
+  return *this;
+}
+
+app& app::data(std::function<result<std::unique_ptr<data_source>>(
+                 const config::runtime_config&)>
+                 make) {
+  description_.data = std::move(make);
+  return *this;
+}
+
+namespace {
+
+using value_builder = std::function<flow::value(flow&, flow::value)>;
+using void_builder = std::function<void(flow&, flow::value)>;
+
+flow_graph build_graph(const module_registry& models,
+                       const value_builder& build) {
+  flow f{models};
+  auto out = build(f, f.input());
+  return std::move(f).finish(out);
+}
+
+flow_graph build_graph(const module_registry& models,
+                       const void_builder& build) {
+  flow f{models};
+  build(f, f.input());
+  return std::move(f).finish();
+}
+
+} // namespace
+
+app& app::experience(value_builder build) {
+  description_.experience = build_graph(description_.models, build);
+  return *this;
+}
+
+app& app::training(void_builder build) {
+  description_.training = build_graph(description_.models, build);
+  return *this;
+}
+
+app& app::warm_start(void_builder build, std::string rows_option,
+                     std::string rounds_option, std::string accuracy_option) {
+  description_.warm_start
+    = {build_graph(description_.models, build), std::move(rows_option),
+       std::move(rounds_option), std::move(accuracy_option)};
+  return *this;
+}
+
+app& app::evaluation(value_builder build,
+                     std::function<double(const batch&)> accuracy) {
+  description_.evaluation = build_graph(description_.models, build);
+  description_.accuracy = std::move(accuracy);
+  return *this;
+}
+
+app& app::metric(std::string name,
+                 std::function<double(const batch&)> compute) {
+  description_.metrics.push_back({std::move(name), std::move(compute)});
+  return *this;
+}
+
+app& app::prepare_host(std::function<void(int)> prepare) {
+  description_.prepare_host = std::move(prepare);
+  return *this;
+}
+
+int app::main(int argc, char** argv) {
+  return app_command::run_program({this}, argc, argv);
+}
+
+} // namespace troupe

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/app/command_line.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <string_view>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "troupe/actors/config/loader.hpp"
+#include "troupe/actors/engine/signal_watch.hpp"
+#include "troupe/actors/node/guarded_launcher.hpp"
+#include "troupe/actors/node/host_main.hpp"
+#include "troupe/apps/app/app.hpp"
+#include "troupe/apps/app/run_command.hpp"
+
+namespace troupe::app_command {
+
+namespace {
+
+constexpr int exit_bad_input = 2;
+
+int refuse(std::string_view text) {
+  fmt::print(stderr, "troupe: {}\n", text);
+  return exit_bad_input;
+}
+
+app* find(const std::vector<app*>& apps, std::string_view name) {
+  auto i = std::ranges::find_if(apps, [&](app* x) {
+    return x->description().name == name;
+  });
+  return i == apps.end() ? nullptr : *i;
+}
+
+/// The application that a configuration is for.
+result<app*> select(const std::vector<app*>& apps, const std::string& file) {
+  auto name = config::peek_app(file);
+  if (!name)
+    return fail(name.error());
+  if (name->empty() && apps.size() == 1)
+    return apps.front();
+  if (auto* x = find(apps, *name))
+    return x;
+  std::vector<std::string> names;
+  for (auto* x : apps)
+    names.push_back(x->description().name);
+  if (name->empty())
+    return fail(errc::invalid,
+                fmt::format("{}: the key 'app' is missing; one of: {}", file,
+                            fmt::join(names, ", ")));
+  return fail(errc::invalid,
+              fmt::format("{}: app: there is no application '{}'; one of: {}",
+                          file, *name, fmt::join(names, ", ")));
+}
+
+int host(const std::vector<app*>& apps, int argc, char** argv) {
+  std::vector<std::string> args(argv + 2, argv + argc);
+  auto* x = args.empty() ? nullptr : find(apps, args.front());
+  if (!x)
+    return refuse("this verb is for Troupe's guard alone");
+  return node::host_main(x->description().models, args,
+                         x->description().prepare_host);
+}
+
+void add_run_options(CLI::App& verb, run_arguments& args) {
+  verb.add_option("config", args.config_file, "The configuration (YAML)")
+    ->required();
+  verb.add_option("--devices", args.devices,
+                  "cpu:N makes N CPU device processes; inproc:N keeps them in "
+                  "this process")
+    ->capture_default_str();
+  verb.add_option("--seed", args.seed, "Same seed, same run");
+  verb.add_option("--data", args.data_path,
+                  "A dataset file instead of the application's own");
+  verb.add_option("--name", args.name, "The run's name (default: made up)");
+  verb.add_option("--output-dir", args.output_dir,
+                  "Where runs are kept (default: runs)");
+  verb.add_option("--set", args.overrides,
+                  "Overrides a key, e.g. --set runtime.num_episode=5")
+    ->take_all();
+  verb.add_flag("--plain", args.plain, "Lines instead of the live view");
+}
+
+int run_verb(const std::vector<app*>& apps, const run_arguments& args) {
+  auto x = select(apps, args.config_file);
+  if (!x)
+    return refuse(x.error().message());
+  return run((*x)->description(), args);
+}
+
+} // namespace
+
+int run_program(const std::vector<app*>& apps, int argc, char** argv) {
+  engine::block_signals();
+  if (argc > 1 && std::string_view{argv[1]} == node::host_verb)
+    return host(apps, argc, argv);
+  CLI::App cli{"Runs RLHF applications on actors."};
+  cli.name(apps.size() == 1 ? apps.front()->description().name : "troupe");
+  cli.require_subcommand(1);
+  auto* run_app = cli.add_subcommand("run", "Runs an application");
+  run_app->footer("Examples:\n"
+                  "  run apps/grpo/addition.yaml --devices cpu:2 --seed 1\n"
+                  "  run my.yaml --data problems.jsonl --name first\n"
+                  "  run my.yaml --set models.policy.temperature=0.7");
+  run_arguments run_args;
+  add_run_options(*run_app, run_args);
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::Success& x) {
+    return cli.exit(x);
+  } catch (const CLI::ParseError& x) {
+    cli.exit(x);
+    return exit_bad_input;
+  }
+  return run_verb(apps, run_args);
+}
+
+} // namespace troupe::app_command

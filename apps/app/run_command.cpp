@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/app/run_command.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "troupe/actors/config/devices.hpp"
+#include "troupe/actors/config/dump.hpp"
+#include "troupe/actors/config/loader.hpp"
+#include "troupe/actors/engine/driver.hpp"
+#include "troupe/actors/node/process_info.hpp"
+#include "troupe/apps/app/run_view.hpp"
+#include "troupe/apps/console/run_directory.hpp"
+#include "troupe/apps/console/summary.hpp"
+#include "troupe/core/log.hpp"
+#include "troupe/planner/placement.hpp"
+
+namespace troupe::app_command {
+
+namespace {
+
+constexpr int exit_failed = 1;
+constexpr int exit_bad_input = 2;
+constexpr int exit_interrupted = 130;
+
+/// Bad input: nothing has been started.
+int refuse(const error& why) {
+  fmt::print(stderr, "troupe: {}\n", why.message());
+  return exit_bad_input;
+}
+
+/// Everything that is checked before anything starts.
+struct prepared_job {
+  config::job_config config;
+  config::device_request devices;
+  std::shared_ptr<data_source> data;
+};
+
+result<void> check_placement(const prepared_job& job, const application& app) {
+  auto spec = config::to_job_spec(job.config, app.syncs);
+  auto plan = planner::place(spec, engine::make_cluster(job.devices));
+  if (!plan)
+    return fail(plan.error());
+  return {};
+}
+
+/// Lets the data decide the options that follow from it.
+void apply_data_options(config::job_config& config, const data_source& data) {
+  for (auto& [name, value] : data.model_options())
+    for (auto& model : config.models)
+      if (model.options.contains(name))
+        model.options.set(name, value);
+}
+
+result<prepared_job> prepare(const application& app,
+                             const run_arguments& args) {
+  prepared_job job;
+  auto devices = config::parse_devices(args.devices);
+  if (!devices)
+    return fail(devices.error());
+  job.devices = *devices;
+  if (job.devices.kind == config::device_kind::cuda)
+    return fail(errc::unavailable,
+                "this build has no CUDA backend; use --devices cpu:N");
+  auto overrides = all_overrides(args);
+  auto config = config::load(args.config_file, app.schema(), overrides);
+  if (!config)
+    return fail(config.error());
+  job.config = std::move(*config);
+  if (auto placed = check_placement(job, app); !placed)
+    return fail(placed.error());
+  if (!app.data)
+    return fail(errc::invalid,
+                fmt::format("application '{}' declares no data", app.name));
+  auto data = app.data(job.config.runtime);
+  if (!data)
+    return fail(data.error());
+  job.data = std::move(*data);
+  apply_data_options(job.config, *job.data);
+  return job;
+}
+
+log::level level_of(const std::string& name) {
+  if (name == "debug")
+    return log::level::debug;
+  if (name == "warning")
+    return log::level::warning;
+  if (name == "error")
+    return log::level::error;
+  return log::level::info;
+}
+
+/// A failure before the engine has begun, as the engine would tell it.
+engine::run_outcome failed_outcome(const error& why) {
+  engine::run_outcome out;
+  out.end = engine::run_end::failed;
+  out.verdict.root.code = why.code();
+  out.verdict.root.operation = "start";
+  out.verdict.root.message = why.message();
+  return out;
+}
+
+int exit_code(engine::run_end end) {
+  switch (end) {
+    case engine::run_end::finished: return 0;
+    case engine::run_end::interrupted: return exit_interrupted;
+    default: return exit_failed;
+  }
+}
+
+/// The last words, on the terminal and in the run's directory.
+void tell_end(const prepared_job& job, const engine::run_outcome& outcome,
+              const console::run_directory& directory, run_view& view) {
+  auto summary = make_summary(job.config, outcome, directory);
+  if (auto x = directory.write_summary(summary); !x)
+    fmt::print(stderr, "troupe: {}\n", x.error().message());
+  view.write_plot(directory, job.config.app);
+  view.finish();
+  auto look = console::style_for(view.terminal());
+  if (outcome.end != engine::run_end::failed) {
+    view.terminal().write(console::render_summary(summary, look));
+    return;
+  }
+  view.terminal().write(console::render_failure(
+    make_failure(outcome, directory), look));
+}
+
+} // namespace
+
+std::vector<std::string> all_overrides(const run_arguments& args) {
+  auto out = args.overrides;
+  if (args.seed)
+    out.push_back(fmt::format("runtime.seed={}", *args.seed));
+  if (!args.data_path.empty())
+    out.push_back("runtime.data_path=" + args.data_path);
+  if (!args.name.empty())
+    out.push_back("runtime.run_name=" + args.name);
+  if (!args.output_dir.empty())
+    out.push_back("runtime.output_dir=" + args.output_dir);
+  return out;
+}
+
+int run(const application& app, const run_arguments& args) {
+  auto job = prepare(app, args);
+  if (!job)
+    return refuse(job.error());
+  const auto& runtime = job->config.runtime;
+  auto directory = console::run_directory::create(
+    runtime.output_dir, runtime.run_name, app.name);
+  if (!directory)
+    return refuse(directory.error());
+  job->config.runtime.run_name = directory->name();
+  auto yaml = config::dump_yaml(job->config, app.schema());
+  if (auto written = directory->write_config(yaml); !written)
+    return refuse(written.error());
+  auto log_file = directory->log_dir() / "driver.log";
+  if (auto opened = log::open(
+        {log_file.string(), "driver", level_of(runtime.log_level)});
+      !opened)
+    return refuse(opened.error());
+  engine::driver_settings settings;
+  settings.job = node::make_job_id();
+  settings.devices = job->devices;
+  settings.log_dir = directory->log_dir();
+  // The guard is forked before the first thread exists.
+  std::unique_ptr<process::guard_client> guard;
+  if (job->devices.kind != config::device_kind::inproc) {
+    process::guard_settings guard_config;
+    guard_config.job_id = settings.job;
+    auto started = process::guard_client::start(guard_config);
+    if (!started)
+      return refuse(started.error().within("starting the guard"));
+    guard = std::move(*started);
+    settings.guard = guard.get();
+  }
+  run_view view{*directory, fmt::format("{} {}", app.name, directory->name()),
+                args.plain};
+  auto outcome = engine::drive(app, job->config, job->data, settings, view);
+  if (!outcome)
+    outcome = failed_outcome(outcome.error());
+  guard.reset();
+  tell_end(*job, *outcome, *directory, view);
+  log::close();
+  return exit_code(outcome->end);
+}
+
+} // namespace troupe::app_command

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "troupe/actors/engine/application.hpp"
+
+namespace troupe::app_command {
+
+/// What `run` was given on the command line.
+struct run_arguments {
+  std::string config_file;
+  std::string devices = "cpu:2";
+  std::optional<std::int64_t> seed;
+  std::string data_path;
+  std::string name;
+  std::string output_dir;
+  /// `--set key=value`.
+  std::vector<std::string> overrides;
+  /// No live view even on a terminal.
+  bool plain = false;
+};
+
+/// Runs a job from the configuration file to the closing summary; returns the
+/// exit code.
+int run(const application& app, const run_arguments& args);
+
+/// The overrides that stand for the shorter options.
+[[nodiscard]] std::vector<std::string>
+all_overrides(const run_arguments& args);
+
+} // namespace troupe::app_command

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/console/run_directory.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "troupe/apps/console/json_number.hpp"
+#include "troupe/apps/console/text.hpp"
+#include "troupe/apps/console/write_file.hpp"
+
+namespace troupe::console {
+
+namespace {
+
+/// Runs that may begin in one second.
+constexpr int max_attempts = 1000;
+
+constexpr std::size_t max_name = 128;
+
+std::string stamp(std::chrono::system_clock::time_point now) {
+  auto seconds = std::chrono::system_clock::to_time_t(now);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  return fmt::format("{:04}{:02}{:02}-{:02}{:02}{:02}", utc.tm_year + 1900,
+                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
+                     utc.tm_sec);
+}
+
+result<void> check_name(std::string_view name) {
+  std::string_view why;
+  if (name.size() > max_name)
+    why = "is longer than 128 bytes";
+  else if (name.front() == '.' || name.front() == '-')
+    why = "begins with a dot or a dash";
+  else if (name.find('/') != std::string_view::npos)
+    why = "contains a slash; the folder around it is runtime.output_dir";
+  else if (printable(name) != name)
+    why = "contains control characters";
+  if (why.empty())
+    return {};
+  return fail(errc::invalid, fmt::format("run name '{}' {}; choose another",
+                                         printable(name), why));
+}
+
+/// Makes all of `path`; names the part that failed.
+result<void> make_parents(const std::filesystem::path& path) {
+  std::filesystem::path made;
+  for (const auto& part : path) {
+    made /= part;
+    if (::mkdir(made.c_str(), 0777) == 0)
+      continue;
+    auto code = errno;
+    struct stat info {};
+    if (::stat(made.c_str(), &info) != 0)
+      return fail(file_error(code, "make the folder", made));
+    if (!S_ISDIR(info.st_mode))
+      return fail(file_error(ENOTDIR, "make a folder below", made));
+  }
+  return {};
+}
+
+} // namespace
+
+run_directory::run_directory(std::filesystem::path path, std::string name)
+  : path_(std::move(path)),
+    name_(std::move(name)) {
+  // nop
+}
+
+result<run_directory>
+run_directory::create(const std::filesystem::path& output_dir,
+                      std::string_view name, std::string_view app,
+                      std::chrono::system_clock::time_point now) {
+  if (output_dir.empty())
+    return fail(errc::invalid, "runtime.output_dir must not be empty");
+  if (!name.empty())
+    if (auto sound = check_name(name); !sound)
+      return fail(sound.error());
+  if (auto made = make_parents(output_dir); !made)
+    return fail(made.error());
+  auto base = name.empty() ? fmt::format("{}-{}", app, stamp(now))
+                           : std::string{name};
+  for (auto attempt = 1; attempt <= max_attempts; ++attempt) {
+    auto chosen = attempt == 1 ? base : fmt::format("{}-{}", base, attempt);
+    auto path = output_dir / chosen;
+    if (::mkdir(path.c_str(), 0777) == 0) {
+      run_directory out{path, std::move(chosen)};
+      if (::mkdir(out.log_dir().c_str(), 0777) == 0)
+        return out;
+      auto code = errno;
+      ::rmdir(path.c_str());
+      return fail(file_error(code, "make the folder", out.log_dir()));
+    }
+    if (errno != EEXIST)
+      return fail(file_error(errno, "make the folder", path));
+    if (!name.empty())
+      return fail(errc::refused,
+                  fmt::format("a run named '{}' exists already; choose another "
+                              "runtime.run_name or remove {}",
+                              name, path.string()));
+  }
+  return fail(errc::exhausted,
+              fmt::format("no free name for a run in {}; give runtime.run_name",
+                          output_dir.string()));
+}
+
+result<void> run_directory::write_config(std::string_view yaml) const {
+  return write_file(config_file(), yaml);
+}
+
+result<void> run_directory::write_summary(const run_summary& summary) const {
+  return write_file(summary_file(), json_text(to_json(summary), 2) + '\n');
+}
+
+metrics_writer::~metrics_writer() {
+  if (fd_ >= 0)
+    ::close(fd_);
+}
+
+result<void> metrics_writer::open(const std::filesystem::path& file) {
+  std::lock_guard guard{mutex_};
+  if (fd_ >= 0)
+    return fail(errc::internal, "the metrics file is open already");
+  file_ = file;
+  fd_ = ::open(file.c_str(), O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0666);
+  if (fd_ < 0)
+    return fail(file_error(errno, "write", file));
+  return {};
+}
+
+result<void> metrics_writer::write(const nlohmann::ordered_json& object) {
+  if (!object.is_object())
+    return fail(errc::internal, "a line of metrics must be a JSON object");
+  auto line = json_text(object) + '\n';
+  std::lock_guard guard{mutex_};
+  if (fd_ < 0)
+    return fail(errc::internal, "the metrics file is not open");
+  struct stat before {};
+  auto known = ::fstat(fd_, &before) == 0 && S_ISREG(before.st_mode);
+  auto code = write_all(fd_, line);
+  if (code == 0)
+    return {};
+  // Half a line would spoil the next one too.
+  if (known && ::ftruncate(fd_, before.st_size) != 0)
+    code = errno;
+  return fail(file_error(code, "write", file_));
+}
+
+result<void> metrics_writer::write(const episode_row& row) {
+  return write(to_json(row));
+}
+
+} // namespace troupe::console

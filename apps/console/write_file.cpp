@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/console/write_file.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+namespace troupe::console {
+
+error file_error(int code, std::string_view action,
+                 const std::filesystem::path& file) {
+  auto reaction = errc::invalid;
+  std::string_view advice = "choose another place with runtime.output_dir";
+  switch (code) {
+    case EACCES:
+    case EPERM:
+    case EROFS: reaction = errc::refused; break;
+    case ENOSPC:
+    case EDQUOT:
+      reaction = errc::exhausted;
+      advice = "free some space or choose another place with "
+               "runtime.output_dir";
+      break;
+    default: break;
+  }
+  return {reaction, fmt::format("cannot {} {}: {}; {}", action, file.string(),
+                                std::strerror(code), advice)};
+}
+
+int write_all(int descriptor, std::string_view text) noexcept {
+  while (!text.empty()) {
+    auto count = ::write(descriptor, text.data(), text.size());
+    if (count < 0 && errno == EINTR)
+      continue;
+    if (count <= 0)
+      return count < 0 ? errno : EIO;
+    text.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return 0;
+}
+
+result<void> write_file(const std::filesystem::path& file,
+                        std::string_view text) {
+  auto draft = file;
+  draft += ".part";
+  auto descriptor = ::open(draft.c_str(),
+                           O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+  if (descriptor < 0)
+    return fail(file_error(errno, "write", file));
+  auto code = write_all(descriptor, text);
+  // Without this a crash of the machine could leave the new name empty.
+  if (code == 0 && ::fsync(descriptor) != 0 && errno != EINVAL)
+    code = errno;
+  if (::close(descriptor) != 0 && code == 0)
+    code = errno;
+  if (code == 0 && ::rename(draft.c_str(), file.c_str()) != 0)
+    code = errno;
+  if (code == 0)
+    return {};
+  ::unlink(draft.c_str());
+  return fail(file_error(code, "write", file));
+}
+
+} // namespace troupe::console

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/grpo/policy_trainer.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <stdexcept>
+
+#include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "apps/support/addition_fixture.hpp"
+
+using namespace troupe;
+using namespace troupe::grpo;
+using namespace troupe::test;
+
+namespace {
+
+struct scratch_directory {
+  std::filesystem::path path = std::filesystem::temp_directory_path()
+                               / fmt::format("troupe-trainer-{}", ::getpid());
+
+  scratch_directory() { std::filesystem::create_directories(path); }
+
+  ~scratch_directory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(grpo_policy_trainer, addition)
+
+BOOST_AUTO_TEST_CASE(supervised_steps_lower_the_loss) {
+  auto ctx = trainer_context();
+  policy_trainer model;
+  model.setup(ctx);
+  auto first = model.warm_start(data.rows(data.train, 0, 256));
+  BOOST_TEST(first.meta_number(metric::steps) == 1);
+  auto last = model.warm_start(data.rows(data.train, 0, 40 * 128));
+  BOOST_TEST(last.meta_number(metric::steps) == 20);
+  BOOST_TEST(last.meta_number(metric::loss) < first.meta_number(metric::loss));
+  // Sums have two or three digits; the end token counts too.
+  auto tokens = first.meta_number(metric::tokens);
+  BOOST_TEST((tokens >= 256 * 3 && tokens <= 256 * 4));
+}
+
+BOOST_AUTO_TEST_CASE(a_step_reports_what_it_did) {
+  auto ctx = trainer_context();
+  policy_trainer model;
+  model.setup(ctx);
+  auto x = experience(16);
+  auto metrics = model.train_step(x);
+  BOOST_TEST(metrics.meta_number(metric::steps) == 4);
+  BOOST_TEST(metrics.meta_number(metric::tokens) == sum_of(x, field::mask));
+  BOOST_TEST(metrics.meta_number(metric::grad_norm) > 0);
+  BOOST_TEST(metrics.meta_number(metric::kl) > 0);
+  BOOST_TEST(metrics.meta_number(metric::entropy) > 0);
+  BOOST_TEST(metrics.meta_number(metric::clip_fraction, -1) >= 0);
+  // Step 4 of 4 in a warm-up of 10 calls: (0.75 + 1) / 10 of the peak.
+  BOOST_TEST(metrics.meta_number(metric::learning_rate) == 4e-4 * 0.175,
+             boost::test_tools::tolerance(1e-9));
+}
+
+BOOST_AUTO_TEST_CASE(the_same_seed_and_data_give_the_same_weights) {
+  auto x = experience(16);
+  auto run = [&](policy_trainer& model, fake_context& ctx) {
+    model.setup(ctx);
+    model.warm_start(data.rows(data.train, 0, 512));
+    model.train_step(x);
+  };
+  auto first_ctx = trainer_context();
+  auto second_ctx = trainer_context();
+  policy_trainer first;
+  policy_trainer second;
+  run(first, first_ctx);
+  run(second, second_ctx);
+  BOOST_TEST(same_weights(first, second));
+}
+
+BOOST_AUTO_TEST_CASE(a_loaded_checkpoint_goes_on_as_if_never_saved) {
+  scratch_directory scratch;
+  checkpoint_path path{scratch.path, rank_id{0}};
+  auto x = experience(16);
+  auto ctx = trainer_context();
+  policy_trainer model;
+  model.setup(ctx);
+  model.warm_start(data.rows(data.train, 0, 512));
+  model.train_step(x);
+  model.save_checkpoint(path);
+  auto other_ctx = trainer_context();
+  policy_trainer other;
+  other.setup(other_ctx);
+  other.load_checkpoint(path);
+  BOOST_TEST(same_weights(model, other));
+  auto metrics = model.train_step(x);
+  BOOST_TEST(other.train_step(x).meta_number(metric::learning_rate)
+             == metrics.meta_number(metric::learning_rate));
+  model.warm_start(data.rows(data.train, 0, 256));
+  other.warm_start(data.rows(data.train, 0, 256));
+  BOOST_TEST(same_weights(model, other));
+}
+
+BOOST_AUTO_TEST_CASE(a_checkpoint_that_does_not_fit_is_refused_by_name) {
+  scratch_directory scratch;
+  checkpoint_path path{scratch.path, rank_id{0}};
+  auto ctx = trainer_context();
+  policy_trainer model;
+  model.setup(ctx);
+  BOOST_CHECK_THROW(model.load_checkpoint(path), std::runtime_error);
+  auto file = path.rank_file("policy_trainer");
+  std::ofstream{file} << "not a checkpoint";
+  BOOST_CHECK_THROW(model.load_checkpoint(path), std::runtime_error);
+  model.save_checkpoint(path);
+  auto wide_ctx = trainer_context();
+  wide_ctx.settings().set("width", std::int64_t{32});
+  policy_trainer wide;
+  wide.setup(wide_ctx);
+  BOOST_CHECK_EXCEPTION(wide.load_checkpoint(path), std::runtime_error,
+                        [](const std::runtime_error& e) {
+                          return std::string_view{e.what()}.find(
+                                   "model.embed_tokens.weight")
+                                 != std::string_view::npos;
+                        });
+}
+
+BOOST_AUTO_TEST_CASE(experience_that_lacks_something_is_refused) {
+  auto ctx = trainer_context();
+  policy_trainer model;
+  model.setup(ctx);
+  auto x = experience(4);
+  batch lacking;
+  for (const auto& [name, value] : x.tensors())
+    if (name != field::old_logprobs)
+      lacking.set(name, value);
+  BOOST_CHECK_THROW(model.train_step(lacking), std::invalid_argument);
+  x.set(std::string{field::advantage}, troupe::tensor{dtype::float32, {3}});
+  BOOST_CHECK_THROW(model.train_step(x), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(gradients_that_are_not_finite_stop_the_training) {
+  auto ctx = trainer_context();
+  policy_trainer model;
+  model.setup(ctx);
+  auto x = experience(4);
+  x.get(field::advantage)
+    .value()
+    .values<float>()[0] = std::numeric_limits<float>::infinity();
+  BOOST_CHECK_THROW(model.train_step(x), std::runtime_error);
+}
+
+BOOST_AUTO_TEST_CASE(senseless_options_are_named) {
+  for (auto name : {"learning_rate", "minibatches", "clip", "beta1", "heads",
+                    "warm_start_batch", "temperature"}) {
+    auto ctx = trainer_context();
+    if (std::holds_alternative<std::int64_t>(ctx.settings().values().at(name)))
+      ctx.settings().set(name, std::int64_t{-1});
+    else
+      ctx.settings().set(name, -1.0);
+    policy_trainer model;
+    BOOST_CHECK_EXCEPTION(model.setup(ctx), std::invalid_argument,
+                          [&](const std::invalid_argument& e) {
+                            return std::string_view{e.what()}.find(name)
+                                   != std::string_view::npos;
+                          });
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()

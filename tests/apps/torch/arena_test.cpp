@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/torch/arena.hpp"
+
+#include <cstdint>
+#include <stdexcept>
+
+#include <ATen/core/Tensor.h>
+#include <boost/test/unit_test.hpp>
+
+#include "troupe/core/buffer.hpp"
+
+using namespace troupe;
+using troupe::torch::arena;
+
+BOOST_AUTO_TEST_SUITE(torch_arena)
+
+BOOST_AUTO_TEST_CASE(parameters_are_aligned_views_of_one_allocation) {
+  arena x{{{"a", {3}}, {"b", {2, 5}}}};
+  auto list = x.parameters();
+  BOOST_REQUIRE(list.size() == 2u);
+  BOOST_TEST(list[1].name == "b");
+  BOOST_TEST((list[1].extents == shape{2, 5}));
+  BOOST_TEST(list[1].memory.size() == 40u);
+  auto all = std::as_writable_bytes(x.all_values());
+  for (const auto& p : list) {
+    BOOST_TEST(reinterpret_cast<std::uintptr_t>(p.memory.data())
+                 % buffer::alignment
+               == 0u);
+    BOOST_TEST(
+      (p.memory.data() >= all.data()
+       && p.memory.data() + p.memory.size() <= all.data() + all.size()));
+  }
+  x[1].detach().fill_(4);
+  BOOST_TEST(reinterpret_cast<float*>(list[1].memory.data())[9] == 4.0f);
+  BOOST_TEST(x.at("b").data_ptr() == static_cast<void*>(list[1].memory.data()));
+}
+
+BOOST_AUTO_TEST_CASE(gradients_accumulate_in_the_gradient_allocation) {
+  arena x{{{"a", {2}}, {"b", {2}}}};
+  for (int pass = 1; pass <= 2; ++pass) {
+    x[0].sum().mul(2).add(x[1].sum(), 3).backward();
+    BOOST_TEST(x.all_gradients()[0] == 2.0f * static_cast<float>(pass));
+    BOOST_TEST(x.flat_gradients().sum().item<float>()
+               == 10.0f * static_cast<float>(pass));
+  }
+  x.zero_gradients();
+  BOOST_TEST(x[1].grad().sum().item<float>() == 0.0f);
+}
+
+BOOST_AUTO_TEST_CASE(names_are_unique_and_known) {
+  BOOST_CHECK_THROW((arena{{{"a", {1}}, {"a", {1}}}}), std::invalid_argument);
+  BOOST_CHECK_THROW((arena{{{"a", {-1}}}}), std::invalid_argument);
+  arena x{{{"a", {1}}}};
+  BOOST_CHECK_THROW(static_cast<void>(x.at("b")), std::out_of_range);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
