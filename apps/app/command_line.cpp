@@ -15,6 +15,7 @@
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/host_main.hpp"
 #include "troupe/apps/app/app.hpp"
+#include "troupe/apps/app/plan_command.hpp"
 #include "troupe/apps/app/run_command.hpp"
 
 namespace troupe::app_command {
@@ -84,6 +85,38 @@ void add_run_options(CLI::App& verb, run_arguments& args) {
   verb.add_flag("--plain", args.plain, "Lines instead of the live view");
 }
 
+void add_plan_options(CLI::App& verb, plan_arguments& args) {
+  verb.add_option("config", args.config_file, "The configuration (YAML)");
+  verb.add_option("--devices", args.devices, "As for run")
+    ->capture_default_str();
+  verb.add_option("--set", args.overrides, "As for run")->take_all();
+  verb.add_flag("--json", args.json, "For programs");
+  verb.add_option("--svg", args.svg_file, "Draws the plan into a file");
+  verb.add_option("--explain", args.explain, "All about one model");
+  auto* groups = verb.add_flag("--groups", args.groups,
+                               "The parallel groups of a world instead");
+  verb.add_option("--world", args.world, "Ranks")->needs(groups);
+  verb.add_option("--tp", args.layout.tensor, "Tensor size")->needs(groups);
+  verb.add_option("--pp", args.layout.pipeline, "Pipeline size")
+    ->needs(groups);
+  verb.add_option("--cp", args.layout.context, "Context size")->needs(groups);
+  verb.add_option("--ep", args.layout.expert, "Expert size")->needs(groups);
+  verb.add_option("--order", args.order, "megatron or vllm")
+    ->needs(groups)
+    ->capture_default_str();
+}
+
+int plan_verb(const std::vector<app*>& apps, const plan_arguments& args) {
+  if (args.groups)
+    return plan_groups(args);
+  if (args.config_file.empty())
+    return refuse("plan needs a configuration, or --groups");
+  auto x = select(apps, args.config_file);
+  if (!x)
+    return refuse(x.error().message());
+  return plan((*x)->description(), args);
+}
+
 int run_verb(const std::vector<app*>& apps, const run_arguments& args) {
   auto x = select(apps, args.config_file);
   if (!x)
@@ -107,6 +140,14 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
                   "  run my.yaml --set models.policy.temperature=0.7");
   run_arguments run_args;
   add_run_options(*run_app, run_args);
+  auto* plan_app
+    = cli.add_subcommand("plan", "Shows where the models would go, and why");
+  plan_app->footer("Examples:\n"
+                   "  plan apps/grpo/addition.yaml --devices cpu:2\n"
+                   "  plan my.yaml --explain policy\n"
+                   "  plan --groups --world 16 --tp 2 --pp 4 --json");
+  plan_arguments plan_args;
+  add_plan_options(*plan_app, plan_args);
   try {
     cli.parse(argc, argv);
   } catch (const CLI::Success& x) {
@@ -115,7 +156,8 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
     cli.exit(x);
     return exit_bad_input;
   }
-  return run_verb(apps, run_args);
+  return plan_app->parsed() ? plan_verb(apps, plan_args)
+                            : run_verb(apps, run_args);
 }
 
 } // namespace troupe::app_command

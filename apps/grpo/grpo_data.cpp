@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/grpo/grpo_data.hpp"
+
+namespace troupe::grpo {
+
+namespace {
+
+/// The two training streams see the same examples in orders of their own.
+constexpr std::uint64_t supervised_stream = 0x5u;
+constexpr std::uint64_t prompt_stream = 0x9u;
+
+} // namespace
+
+result<std::unique_ptr<data_source>>
+grpo_data::make(const config::runtime_config& runtime) {
+  std::vector<example> examples;
+  if (runtime.data_path.empty()) {
+    examples = two_digit_addition();
+  } else {
+    auto read = read_jsonl(runtime.data_path);
+    if (!read)
+      return fail(read.error());
+    examples = std::move(*read);
+  }
+  auto seed = static_cast<std::uint64_t>(runtime.seed);
+  auto parts = split_dataset(std::move(examples), seed);
+  if (!parts)
+    return fail(runtime.data_path.empty()
+                  ? parts.error()
+                  : parts.error().within(runtime.data_path));
+  return std::unique_ptr<data_source>{
+    new grpo_data{std::move(*parts), seed}};
+}
+
+grpo_data::grpo_data(dataset questions, std::uint64_t seed)
+  : questions_(std::move(questions)),
+    prompts_(questions_.train.size(), seed * 16 + prompt_stream),
+    supervised_(questions_.train.size(), seed * 16 + supervised_stream) {
+  // nop
+}
+
+batch grpo_data::draw(data_stream stream, std::int64_t rows) {
+  auto& order = stream == data_stream::supervised ? supervised_ : prompts_;
+  return questions_.rows(questions_.train,
+                         order.next(static_cast<std::size_t>(rows)));
+}
+
+batch grpo_data::all(data_stream stream) {
+  const auto& part
+    = stream == data_stream::dev ? questions_.dev : questions_.test;
+  return questions_.rows(part, 0, part.size());
+}
+
+std::vector<std::pair<std::string, option_value>>
+grpo_data::model_options() const {
+  return {{"vocab_size",
+           static_cast<std::int64_t>(questions_.tokenizer.vocab_size())},
+          {"prompt_length", questions_.prompt_length},
+          {"completion_length", questions_.completion_length}};
+}
+
+} // namespace troupe::grpo
