@@ -38,9 +38,7 @@ struct collectives::partition {
   }
 
   /// Elements of block 0, the longest.
-  std::size_t longest() const noexcept {
-    return begin(1);
-  }
+  std::size_t longest() const noexcept { return begin(1); }
 };
 
 collectives::collectives(transport& carrier, const collective_options& options)

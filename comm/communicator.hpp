@@ -56,21 +56,18 @@ public:
   /// on all ranks and reproducible for the same group size.
   [[nodiscard]] virtual result<void> all_reduce(std::span<std::byte> data,
                                                 dtype type, reduce_op op,
-                                                deadline until)
-    = 0;
+                                                deadline until) = 0;
 
   /// `out` holds `size()` blocks of `in.size()` bytes in rank order.
-  [[nodiscard]] virtual result<void>
-  all_gather(std::span<const std::byte> in, std::span<std::byte> out,
-             deadline until)
-    = 0;
+  [[nodiscard]] virtual result<void> all_gather(std::span<const std::byte> in,
+                                                std::span<std::byte> out,
+                                                deadline until) = 0;
 
   /// `in` holds `size()` blocks of `out.size()` bytes; rank r gets the
   /// reduction of everybody's block r.
   [[nodiscard]] virtual result<void>
   reduce_scatter(std::span<const std::byte> in, std::span<std::byte> out,
-                 dtype type, reduce_op op, deadline until)
-    = 0;
+                 dtype type, reduce_op op, deadline until) = 0;
 
   /// Returns once every rank has entered.
   [[nodiscard]] virtual result<void> barrier(deadline until) = 0;

@@ -27,13 +27,11 @@ public:
 
   /// Sends `data`. Returns when the memory may be changed again.
   [[nodiscard]] virtual result<void> push(std::span<const std::byte> data,
-                                          deadline until)
-    = 0;
+                                          deadline until) = 0;
 
   /// Fills `data` with the next bytes pushed, which must be as many.
   [[nodiscard]] virtual result<void> pull(std::span<std::byte> data,
-                                          deadline until)
-    = 0;
+                                          deadline until) = 0;
 
   /// Ends every wait on both ends that it can reach. Callable from any thread.
   virtual void abort() noexcept = 0;

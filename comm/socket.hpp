@@ -30,17 +30,11 @@ public:
       ::close(fd_);
   }
 
-  [[nodiscard]] int fd() const noexcept {
-    return fd_;
-  }
+  [[nodiscard]] int fd() const noexcept { return fd_; }
 
-  explicit operator bool() const noexcept {
-    return fd_ >= 0;
-  }
+  explicit operator bool() const noexcept { return fd_ >= 0; }
 
-  [[nodiscard]] int release() noexcept {
-    return std::exchange(fd_, -1);
-  }
+  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
 
 private:
   int fd_ = -1;

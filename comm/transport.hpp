@@ -76,14 +76,12 @@ public:
   /// Starts a message of at most `message_bytes_max` bytes to another rank of
   /// the group. `data` is borrowed until the operation is destroyed.
   [[nodiscard]] virtual result<operation_ptr>
-  start_send(std::span<const std::byte> data, rank_id to, channel through)
-    = 0;
+  start_send(std::span<const std::byte> data, rank_id to, channel through) = 0;
 
   /// The receiving side; `data` must be as long as what is sent. A message of
   /// another size fails or never arrives, but never overruns `data`.
   [[nodiscard]] virtual result<operation_ptr>
-  start_recv(std::span<std::byte> data, rank_id from, channel through)
-    = 0;
+  start_recv(std::span<std::byte> data, rank_id from, channel through) = 0;
 
   /// Ends every wait of the whole group for good: a group that misses a rank
   /// is of no use. Destroying a transport that was not killed ends only the

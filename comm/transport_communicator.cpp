@@ -33,7 +33,8 @@ result<void> in_messages(std::size_t bytes, deadline until, F start) {
 
 transport_communicator::transport_communicator(
   std::unique_ptr<transport> carrier, const collective_options& options)
-  : carrier_(std::move(carrier)), collectives_(*carrier_, options) {
+  : carrier_(std::move(carrier)),
+    collectives_(*carrier_, options) {
   // nop
 }
 
@@ -188,9 +189,8 @@ result<void> transport_communicator::check_reducible(std::size_t bytes,
     return fail(errc::invalid,
                 fmt::format("no such reduction of {}", to_string(type)));
   if (bytes % size_of(type) != 0)
-    return fail(errc::invalid,
-                fmt::format("{} bytes are no whole number of {}", bytes,
-                            to_string(type)));
+    return fail(errc::invalid, fmt::format("{} bytes are no whole number of {}",
+                                           bytes, to_string(type)));
   return {};
 }
 

@@ -100,11 +100,13 @@ struct lanes {
 
 __attribute__((target("avx2"))) inline void take(lanes& at, __m256i word,
                                                  __m256i step) noexcept {
-  auto key = _mm256_add_epi64(
-    at.x, _mm256_mul_epu32(at.x, _mm256_srli_epi64(at.x, 32)));
+  auto key = _mm256_add_epi64(at.x,
+                              _mm256_mul_epu32(at.x,
+                                               _mm256_srli_epi64(at.x, 32)));
   auto sums = _mm256_add_epi32(word, key);
-  at.products = _mm256_add_epi64(
-    at.products, _mm256_mul_epu32(sums, _mm256_srli_epi64(sums, 32)));
+  at.products = _mm256_add_epi64(at.products,
+                                 _mm256_mul_epu32(sums,
+                                                  _mm256_srli_epi64(sums, 32)));
   at.words = _mm256_add_epi64(at.words, word);
   at.x = _mm256_add_epi64(at.x, step);
 }
@@ -175,8 +177,11 @@ void take_vectors(cursor& at) noexcept {
 
 digest run(std::byte* target, std::span<const std::byte> data,
            std::uint64_t tensor, std::uint64_t position) noexcept {
-  cursor at{data.data(), target, data.size(),
-            mix(tensor) + position / word_bytes * weyl, {}};
+  cursor at{data.data(),
+            target,
+            data.size(),
+            mix(tensor) + position / word_bytes * weyl,
+            {}};
 #ifdef TROUPE_DIGEST_AVX2
   if (__builtin_cpu_supports("avx2"))
     take_vectors(at);

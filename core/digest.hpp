@@ -41,9 +41,7 @@ struct digest {
     return *this;
   }
 
-  friend digest operator+(digest x, const digest& y) noexcept {
-    return x += y;
-  }
+  friend digest operator+(digest x, const digest& y) noexcept { return x += y; }
 
   bool operator==(const digest&) const noexcept = default;
 };

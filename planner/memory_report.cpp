@@ -12,13 +12,6 @@ namespace troupe::planner {
 
 namespace {
 
-const model_spec* find_spec(const job_spec& job, std::string_view name) {
-  for (const auto& x : job.models)
-    if (x.name == name)
-      return &x;
-  return nullptr;
-}
-
 memory_parts divide(memory_parts x, std::uint64_t by) {
   auto up = [by](std::uint64_t& bytes) { bytes = (bytes + by - 1) / by; };
   up(x.weights);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "troupe/planner/parallel_sizes.hpp"
@@ -60,5 +61,14 @@ struct job_spec {
 
   bool operator==(const job_spec&) const = default;
 };
+
+/// Null if the job has no such model.
+[[nodiscard]] inline const model_spec*
+find_spec(const job_spec& job, std::string_view name) noexcept {
+  for (const auto& x : job.models)
+    if (x.name == name)
+      return &x;
+  return nullptr;
+}
 
 } // namespace troupe::planner

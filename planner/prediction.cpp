@@ -263,13 +263,6 @@ private:
   double busiest_ = 0;
 };
 
-const model_spec* find_spec(const job_spec& job, std::string_view name) {
-  for (const auto& x : job.models)
-    if (x.name == name)
-      return &x;
-  return nullptr;
-}
-
 result<void> check_place(const model_place& place,
                          const parallel_layout& layout,
                          const device_map& devices) {

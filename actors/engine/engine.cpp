@@ -119,13 +119,12 @@ void engine::prepare_syncs() {
 // -- warm start ----------------------------------------------------------------
 
 void engine::warm_start(std::int64_t round) {
-  const auto& plan = parts_.app->warm_start;
-  if (plan.training.empty())
+  if (parts_.app->warm_start.training.empty())
     return first_syncs();
   const auto& options = parts_.config.runtime.options;
-  auto rounds = options.integer(plan.rounds_option);
-  auto rows = options.integer(plan.rows_option);
-  auto bar = options.number(plan.accuracy_option);
+  auto rounds = options.integer(parts_.app->warm_start.rounds_option);
+  auto rows = options.integer(parts_.app->warm_start.rows_option);
+  auto bar = options.number(parts_.app->warm_start.accuracy_option);
   if (round >= rounds) {
     if (rounds > 0)
       parts_.listener->on_note(
@@ -139,7 +138,8 @@ void engine::warm_start(std::int64_t round) {
       return data->draw(data_stream::supervised, rows);
     },
     [=, this](process::batch_ref examples) {
-      run_flow(plan.training, std::move(examples),
+      // Not a copy of the plan: the flow keeps a pointer to its graph.
+      run_flow(parts_.app->warm_start.training, std::move(examples),
                [=, this](const process::batch_ref&) {
                  run_syncs(syncs_due(0), [=, this] {
                    evaluate(data_stream::dev,

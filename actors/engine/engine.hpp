@@ -98,7 +98,8 @@ private:
 
   // -- steps ------------------------------------------------------------------
 
-  /// Runs a flow on a fresh scope; `done` gets its result.
+  /// Runs a flow of the application; `done` gets its result. `graph` must
+  /// outlive the run.
   void run_flow(const flow_graph& graph, process::batch_ref input,
                 std::function<void(process::batch_ref)> done);
   void advance(const std::shared_ptr<flow_run>& run);

@@ -132,7 +132,7 @@ void node::exited(const protocol::host_exited& x) {
   auto& slot = i->second;
   slot.info.alive = false;
   slot.control = protocol::host_actor{};
-  auto text = fmt::format("the host process of {} (pid {}) {}",
+  auto text = fmt::format("the host process of {} (pid {}) ended: {}",
                           slot.info.device, x.pid, x.how);
   for (auto& reply : std::exchange(slot.waiting, {}))
     reply.deliver(fail(errc::lost, text));

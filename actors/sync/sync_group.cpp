@@ -55,11 +55,17 @@ const char* sync_group::name() const {
   return "sync_group";
 }
 
+void sync_group::enter(sync_state next) {
+  log::debug("sync_group", "{}: {} -> {}", sync_name_, to_string(state_),
+             to_string(next));
+  state_ = next;
+}
+
 error sync_group::failed(const error& why) {
   auto out = why.within(
     fmt::format("sync {} ({})", sync_name_, to_string(state_)));
   log::error("sync_group", "{}", to_string(out));
-  state_ = sync_state::failed;
+  enter(sync_state::failed);
   return out;
 }
 
@@ -67,7 +73,7 @@ error sync_group::failed(const error& why) {
 
 void sync_group::prepare(const protocol::prepare_sync& request,
                          continuation<protocol::sync_plan> done) {
-  state_ = sync_state::preparing;
+  enter(sync_state::preparing);
   auto schedule = make_schedule(sync_name_, request.source,
                                 request.destination, pairs_);
   if (!schedule)
@@ -78,7 +84,7 @@ void sync_group::prepare(const protocol::prepare_sync& request,
   build_links(request.timeout_ms, [this, done](result<ack> built) {
     if (!built)
       return done(fail(failed(built.error())));
-    state_ = sync_state::idle;
+    enter(sync_state::idle);
     done(protocol::sync_plan{schedule_->describe(), schedule_->bytes()});
   });
 }
@@ -134,7 +140,7 @@ void sync_group::move(protocol::transfer_mode mode, std::uint32_t timeout_ms,
     2, [=, this](result<std::vector<transfer_reports>> reports) {
       if (!reports)
         return done(fail(reports.error()));
-      state_ = sync_state::verifying;
+      enter(sync_state::verifying);
       if (auto same = check_reports((*reports)[0], (*reports)[1]); !same)
         return done(fail(same.error()));
       done(std::move((*reports)[1]));
@@ -158,23 +164,23 @@ void sync_group::run(const protocol::run_sync& request,
       return done(fail(failed(differences.error())));
     if (!differences->empty())
       return done(fail(failed({errc::corrupt, differences->front()})));
-    state_ = sync_state::committing;
+    enter(sync_state::committing);
     auto next = version_.next();
     set_fence(false, next, timeout_ms, [=, this](result<ack> committed) {
       if (!committed)
         return done(fail(failed(committed.error())));
       version_ = next;
-      state_ = sync_state::idle;
+      enter(sync_state::idle);
       done(protocol::sync_report{
         version_, schedule_->bytes(), elapsed_us(start), {}});
     });
   };
-  state_ = sync_state::fencing;
+  enter(sync_state::fencing);
   set_fence(true, version_, timeout_ms, [=, this, validate = request.validate](
                                           result<ack> fenced) {
     if (!fenced)
       return finish(fail(fenced.error()));
-    state_ = sync_state::transferring;
+    enter(sync_state::transferring);
     move(protocol::transfer_mode::copy, timeout_ms,
          [=, this](result<protocol::transfer_reports> moved) {
            if (!moved)
@@ -244,11 +250,11 @@ sync_group::behavior_type sync_group::make_behavior() {
       if (auto ready = busy(); !ready) {
         out.deliver(fail(ready.error()));
       } else {
-        state_ = sync_state::transferring;
+        enter(sync_state::transferring);
         compare(x.timeout_ms, [out, this](result<sync_report> y) {
           if (!y)
             return out.deliver(fail(failed(y.error())));
-          state_ = sync_state::idle;
+          enter(sync_state::idle);
           out.deliver(std::move(y));
         });
       }

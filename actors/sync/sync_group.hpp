@@ -81,6 +81,9 @@ private:
   void set_fence(bool on, weight_version version, std::uint32_t timeout_ms,
                  continuation<protocol::ack> done);
 
+  /// Moves on, and leaves a line in the debug log.
+  void enter(sync_state next);
+
   /// Names the sync and where it stood.
   [[nodiscard]] error failed(const error& why);
 

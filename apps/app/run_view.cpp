@@ -14,6 +14,8 @@ namespace troupe::app_command {
 
 namespace {
 
+constexpr auto tick_interval = std::chrono::milliseconds{500};
+
 /// A terminal that is not redrawn.
 class plain_terminal final : public console::terminal {
 public:
@@ -76,6 +78,15 @@ run_view::run_view(const console::run_directory& directory, std::string title,
     progress_(console::make_progress(*terminal_, std::move(title))) {
   if (auto opened = metrics_.open(directory.metrics_file()); !opened)
     progress_->note(opened.error().message());
+  ticker_ = std::thread{[this] {
+    std::unique_lock guard{mutex_};
+    while (!ended_.wait_for(guard, tick_interval, [this] { return finished_; }))
+      progress_->tick();
+  }};
+}
+
+run_view::~run_view() {
+  finish();
 }
 
 void run_view::on_phase(std::string_view name, std::int64_t done,
@@ -107,6 +118,13 @@ void run_view::write_plot(const console::run_directory& directory,
 }
 
 void run_view::finish() {
+  {
+    std::lock_guard guard{mutex_};
+    finished_ = true;
+  }
+  ended_.notify_all();
+  if (ticker_.joinable())
+    ticker_.join();
   progress_->finish();
 }
 
@@ -186,7 +204,7 @@ console::failure_row make_failure_row(const protocol::error_report& x) {
   if (x.rank.value() >= 0)
     row.rank = x.rank.value();
   if (x.node.value() >= 0)
-    row.node = fmt::format("node {}", x.node.value());
+    row.node = std::to_string(x.node.value());
   row.device = x.device;
   row.operation = x.operation;
   row.message = x.message;

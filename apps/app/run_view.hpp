@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "troupe/actors/config/job_config.hpp"
@@ -20,6 +23,7 @@ class run_view final : public engine::run_listener {
 public:
   run_view(const console::run_directory& directory, std::string title,
            bool plain);
+  ~run_view() override;
 
   void on_phase(std::string_view name, std::int64_t done,
                 std::int64_t total) override;
@@ -41,6 +45,11 @@ private:
   std::unique_ptr<console::progress_view> progress_;
   console::metrics_writer metrics_;
   std::vector<console::episode_row> rows_;
+  /// Keeps the clock on the screen going during long calls.
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool finished_ = false;
+  std::thread ticker_;
 };
 
 /// One episode as the console shows it.

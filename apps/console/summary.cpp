@@ -96,10 +96,21 @@ void put_processes(std::string& out, const run_summary& summary,
   table rows{{"process", "device", "pid", "restarts", "models"},
              {align::left, align::left, align::right, align::right,
               align::left}};
-  for (const auto& process : summary.processes)
+  // What the other columns leave: a list that is longer goes on below.
+  constexpr std::size_t other_columns = 40;
+  auto room = columns_of(look) > other_columns + 20
+                ? columns_of(look) - other_columns
+                : std::size_t{20};
+  for (const auto& process : summary.processes) {
+    auto lines = wrap(fmt::format("{}", fmt::join(process.models, ", ")), room);
+    if (lines.empty())
+      lines.emplace_back();
     rows.add({process.slot, process.device.empty() ? "-" : process.device,
               std::to_string(process.pid), std::to_string(process.restarts),
-              fmt::format("{}", fmt::join(process.models, ", "))});
+              lines.front()});
+    for (std::size_t i = 1; i < lines.size(); ++i)
+      rows.add({"", "", "", "", lines[i]});
+  }
   out += rows.render(columns_of(look), 2, look.unicode);
 }
 

@@ -2,6 +2,7 @@
 #include "models.hpp"
 
 #include "troupe/planner/placement.hpp"
+#include "troupe/planner/saturate.hpp"
 
 namespace troupe::golden {
 
@@ -18,9 +19,11 @@ bool is_cpu(const json& x) {
   return read<std::int64_t>(x, "total_gpu") == 0;
 }
 
-/// Sizes that Troupe's own planner takes are 32 bits wide.
+/// No case is larger than this.
+constexpr std::int64_t max_size = std::int64_t{1} << 24;
+
 std::int32_t narrow(std::int64_t x) {
-  if (x < 0 || x > (std::int64_t{1} << 30))
+  if (x < 0 || x > max_size)
     throw bad_case{"a size is out of range"};
   return static_cast<std::int32_t>(x);
 }
@@ -34,7 +37,7 @@ std::vector<planner::chatlearn::local_model> read_local_models(const json& in) {
     model.name = read<std::string>(x, "name");
     model.total_gpu = read<std::int64_t>(x, "total_gpu");
     model.trainable = read<bool>(x, "trainable");
-    model.num_replica = read_or<std::int64_t>(x, "num_replica", 1);
+    model.num_replica = narrow(read_or<std::int64_t>(x, "num_replica", 1));
     model.num_gpu_per_replica = read_or<std::int64_t>(x, "num_gpu_per_replica",
                                                       0);
     model.gpu_per_process = read_or<std::int64_t>(x, "gpu_per_process", 1);
@@ -70,8 +73,8 @@ planner::chatlearn::machines read_machines(const json& in) {
   out.num_node = read<std::int64_t>(in, "nnode");
   out.gpu_per_node = read<std::int64_t>(in, "gpu_per_node");
   out.cpu_per_node = read_or<std::int64_t>(in, "cpu_per_node", 0);
-  if (out.num_node < 0 || out.gpu_per_node < 0 || out.num_node > (1 << 24)
-      || out.gpu_per_node > (1 << 20))
+  if (out.num_node < 0 || out.gpu_per_node < 0
+      || planner::times(out.num_node, out.gpu_per_node) > max_size)
     throw bad_case{"a size of the cluster is out of range"};
   return out;
 }

@@ -114,9 +114,9 @@ result<inet_address> resolve(const std::string& host,
     if (::getifaddrs(&list) != 0)
       return fail(errc::unavailable,
                   fmt::format("no network interfaces: {}", system_text()));
-    result<inet_address> found = fail(
-      errc::unavailable, fmt::format("no interface {} with an address",
-                                     interface));
+    result<inet_address>
+      found = fail(errc::unavailable,
+                   fmt::format("no interface {} with an address", interface));
     for (auto* x = list; x != nullptr && !found; x = x->ifa_next)
       if (interface == x->ifa_name && is_inet(x->ifa_addr))
         found = copy_of(x->ifa_addr);
@@ -145,8 +145,7 @@ result<inet_address> resolve(const std::string& host,
   return found;
 }
 
-result<std::pair<socket, inet_address>>
-listen_at(const inet_address& where) {
+result<std::pair<socket, inet_address>> listen_at(const inet_address& where) {
   socket out{::socket(where.storage.ss_family,
                       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
   inet_address bound;

@@ -33,9 +33,7 @@ public:
     // nop
   }
 
-  const bytes& address() const noexcept override {
-    return address_;
-  }
+  const bytes& address() const noexcept override { return address_; }
 
   result<communicator_ptr> connect(const std::vector<bytes>& addresses,
                                    deadline until) override {
@@ -49,8 +47,9 @@ public:
     if (!lines)
       return fail(lines.error());
     try {
-      auto carrier = std::make_unique<gloo_transport>(
-        std::move(device_), self_.rank, std::move(*lines));
+      auto carrier = std::make_unique<gloo_transport>(std::move(device_),
+                                                      self_.rank,
+                                                      std::move(*lines));
       if (auto opened = carrier->open(); !opened)
         return fail(opened.error());
       if (aborted_)
@@ -69,12 +68,10 @@ public:
   }
 
 private:
-  result<std::vector<contact>>
-  read(const std::vector<bytes>& addresses) const {
+  result<std::vector<contact>> read(const std::vector<bytes>& addresses) const {
     if (addresses.size() != static_cast<std::size_t>(self_.size))
-      return fail(errc::invalid,
-                  fmt::format("{} addresses for a group of {}",
-                              addresses.size(), self_.size));
+      return fail(errc::invalid, fmt::format("{} addresses for a group of {}",
+                                             addresses.size(), self_.size));
     std::vector<contact> ranks;
     for (const auto& x : addresses) {
       auto rank = static_cast<std::int32_t>(ranks.size());

@@ -99,8 +99,7 @@ private:
       watched.push_back({x.line.fd(), events, 0});
     }
     auto left = std::min<std::int64_t>(until.left_ms().count(), INT_MAX);
-    auto ready = ::poll(watched.data(), watched.size(),
-                        static_cast<int>(left));
+    auto ready = ::poll(watched.data(), watched.size(), static_cast<int>(left));
     if (watched[0].revents != 0)
       return fail(errc::aborted, "the rendezvous was aborted");
     if (ready <= 0) {

@@ -9,8 +9,8 @@
 
 namespace troupe::comm::gloo {
 
-waitable_buffer::waitable_buffer(const std::shared_ptr<vendor::Context>& context,
-                                 void* data, std::size_t size)
+waitable_buffer::waitable_buffer(
+  const std::shared_ptr<vendor::Context>& context, void* data, std::size_t size)
   : vendor::UnboundBuffer(context, data, size) {
   // nop
 }
@@ -68,7 +68,10 @@ std::string waitable_buffer::reason() {
 transfer::transfer(gloo_transport& home,
                    const std::shared_ptr<vendor::Context>& context,
                    direction way, void* data, std::size_t size, rank_id peer)
-  : home_(home), way_(way), peer_(peer), buffer_(context, data, size) {
+  : home_(home),
+    way_(way),
+    peer_(peer),
+    buffer_(context, data, size) {
   // nop
 }
 

@@ -30,8 +30,7 @@ public:
                   std::size_t size);
 
   /// Starts the one message this buffer is for.
-  [[nodiscard]] result<void> start(direction way, int peer,
-                                   std::uint64_t slot);
+  [[nodiscard]] result<void> start(direction way, int peer, std::uint64_t slot);
 
   enum class outcome : std::uint8_t { moved, stopped, broken, late };
 
@@ -50,8 +49,9 @@ public:
 /// One message between this rank and `peer`.
 class transfer final : public operation {
 public:
-  transfer(gloo_transport& home, const std::shared_ptr<vendor::Context>& context,
-           direction way, void* data, std::size_t size, rank_id peer);
+  transfer(gloo_transport& home,
+           const std::shared_ptr<vendor::Context>& context, direction way,
+           void* data, std::size_t size, rank_id peer);
 
   ~transfer() override;
 
@@ -61,13 +61,9 @@ public:
     return buffer_.start(way_, peer_.value(), slot);
   }
 
-  [[nodiscard]] rank_id peer() const noexcept {
-    return peer_;
-  }
+  [[nodiscard]] rank_id peer() const noexcept { return peer_; }
 
-  void stop() noexcept {
-    buffer_.stop();
-  }
+  void stop() noexcept { buffer_.stop(); }
 
 private:
   gloo_transport& home_;

@@ -32,8 +32,8 @@ gloo_transport::gloo_transport(std::shared_ptr<vendor::Device> device,
                                        static_cast<pair_observer&>(*this))) {
   for (std::int32_t peer = 0; peer < size_; ++peer)
     if (peer != rank.value())
-      context_->connect(peer, std::move(connections[static_cast<std::size_t>(
-                                peer)]));
+      context_->connect(peer,
+                        std::move(connections[static_cast<std::size_t>(peer)]));
 }
 
 gloo_transport::~gloo_transport() {

@@ -43,9 +43,8 @@ public:
   start_send(std::span<const std::byte> data, rank_id to,
              channel through) override;
 
-  [[nodiscard]] result<operation_ptr> start_recv(std::span<std::byte> data,
-                                                 rank_id from,
-                                                 channel through) override;
+  [[nodiscard]] result<operation_ptr>
+  start_recv(std::span<std::byte> data, rank_id from, channel through) override;
 
   void kill() noexcept override;
 

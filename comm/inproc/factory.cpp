@@ -18,8 +18,12 @@ std::vector<communicator_ptr> make_group(std::int32_t size,
   auto shared = std::make_shared<group>(size);
   std::vector<communicator_ptr> ranks;
   for (std::int32_t rank = 0; rank < size; ++rank)
-    ranks.push_back(std::make_shared<transport_communicator>(
-      std::make_unique<group_transport>(shared, rank_id{rank}), options));
+    ranks.push_back(
+      std::make_shared<
+        transport_communicator>(std::make_unique<group_transport>(shared,
+                                                                  rank_id{
+                                                                    rank}),
+                                options));
   return ranks;
 }
 

@@ -43,9 +43,7 @@ struct named_link {
   link_ptr other;
   std::weak_ptr<link> second;
 
-  bool dead() const {
-    return first.expired() || (!other && second.expired());
-  }
+  bool dead() const { return first.expired() || (!other && second.expired()); }
 };
 
 std::uint64_t random_word() {
@@ -109,9 +107,7 @@ public:
     // nop
   }
 
-  const bytes& address() const noexcept override {
-    return address_;
-  }
+  const bytes& address() const noexcept override { return address_; }
 
   result<communicator_ptr> connect(const std::vector<bytes>& addresses,
                                    deadline until) override {
@@ -130,9 +126,12 @@ public:
       return ours->arrived == self_.size || ours->failed || aborted_;
     });
     if (ours->arrived == self_.size)
-      return std::make_shared<transport_communicator>(
-        std::make_unique<group_transport>(ours->shared, rank_id{self_.rank}),
-        options_);
+      return std::make_shared<
+        transport_communicator>(std::make_unique<group_transport>(ours->shared,
+                                                                  rank_id{
+                                                                    self_
+                                                                      .rank}),
+                                options_);
     // A group with a seat missing never comes to be: nobody waits in vain.
     auto failed_before = std::exchange(ours->failed, true);
     home_->changed.notify_all();
@@ -142,8 +141,8 @@ public:
       return fail(errc::lost,
                   fmt::format("a rank of group {} gave up", self_.group));
     return fail(errc::timed_out,
-                fmt::format("{} of {} ranks of group {} arrived",
-                            ours->arrived, self_.size, self_.group));
+                fmt::format("{} of {} ranks of group {} arrived", ours->arrived,
+                            self_.size, self_.group));
   }
 
   void abort() noexcept override {
@@ -155,9 +154,8 @@ public:
 private:
   result<void> check(const std::vector<bytes>& addresses) const {
     if (addresses.size() != static_cast<std::size_t>(self_.size))
-      return fail(errc::invalid,
-                  fmt::format("{} addresses for a group of {}",
-                              addresses.size(), self_.size));
+      return fail(errc::invalid, fmt::format("{} addresses for a group of {}",
+                                             addresses.size(), self_.size));
     for (std::size_t rank = 0; rank < addresses.size(); ++rank) {
       parsed_address x;
       if (!decode(addresses[rank], x))

@@ -21,7 +21,8 @@ error late(std::int32_t peer) {
 } // namespace
 
 group::group(std::int32_t size)
-  : size_(size), seats_(static_cast<std::size_t>(size)) {
+  : size_(size),
+    seats_(static_cast<std::size_t>(size)) {
   // nop
 }
 
@@ -60,7 +61,8 @@ class send_operation final : public operation {
 public:
   send_operation(std::shared_ptr<group> shared, std::span<const std::byte> data,
                  group::route path)
-    : shared_(std::move(shared)), path_(path) {
+    : shared_(std::move(shared)),
+      path_(path) {
     parcel_.data = data;
     std::unique_lock lock{shared_->mutex_};
     shared_->waiting_[path_].push_back(&parcel_);
@@ -92,13 +94,9 @@ public:
   }
 
 private:
-  std::int32_t from() const {
-    return std::get<0>(path_);
-  }
+  std::int32_t from() const { return std::get<0>(path_); }
 
-  std::int32_t to() const {
-    return std::get<1>(path_);
-  }
+  std::int32_t to() const { return std::get<1>(path_); }
 
   bool done() const {
     return parcel_.now == group::parcel::state::copied
@@ -134,7 +132,9 @@ class receive_operation final : public operation {
 public:
   receive_operation(std::shared_ptr<group> shared, std::span<std::byte> data,
                     group::route path)
-    : shared_(std::move(shared)), data_(data), path_(path) {
+    : shared_(std::move(shared)),
+      data_(data),
+      path_(path) {
     // nop
   }
 
@@ -171,13 +171,9 @@ public:
   }
 
 private:
-  std::int32_t from() const {
-    return std::get<0>(path_);
-  }
+  std::int32_t from() const { return std::get<0>(path_); }
 
-  std::int32_t to() const {
-    return std::get<1>(path_);
-  }
+  std::int32_t to() const { return std::get<1>(path_); }
 
   result<void> copy(const group::parcel& parcel, deadline until,
                     std::unique_lock<std::mutex>& lock) {
@@ -205,7 +201,8 @@ private:
 // -- transport ----------------------------------------------------------------
 
 group_transport::group_transport(std::shared_ptr<group> shared, rank_id rank)
-  : shared_(std::move(shared)), rank_(rank) {
+  : shared_(std::move(shared)),
+    rank_(rank) {
   // nop
 }
 
@@ -224,17 +221,19 @@ std::int32_t group_transport::size() const noexcept {
 result<operation_ptr>
 group_transport::start_send(std::span<const std::byte> data, rank_id to,
                             channel through) {
-  return std::make_unique<send_operation>(
-    shared_, data,
-    std::make_tuple(rank_.value(), to.value(), through.value()));
+  return std::make_unique<send_operation>(shared_, data,
+                                          std::make_tuple(rank_.value(),
+                                                          to.value(),
+                                                          through.value()));
 }
 
 result<operation_ptr> group_transport::start_recv(std::span<std::byte> data,
                                                   rank_id from,
                                                   channel through) {
-  return std::make_unique<receive_operation>(
-    shared_, data,
-    std::make_tuple(from.value(), rank_.value(), through.value()));
+  return std::make_unique<receive_operation>(shared_, data,
+                                             std::make_tuple(from.value(),
+                                                             rank_.value(),
+                                                             through.value()));
 }
 
 void group_transport::kill() noexcept {

@@ -25,9 +25,7 @@ class group {
 public:
   explicit group(std::int32_t size);
 
-  [[nodiscard]] std::int32_t size() const noexcept {
-    return size_;
-  }
+  [[nodiscard]] std::int32_t size() const noexcept { return size_; }
 
   /// `rank` is done: ends every wait of its own and every wait for it.
   void leave(std::int32_t rank) noexcept;
@@ -55,9 +53,7 @@ private:
     bool left = false;
   };
 
-  seat& at(std::int32_t rank) {
-    return seats_[static_cast<std::size_t>(rank)];
-  }
+  seat& at(std::int32_t rank) { return seats_[static_cast<std::size_t>(rank)]; }
 
   /// Why a message between the two cannot go on, seen from `self`; nothing
   /// while it can.
@@ -89,9 +85,8 @@ public:
   start_send(std::span<const std::byte> data, rank_id to,
              channel through) override;
 
-  [[nodiscard]] result<operation_ptr> start_recv(std::span<std::byte> data,
-                                                 rank_id from,
-                                                 channel through) override;
+  [[nodiscard]] result<operation_ptr>
+  start_recv(std::span<std::byte> data, rank_id from, channel through) override;
 
   void kill() noexcept override;
 

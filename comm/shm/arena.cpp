@@ -54,9 +54,8 @@ result<std::shared_ptr<arena>> arena::create(std::size_t bytes) {
   std::shared_ptr<arena> made{
     new arena{fd, {static_cast<std::byte*>(where), size}}};
   if (::fcntl(fd, F_ADD_SEALS, seals) != 0)
-    return fail(errc::unavailable,
-                fmt::format("a memfd cannot be sealed: {}",
-                            std::strerror(errno)));
+    return fail(errc::unavailable, fmt::format("a memfd cannot be sealed: {}",
+                                               std::strerror(errno)));
   return made;
 }
 

@@ -35,21 +35,18 @@ public:
   /// Fails with `errc::exhausted`.
   [[nodiscard]] result<buffer> allocate(std::size_t bytes);
 
-  [[nodiscard]] std::span<std::byte> memory() const noexcept {
-    return memory_;
-  }
+  [[nodiscard]] std::span<std::byte> memory() const noexcept { return memory_; }
 
   /// The sealed memfd; owned by the arena.
-  [[nodiscard]] int fd() const noexcept {
-    return fd_;
-  }
+  [[nodiscard]] int fd() const noexcept { return fd_; }
 
   /// True if all of `data` lies in this arena.
   [[nodiscard]] bool contains(std::span<const std::byte> data) const noexcept;
 
 private:
   arena(int fd, std::span<std::byte> memory) noexcept
-    : fd_(fd), memory_(memory) {
+    : fd_(fd),
+      memory_(memory) {
     // nop
   }
 

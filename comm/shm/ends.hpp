@@ -72,8 +72,7 @@ private:
 
   /// Checks a notice, which is not trusted, and finds its bytes.
   result<std::span<const std::byte>> find(const notice& what, socket fd,
-                                          std::size_t wanted,
-                                          std::size_t left);
+                                          std::size_t wanted, std::size_t left);
 
   result<void> copy(std::span<const std::byte> from, std::byte* to,
                     deadline until);

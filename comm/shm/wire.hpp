@@ -65,9 +65,7 @@ public:
 
   [[nodiscard]] std::optional<error> cause();
 
-  [[nodiscard]] bool dead() const noexcept {
-    return dead_;
-  }
+  [[nodiscard]] bool dead() const noexcept { return dead_; }
 
 private:
   result<void> ready(short events, deadline until);

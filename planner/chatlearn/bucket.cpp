@@ -3,6 +3,8 @@
 
 #include <map>
 
+#include "troupe/planner/saturate.hpp"
+
 namespace troupe::planner::chatlearn {
 
 std::vector<bucket> cut_buckets(const std::vector<bucket_tensor>& tensors,
@@ -15,7 +17,7 @@ std::vector<bucket> cut_buckets(const std::vector<bucket_tensor>& tensors,
   std::vector<bucket> out;
   std::vector<open_bucket> types;
   std::map<std::string, std::size_t> position;
-  auto limit = limit_mb * mib;
+  auto limit = times(limit_mb, mib);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto& x = tensors[i];
     auto at = static_cast<std::int64_t>(i);
@@ -27,13 +29,13 @@ std::vector<bucket> cut_buckets(const std::vector<bucket_tensor>& tensors,
     if (added)
       types.emplace_back();
     auto& open = types[type->second];
-    auto bytes = x.numel * x.element_size * x.multiple;
-    if (limit > 0 && !open.tensors.empty() && open.bytes + bytes > limit) {
+    auto bytes = times(times(x.numel, x.element_size), x.multiple);
+    if (limit > 0 && !open.tensors.empty() && plus(open.bytes, bytes) > limit) {
       out.push_back({std::move(open.tensors), false});
       open = {};
     }
     open.tensors.push_back(at);
-    open.bytes += bytes;
+    open.bytes = plus(open.bytes, bytes);
   }
   for (auto& open : types)
     if (!open.tensors.empty())

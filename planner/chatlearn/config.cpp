@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <set>
 #include <string_view>
 
 #include <fmt/format.h>
+
+#include "troupe/planner/saturate.hpp"
 
 namespace troupe::planner::chatlearn {
 
@@ -132,14 +133,6 @@ bool get_flag(const option_map& options, const std::string& key) {
   return get<bool>(options, key).value_or(false);
 }
 
-/// Products and differences of sizes stay where they mean something.
-constexpr std::int64_t huge = std::numeric_limits<std::int64_t>::max();
-
-std::int64_t times(std::int64_t a, std::int64_t b) {
-  std::int64_t out = 0;
-  return __builtin_mul_overflow(a, b, &out) ? huge : out;
-}
-
 std::string lower(std::string text) {
   for (auto& c : text)
     if (c >= 'A' && c <= 'Z')
@@ -205,7 +198,7 @@ private:
     if (micro == 0)
       return refusal{refusal_kind::zero_division,
                      "train_micro_batch_size must not be 0"};
-    if (global % micro != 0)
+    if (micro < 0 || global % micro != 0)
       return assertion(fmt::format("train_global_batch_size {} must be a "
                                    "multiple of train_micro_batch_size {}",
                                    global, micro));

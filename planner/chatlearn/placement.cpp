@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "troupe/planner/saturate.hpp"
+
 namespace troupe::planner::chatlearn {
 
 namespace {
@@ -99,6 +101,11 @@ outcome<group_plan> plan_group(const std::vector<local_model>& models,
     group.push_back(&x);
     total = std::max(total, x.total_gpu);
   }
+  if (total > times(cluster.num_node, cluster.gpu_per_node))
+    return refuse(refusal_kind::unsound,
+                  fmt::format("a group of {} GPUs would wait for ever on {} "
+                              "nodes of {}",
+                              total, cluster.num_node, cluster.gpu_per_node));
   auto bundles = cut_bundles(total, cluster);
   if (!bundles)
     return refuse(bundles.error());

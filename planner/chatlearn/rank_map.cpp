@@ -16,6 +16,9 @@ namespace {
 
 using complaint = std::optional<refusal>;
 
+/// Keeps products of two sizes from overflowing.
+constexpr std::int64_t max_size = std::int64_t{1} << 20;
+
 refusal assertion(std::string text) {
   return {refusal_kind::assertion, std::move(text)};
 }
@@ -67,10 +70,13 @@ private:
   complaint check_sizes() const {
     for (auto size : {src_.tensor, src_.pipeline, src_.expert, dst_.tensor,
                       dst_.pipeline, dst_.expert})
-      if (size < 1)
-        return assertion("parallel sizes must be at least 1");
+      if (size < 1 || size > max_size)
+        return assertion(fmt::format("parallel sizes must be at least 1 and at "
+                                     "most {}",
+                                     max_size));
     auto n = src_.gpu.size();
-    if (n == 0 || src_.dp_rank.size() != n || src_.data_index.size() != n)
+    if (n == 0 || src_.expert > static_cast<std::int64_t>(n)
+        || src_.dp_rank.size() != n || src_.data_index.size() != n)
       return assertion("every source rank needs a GPU and its data indices");
     std::int64_t total = 0;
     for (auto size : dst_.replica_sizes) {

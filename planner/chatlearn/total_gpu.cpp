@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "troupe/planner/saturate.hpp"
+
 namespace troupe::planner::chatlearn {
 
 namespace {
@@ -22,7 +24,7 @@ public:
       ledger_(cluster) {
     for (std::size_t i = 0; i < models.size(); ++i)
       positions_.emplace(models[i].name, i);
-    out_.applied = cluster.num_node * cluster.gpu_per_node;
+    out_.applied = times(cluster.num_node, cluster.gpu_per_node);
     out_.is_colocate.assign(models.size(), false);
     out_.colocate.resize(models.size());
   }
@@ -72,12 +74,12 @@ private:
         grouped[found->second] = true;
         most = std::max(most, models_[found->second].total_gpu);
       }
-      out_.required += most;
+      out_.required = plus(out_.required, most);
     }
     for (std::size_t i = 0; i < models_.size(); ++i)
       if (!grouped[i]) {
         groups.push_back({i});
-        out_.required += models_[i].total_gpu;
+        out_.required = plus(out_.required, models_[i].total_gpu);
       }
     return groups;
   }

@@ -77,14 +77,6 @@ plan_view::plan_view(const plan_inputs& inputs) {
   }
 }
 
-const model_spec* find_spec(const job_spec& job,
-                            std::string_view name) noexcept {
-  for (const auto& x : job.models)
-    if (x.name == name)
-      return &x;
-  return nullptr;
-}
-
 std::string describe(const model_spec& spec) {
   std::vector<std::string> sizes;
   const auto& x = spec.parallel;

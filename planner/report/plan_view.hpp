@@ -70,10 +70,6 @@ struct plan_view {
   explicit plan_view(const plan_inputs& inputs);
 };
 
-/// Null if the job has no such model.
-[[nodiscard]] const model_spec* find_spec(const job_spec& job,
-                                          std::string_view name) noexcept;
-
 /// E.g. `"trained, 8 devices: 1 replica of tensor 4 x data 2"`.
 [[nodiscard]] std::string describe(const model_spec& spec);
 

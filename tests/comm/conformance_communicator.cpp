@@ -88,12 +88,12 @@ std::vector<T> inputs(std::size_t rank, std::size_t count,
 /// The first thing that is not as it should be, or nothing.
 using finding = std::string;
 
-#define REPORT_UNLESS(condition)                                               \
-  if (!(condition))                                                            \
+#define REPORT_UNLESS(condition) \
+  if (!(condition))              \
   return fmt::format("line {}: {}", __LINE__, #condition)
 
-#define REPORT_FAILURE(expression)                                             \
-  if (auto outcome = (expression); !outcome)                                   \
+#define REPORT_FAILURE(expression)           \
+  if (auto outcome = (expression); !outcome) \
   return fmt::format("line {}: {}", __LINE__, to_string(outcome.error()))
 
 template <class T>
@@ -102,14 +102,14 @@ finding collectives_of(communicator& self, std::size_t count) {
   auto ranks = static_cast<std::size_t>(self.size());
   for (std::size_t root = 0; root < ranks; ++root) {
     auto xs = inputs<T>(rank, count);
-    REPORT_FAILURE(self.broadcast(mutable_bytes(xs), rank_id{as_rank(root)},
-                                  ample()));
+    REPORT_FAILURE(
+      self.broadcast(mutable_bytes(xs), rank_id{as_rank(root)}, ample()));
     REPORT_UNLESS(xs == inputs<T>(root, count));
   }
   for (auto op : {reduce_op::sum, reduce_op::max, reduce_op::min}) {
     auto xs = inputs<T>(rank, count);
-    REPORT_FAILURE(self.all_reduce(mutable_bytes(xs), dtype_of_v<T>, op,
-                                   ample()));
+    REPORT_FAILURE(
+      self.all_reduce(mutable_bytes(xs), dtype_of_v<T>, op, ample()));
     for (std::size_t i = 0; i < count; ++i)
       REPORT_UNLESS(xs[i] == element<T>(expected(ranks, i, op)));
     auto all = inputs<T>(rank, count * ranks);
@@ -122,13 +122,12 @@ finding collectives_of(communicator& self, std::size_t count) {
   }
   auto xs = inputs<T>(rank, count);
   std::vector<T> all(count * ranks);
-  REPORT_FAILURE(self.all_gather(const_bytes(xs), mutable_bytes(all),
-                                 ample()));
+  REPORT_FAILURE(self.all_gather(const_bytes(xs), mutable_bytes(all), ample()));
   for (std::size_t r = 0; r < ranks; ++r) {
     auto theirs = inputs<T>(r, count);
-    REPORT_UNLESS(std::equal(theirs.begin(), theirs.end(),
-                             all.begin()
-                               + static_cast<std::ptrdiff_t>(r * count)));
+    REPORT_UNLESS(
+      std::equal(theirs.begin(), theirs.end(),
+                 all.begin() + static_cast<std::ptrdiff_t>(r * count)));
   }
   REPORT_FAILURE(self.barrier(ample()));
   REPORT_UNLESS(self.alive());
@@ -181,9 +180,9 @@ void send_and_recv_move_bytes(const backend& with) {
       REPORT_FAILURE(self.recv(mutable_bytes(theirs), left, tag, ample()));
       if (rank != 0)
         REPORT_FAILURE(self.send(const_bytes(mine), right, tag, ample()));
-      REPORT_UNLESS(theirs
-                    == inputs<std::int32_t>(
-                      static_cast<std::size_t>(left.value()), count));
+      REPORT_UNLESS(
+        theirs
+        == inputs<std::int32_t>(static_cast<std::size_t>(left.value()), count));
     }
     return {};
   }));
@@ -191,25 +190,25 @@ void send_and_recv_move_bytes(const backend& with) {
 
 void collectives_follow_their_formulas(const backend& with) {
   for (std::int32_t size = 1; size <= 5; ++size)
-    for (auto options : {collective_options{},
-                         collective_options{.segment_bytes = 1000,
-                                            .tree_bytes = 64}}) {
+    for (auto options :
+         {collective_options{},
+          collective_options{.segment_bytes = 1000, .tree_bytes = 64}}) {
       auto group = connect_all(with, size, options);
       check_findings(in_threads(group.size(), [&](std::size_t rank) {
         finding found;
-        for (std::size_t count : {0u, 1u, 7u, 1000u, 20011u}) {
-          auto& self = *group[rank];
+        auto& self = *group[rank];
+        for (std::size_t count : {0u, 1u, 7u, 1000u, 6007u}) {
           if (found.empty())
             found = collectives_of<float>(self, count);
           if (found.empty())
             found = collectives_of<bfloat16>(self, count);
-          if (found.empty())
-            found = collectives_of<double>(self, count);
-          if (found.empty())
-            found = collectives_of<std::int32_t>(self, count);
-          if (found.empty())
-            found = collectives_of<std::int64_t>(self, count);
         }
+        if (found.empty())
+          found = collectives_of<double>(self, 999);
+        if (found.empty())
+          found = collectives_of<std::int32_t>(self, 999);
+        if (found.empty())
+          found = collectives_of<std::int64_t>(self, 999);
         return found;
       }));
     }
@@ -263,8 +262,9 @@ void max_and_min_let_nan_through(const backend& with) {
     for (std::size_t culprit = 0; culprit < 3; ++culprit) {
       auto group = connect_all(with, 3);
       auto reduced = in_threads(3, [&](std::size_t rank) {
-        std::vector<float> xs{
-          1.f, rank == culprit ? std::numeric_limits<float>::quiet_NaN() : 2.f};
+        std::vector<float> xs{1.f, rank == culprit
+                                     ? std::numeric_limits<float>::quiet_NaN()
+                                     : 2.f};
         auto done = group[rank]->all_reduce(mutable_bytes(xs), dtype::float32,
                                             op, ample());
         return done ? xs : std::vector<float>{};
@@ -357,9 +357,9 @@ void passed_deadline_kills(const backend& with) {
 void failed_receive_leaves_memory_alone(const backend& with) {
   auto group = connect_all(with, 2);
   std::vector<std::byte> target(1 << 16, std::byte{7});
-  BOOST_CHECK(code_of(group[0]->recv(target, rank_id{1}, 0,
-                                     deadline::after(20ms)))
-              == errc::timed_out);
+  BOOST_CHECK(
+    code_of(group[0]->recv(target, rank_id{1}, 0, deadline::after(20ms)))
+    == errc::timed_out);
   std::vector<std::byte> late(1 << 16, std::byte{9});
   BOOST_CHECK(code_of(group[1]->send(late, rank_id{0}, 0, ample()))
               == errc::lost);

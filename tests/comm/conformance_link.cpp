@@ -37,7 +37,7 @@ void link_moves_what_is_pushed(const link_maker& make) {
   auto [sender, receiver] = make();
   BOOST_CHECK(!sender->backend().empty());
   BOOST_CHECK_EQUAL(sender->backend(), receiver->backend());
-  const std::vector<std::size_t> sizes{0,    1,       7, 64, 4096, 4097,
+  const std::vector<std::size_t> sizes{0,     1,        7, 64, 4096, 4097,
                                        65537, 12345678, 3, 1,  0};
   auto& push_end = *sender;
   auto& pull_end = *receiver;

@@ -80,8 +80,10 @@ BOOST_AUTO_TEST_CASE(known_answers) {
   octets data(1000);
   for (std::size_t i = 0; i < data.size(); ++i)
     data[i] = static_cast<std::byte>(i * 37 + 11);
-  BOOST_CHECK_EQUAL(to_string(whole(data, 0)), "ab46bc1616de4f0b02f3e4d1c1ad9d4f");
-  BOOST_CHECK_EQUAL(to_string(whole(data, 1)), "d425f83e1e0b1c6502f3e4d1c1ad9d4f");
+  BOOST_CHECK_EQUAL(to_string(whole(data, 0)),
+                    "ab46bc1616de4f0b02f3e4d1c1ad9d4f");
+  BOOST_CHECK_EQUAL(to_string(whole(data, 1)),
+                    "d425f83e1e0b1c6502f3e4d1c1ad9d4f");
   BOOST_CHECK_EQUAL(to_string(whole({}, 1)), std::string(32, '0'));
 }
 
@@ -111,16 +113,17 @@ BOOST_AUTO_TEST_CASE(copying_gives_the_same_digest_and_the_same_bytes) {
       octets target(size + shift + 64, std::byte{0x5a});
       auto got = copy_and_digest(target.data() + shift, source, 7, 64);
       BOOST_REQUIRE(got == digest_of(source, 7, 64));
-      BOOST_REQUIRE(std::equal(source.begin(), source.end(),
-                               target.begin()
-                                 + static_cast<std::ptrdiff_t>(shift)));
+      BOOST_REQUIRE(
+        std::equal(source.begin(), source.end(),
+                   target.begin() + static_cast<std::ptrdiff_t>(shift)));
       auto untouched = [](std::byte x) { return x == std::byte{0x5a}; };
-      BOOST_REQUIRE(std::all_of(
-        target.begin(), target.begin() + static_cast<std::ptrdiff_t>(shift),
-        untouched));
-      BOOST_REQUIRE(std::all_of(
-        target.begin() + static_cast<std::ptrdiff_t>(shift + size),
-        target.end(), untouched));
+      BOOST_REQUIRE(
+        std::all_of(target.begin(),
+                    target.begin() + static_cast<std::ptrdiff_t>(shift),
+                    untouched));
+      BOOST_REQUIRE(
+        std::all_of(target.begin() + static_cast<std::ptrdiff_t>(shift + size),
+                    target.end(), untouched));
     }
 }
 

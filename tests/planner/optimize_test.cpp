@@ -186,6 +186,19 @@ BOOST_AUTO_TEST_CASE(the_same_problem_has_the_same_answer) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(what_is_found_is_sound_under_the_real_strategy) {
+  auto problem = sample_problem(2, 8, 80 * gib);
+  optimize_options options;
+  options.max_evaluated = 2000;
+  auto found = planner::optimize(problem, planner::place, soon(), options);
+  BOOST_REQUIRE(found);
+  BOOST_REQUIRE_MESSAGE(found->given, found->given_problem);
+  BOOST_TEST(!found->best.empty());
+  for (const auto& x : found->best)
+    for (const auto& problem_found : verify(x.plan, x.job, problem.machines))
+      BOOST_ERROR(problem_found);
+}
+
 BOOST_AUTO_TEST_CASE(a_budget_ends_the_search) {
   auto problem = sample_problem(4, 8, 80 * gib);
   optimize_options options;

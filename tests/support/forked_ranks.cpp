@@ -3,8 +3,8 @@
 
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <climits>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <stdexcept>

@@ -32,9 +32,7 @@ public:
   /// Nothing if the other end is gone or `until` passed.
   [[nodiscard]] std::optional<bytes> hear(deadline until) const;
 
-  [[nodiscard]] int fd() const noexcept {
-    return fd_;
-  }
+  [[nodiscard]] int fd() const noexcept { return fd_; }
 
 private:
   int fd_;
@@ -58,9 +56,7 @@ public:
   forked_ranks(const forked_ranks&) = delete;
   forked_ranks& operator=(const forked_ranks&) = delete;
 
-  [[nodiscard]] pipe_end& to(std::size_t rank) {
-    return pipes_[rank];
-  }
+  [[nodiscard]] pipe_end& to(std::size_t rank) { return pipes_[rank]; }
 
   /// Sends a signal, e.g. SIGKILL or SIGSTOP.
   void signal(std::size_t rank, int number) const;

@@ -32,18 +32,18 @@ using test::fake_context;
 
 struct schedule {
   std::uint64_t seed = 1;
-  double warm_stop = 0.33;
-  double warm_rate = 1.5e-3;
-  std::size_t warm_steps = 10;
+  double warm_stop = 0.36;
+  double warm_rate = 2e-3;
+  std::size_t warm_steps = 5;
   std::size_t warm_limit = 1000;
-  std::size_t episodes = 1000;
+  std::size_t episodes = 1500;
   std::size_t decay = 0;
   std::size_t prompts = 64;
-  std::size_t eval_every = 50;
-  double stop_at = 2;
+  std::size_t eval_every = 25;
+  double stop_at = 0.98;
   double rate = 4e-4;
   double kl_weight = 0.02;
-  double warmup = 2.5;
+  double warmup = 10;
   std::int64_t samples = 8;
   std::int64_t minibatches = 4;
   double final_fraction = 0.1;

@@ -24,8 +24,9 @@ deadline ample() {
 using call = std::function<result<void>(comm::communicator&, deadline)>;
 
 comm::communicator_ptr join(std::size_t rank, test::pipe_end& parent) {
-  auto self = comm::gloo::make_endpoint(
-    rank_id{static_cast<std::int32_t>(rank)}, ranks);
+  auto self = comm::gloo::make_endpoint(rank_id{static_cast<std::int32_t>(
+                                          rank)},
+                                        ranks);
   if (!self)
     return nullptr;
   auto all = test::exchange(parent, (*self)->address(), ample());
@@ -67,8 +68,8 @@ void strike(const call& f, int number, duration patience,
     auto as_allowed = std::any_of(allowed.begin(), allowed.end(), [&](errc x) {
       return *status == static_cast<int>(x);
     });
-    BOOST_CHECK_MESSAGE(as_allowed, "rank " << rank << " ended with "
-                                            << *status);
+    BOOST_CHECK_MESSAGE(as_allowed,
+                        "rank " << rank << " ended with " << *status);
   }
   BOOST_CHECK(std::chrono::steady_clock::now() - start < 20s);
 }
@@ -131,25 +132,26 @@ BOOST_AUTO_TEST_CASE(killed_in_one_large_message) {
 BOOST_AUTO_TEST_CASE(a_frozen_peer_runs_into_the_deadline) {
   strike(
     [](auto& x, auto until) {
-      return x.all_reduce(memory(1 << 20), dtype::float32,
-                          comm::reduce_op::sum, until);
+      return x.all_reduce(memory(1 << 20), dtype::float32, comm::reduce_op::sum,
+                          until);
     },
     SIGSTOP, 3s, {errc::timed_out, errc::lost});
 }
 
 BOOST_AUTO_TEST_CASE(killed_before_it_connects) {
-  test::forked_ranks group{
-    ranks, [&](std::size_t rank, test::pipe_end& parent) {
-      auto self = comm::gloo::make_endpoint(
-        rank_id{static_cast<std::int32_t>(rank)}, ranks);
-      if (!self)
-        return 97;
-      auto all = test::exchange(parent, (*self)->address(), ample());
-      if (rank == victim)
-        ::raise(SIGKILL);
-      auto made = (*self)->connect(all, deadline::after(5s));
-      return made ? 0 : static_cast<int>(made.error().code());
-    }};
+  test::forked_ranks
+    group{ranks, [&](std::size_t rank, test::pipe_end& parent) {
+            auto self = comm::gloo::make_endpoint(rank_id{static_cast<
+                                                    std::int32_t>(rank)},
+                                                  ranks);
+            if (!self)
+              return 97;
+            auto all = test::exchange(parent, (*self)->address(), ample());
+            if (rank == victim)
+              ::raise(SIGKILL);
+            auto made = (*self)->connect(all, deadline::after(5s));
+            return made ? 0 : static_cast<int>(made.error().code());
+          }};
   BOOST_REQUIRE(test::exchange(group, ranks, ample()));
   for (std::size_t rank = 0; rank < ranks; ++rank) {
     if (rank == victim)

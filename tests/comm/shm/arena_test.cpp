@@ -56,9 +56,9 @@ BOOST_AUTO_TEST_CASE(it_contains_what_lies_wholly_inside) {
 
 BOOST_AUTO_TEST_CASE(nobody_else_can_write_or_resize_it) {
   auto home = arena::create(4096).value();
-  BOOST_CHECK(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
-                     home->fd(), 0)
-              == MAP_FAILED);
+  BOOST_CHECK(
+    ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, home->fd(), 0)
+    == MAP_FAILED);
   BOOST_CHECK(::ftruncate(home->fd(), 0) != 0);
   BOOST_CHECK(::ftruncate(home->fd(), 8192) != 0);
   auto seen = foreign_arena::map(home->fd()).value();

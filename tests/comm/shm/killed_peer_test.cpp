@@ -70,14 +70,16 @@ int pull_until_it_fails(int fd, duration patience, test::pipe_end& parent) {
 int strike(std::size_t victim, int number, bool from_arena, duration patience,
            bool thaw = false) {
   auto fds = comm::shm::make_sockets().value();
-  test::forked_ranks ends{
-    2, [&](std::size_t rank, test::pipe_end& parent) {
-      // Only with the other's copy closed does a dead end hang up.
-      ::close(rank == sending ? fds.second : fds.first);
-      return rank == sending
-               ? push_until_it_fails(fds.first, from_arena, patience, parent)
-               : pull_until_it_fails(fds.second, patience, parent);
-    }};
+  test::forked_ranks ends{2, [&](std::size_t rank, test::pipe_end& parent) {
+                            // Only with the other's copy closed does a dead end hang up.
+                            ::close(rank == sending ? fds.second : fds.first);
+                            return rank == sending
+                                     ? push_until_it_fails(fds.first,
+                                                           from_arena, patience,
+                                                           parent)
+                                     : pull_until_it_fails(fds.second, patience,
+                                                           parent);
+                          }};
   ::close(fds.first);
   ::close(fds.second);
   for (std::size_t rank = 0; rank < 2; ++rank)

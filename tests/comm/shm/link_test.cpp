@@ -136,11 +136,9 @@ BOOST_AUTO_TEST_CASE(forged_notices_are_corrupt) {
 BOOST_AUTO_TEST_CASE(memory_that_could_shrink_is_not_mapped) {
   comm::socket open{::memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
   BOOST_REQUIRE_EQUAL(::ftruncate(open.fd(), 4096), 0);
-  BOOST_CHECK(forged_sender{}.answer([](auto&) {}, open.fd())
-              == errc::corrupt);
+  BOOST_CHECK(forged_sender{}.answer([](auto&) {}, open.fd()) == errc::corrupt);
   comm::socket file{::open("/dev/zero", O_RDONLY | O_CLOEXEC)};
-  BOOST_CHECK(forged_sender{}.answer([](auto&) {}, file.fd())
-              == errc::corrupt);
+  BOOST_CHECK(forged_sender{}.answer([](auto&) {}, file.fd()) == errc::corrupt);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
