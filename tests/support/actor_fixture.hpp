@@ -35,18 +35,12 @@ inline std::uint64_t random_seed() {
 template <class T>
 class answer {
 public:
-  void set(result<T> x) const {
-    got_->push_back(std::move(x));
-  }
+  void set(result<T> x) const { got_->push_back(std::move(x)); }
 
   /// How often it was answered: once is right.
-  [[nodiscard]] std::size_t count() const {
-    return got_->size();
-  }
+  [[nodiscard]] std::size_t count() const { return got_->size(); }
 
-  [[nodiscard]] bool ready() const {
-    return !got_->empty();
-  }
+  [[nodiscard]] bool ready() const { return !got_->empty(); }
 
   /// The answer; fails the test if there is none.
   [[nodiscard]] const result<T>& get() const {
@@ -68,8 +62,8 @@ public:
   }
 
 private:
-  std::shared_ptr<std::vector<result<T>>> got_
-    = std::make_shared<std::vector<result<T>>>();
+  std::shared_ptr<std::vector<result<T>>>
+    got_ = std::make_shared<std::vector<result<T>>>();
 };
 
 /// Asks on behalf of the test.
@@ -79,9 +73,7 @@ public:
     // nop
   }
 
-  const char* name() const override {
-    return "asker";
-  }
+  const char* name() const override { return "asker"; }
 
   caf::behavior make_behavior() override {
     return {[](caf::unit_t) {}};
@@ -97,8 +89,8 @@ class actor_fixture {
 public:
   actor_fixture()
     : system_(std::make_unique<caf::actor_system>(prepare(config_))),
-      sched(dynamic_cast<caf::scheduler::test_coordinator&>(
-        system_->scheduler())) {
+      sched(
+        dynamic_cast<caf::scheduler::test_coordinator&>(system_->scheduler())) {
     // A clock at zero looks to CAF as if it had not been started.
     sched.clock().current_time += std::chrono::hours{1};
     asker_ = spawn<asker>();
@@ -123,9 +115,7 @@ public:
       static_cast<void>(system_.release());
   }
 
-  [[nodiscard]] caf::actor_system& system() noexcept {
-    return *system_;
-  }
+  [[nodiscard]] caf::actor_system& system() noexcept { return *system_; }
 
   template <class T, class... Ts>
   caf::infer_handle_from_class_t<T> spawn(Ts&&... xs) {
@@ -199,9 +189,7 @@ public:
   }
 
   /// From now on a random actor runs next, one message at a time.
-  void shuffle_jobs(std::mt19937_64& random) {
-    shuffle_ = &random;
-  }
+  void shuffle_jobs(std::mt19937_64& random) { shuffle_ = &random; }
 
 private:
   static caf::actor_system_config& prepare(caf::actor_system_config& config) {

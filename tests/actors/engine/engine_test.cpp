@@ -26,18 +26,10 @@ using lines = std::vector<std::string>;
 /// What the flows below call; the stub models answer in its place.
 class demo : public module {
 public:
-  batch warm(const batch& in) {
-    return in;
-  }
-  batch generate(const batch& in) {
-    return in;
-  }
-  batch train(const batch& in) {
-    return in;
-  }
-  batch answer(const batch& in) {
-    return in;
-  }
+  batch warm(const batch& in) { return in; }
+  batch generate(const batch& in) { return in; }
+  batch train(const batch& in) { return in; }
+  batch answer(const batch& in) { return in; }
 };
 
 /// A sync group that has nothing to move.
@@ -45,14 +37,14 @@ class stub_sync : public protocol::sync_group_actor::base {
 public:
   stub_sync(caf::actor_config& config, std::string name, test::message_log log,
             std::shared_ptr<std::vector<std::string>> differences)
-    : protocol::sync_group_actor::base(config), name_(std::move(name)),
-      log_(std::move(log)), differences_(std::move(differences)) {
+    : protocol::sync_group_actor::base(config),
+      name_(std::move(name)),
+      log_(std::move(log)),
+      differences_(std::move(differences)) {
     // nop
   }
 
-  const char* name() const override {
-    return "stub_sync";
-  }
+  const char* name() const override { return "stub_sync"; }
 
 protected:
   behavior_type make_behavior() override {
@@ -79,9 +71,7 @@ protected:
   }
 
 private:
-  void note(const std::string& what) {
-    log_->push_back(name_ + ": " + what);
-  }
+  void note(const std::string& what) { log_->push_back(name_ + ": " + what); }
 
   std::string name_;
   test::message_log log_;
@@ -119,9 +109,7 @@ public:
     episodes.push_back(x);
   }
 
-  void on_note(std::string_view text) override {
-    notes.emplace_back(text);
-  }
+  void on_note(std::string_view text) override { notes.emplace_back(text); }
 
   lines phases;
   std::vector<engine::episode_result> episodes;
@@ -135,8 +123,8 @@ struct fixture : test::actor_fixture {
   std::shared_ptr<test::model_script> trainer = script("trainer");
   std::shared_ptr<stub_data> data = std::make_shared<stub_data>();
   std::shared_ptr<lines> differences = std::make_shared<lines>();
-  std::shared_ptr<std::vector<run_ended>> ended
-    = std::make_shared<std::vector<run_ended>>();
+  std::shared_ptr<std::vector<run_ended>>
+    ended = std::make_shared<std::vector<run_ended>>();
   listener view;
   application app;
   engine::engine_parts parts;
@@ -161,8 +149,8 @@ struct fixture : test::actor_fixture {
     parts.data = data;
     parts.listener = &view;
     parts.errors = errors;
-    parts.storage
-      = spawn<model::storage>(std::vector<protocol::node_actor>{}, &store);
+    parts.storage = spawn<model::storage>(std::vector<protocol::node_actor>{},
+                                          &store);
     parts.applier = spawn<engine::applier>(&store);
     parts.owner = spawn<test::recorder<run_ended>>(ended);
     parts.config.runtime.num_episode = 2;
@@ -344,7 +332,8 @@ BOOST_AUTO_TEST_CASE(the_warm_start_gives_up_after_its_rounds_and_says_so) {
   BOOST_TEST(view.notes[0].find("after 2 rounds") != std::string::npos);
 }
 
-BOOST_AUTO_TEST_CASE(evaluations_run_by_interval_and_on_held_out_rows_at_the_end) {
+BOOST_AUTO_TEST_CASE(
+  evaluations_run_by_interval_and_on_held_out_rows_at_the_end) {
   parts.config.runtime.num_episode = 5;
   parts.config.runtime.eval_episode_interval = 2;
   evaluating({0.1, 0.2, 0.3, 0.4});
@@ -361,8 +350,8 @@ BOOST_AUTO_TEST_CASE(evaluations_run_by_interval_and_on_held_out_rows_at_the_end
 
 BOOST_AUTO_TEST_CASE(metrics_of_an_episode_reach_the_listener) {
   app.metrics.push_back({"reward", [](const batch& x) {
-    return static_cast<double>(x.rows().value());
-  }});
+                           return static_cast<double>(x.rows().value());
+                         }});
   app.metrics.push_back({"tokens", [](const batch&) { return 12.0; }});
   const auto& got = run();
   BOOST_REQUIRE(view.episodes.size() == 2u);
@@ -439,8 +428,8 @@ BOOST_AUTO_TEST_CASE(a_model_that_does_not_answer_ends_the_run_in_time) {
 
 BOOST_AUTO_TEST_CASE(a_plain_function_that_throws_ends_the_run) {
   app.metrics.push_back({"reward", [](const batch&) -> double {
-    throw std::runtime_error("no such tensor");
-  }});
+                           throw std::runtime_error("no such tensor");
+                         }});
   start();
   advance_time(monitor::error_monitor::grace);
   BOOST_TEST((outcome().end == run_end::failed));

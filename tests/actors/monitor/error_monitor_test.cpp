@@ -31,8 +31,8 @@ error_report report(std::uint64_t id, errc code, std::string message) {
 
 struct fixture : test::actor_fixture {
   std::shared_ptr<lines> told = std::make_shared<lines>();
-  std::shared_ptr<std::vector<verdict>> got
-    = std::make_shared<std::vector<verdict>>();
+  std::shared_ptr<std::vector<verdict>>
+    got = std::make_shared<std::vector<verdict>>();
   protocol::error_monitor_actor watcher;
 
   void make(std::vector<bool> nodes_silent) {
@@ -57,8 +57,9 @@ BOOST_FIXTURE_TEST_SUITE(monitor_error_monitor, fixture)
 BOOST_AUTO_TEST_CASE(the_first_error_aborts_every_node_at_once) {
   make({false, false});
   tell(watcher, report(1, errc::failed, "out of tea"));
-  BOOST_TEST(*told == (lines{"abort: generate: out of tea",
-                             "abort: generate: out of tea"}),
+  BOOST_TEST(*told
+               == (lines{"abort: generate: out of tea",
+                         "abort: generate: out of tea"}),
              boost::test_tools::per_element());
   BOOST_TEST(got->empty());
 }
