@@ -311,7 +311,7 @@ BOOST_AUTO_TEST_CASE(every_handler_runs_exactly_once_in_any_schedule) {
           for (auto some = random() % 4; some > 0 && run.sched.has_job();
                --some) {
             std::shuffle(run.sched.jobs.begin(), run.sched.jobs.end(), random);
-            run.sched.try_run_once();
+            run.run_one();
           }
       }
     }

@@ -3,6 +3,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <optional>
+
 #include "support/actor_fixture.hpp"
 #include "support/inproc_job.hpp"
 #include "support/recorder.hpp"

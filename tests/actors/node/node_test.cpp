@@ -4,6 +4,8 @@
 #include <boost/test/unit_test.hpp>
 #include <fmt/core.h>
 
+#include <optional>
+
 #include "support/actor_fixture.hpp"
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/process_info.hpp"
