@@ -137,7 +137,8 @@ result<void> troupe_node::stop_hosts(const protocol::dist_model_actor& x) {
     auto host = host_of(i);
     if (!host)
       return fail(host.error());
-    static_cast<void>(ask<ack>(*host, stop_timeout, protocol::shut_down{}));
+    // Its answer may be lost with it.
+    caf::anon_send(*host, protocol::shut_down{});
   }
   // The guard has to see them end before others can take their places.
   auto until = deadline::after(stop_timeout);

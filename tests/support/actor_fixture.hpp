@@ -54,7 +54,8 @@ public:
     return got_->front();
   }
 
-  [[nodiscard]] const T& value() const {
+  /// The value; fails the test if there is none.
+  const T& value() const {
     if (!get())
       BOOST_FAIL("an error was answered: " << to_string(get().error()));
     return *get();

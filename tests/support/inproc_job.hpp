@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <fmt/core.h>
+
 #include "troupe/actors/model/model_job.hpp"
 #include "troupe/actors/model/registry.hpp"
 #include "troupe/actors/model/worker_context.hpp"
@@ -42,15 +44,15 @@ public:
   }
 
   void on_sync(weight_version version) override {
-    note("on_sync " + std::to_string(version.value()));
+    note(fmt::format("on_sync {}", version.value()));
   }
 
   void save_checkpoint(const checkpoint_path& path) override {
-    note("save " + path.rank_file("weight").string());
+    note(fmt::format("save {}", path.rank_file("weight").string()));
   }
 
   void load_checkpoint(const checkpoint_path& path) override {
-    note("load " + path.rank_file("weight").string());
+    note(fmt::format("load {}", path.rank_file("weight").string()));
   }
 
   /// Its input, with who answered in "worker" (replica * 10 + rank).

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include <caf/typed_event_based_actor.hpp>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "troupe/actors/call/reply.hpp"
 #include "troupe/actors/protocol/register.hpp"

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <caf/typed_event_based_actor.hpp>
+#include <fmt/core.h>
 
 #include "troupe/actors/protocol/register.hpp"
 
@@ -38,14 +39,14 @@ protected:
       [](const worker_placed&) {},
       [](const host_exited&) {},
       [this](const abort_groups& x) {
-        told_->push_back("abort: " + x.reason);
+        told_->push_back(fmt::format("abort: {}", x.reason));
         auto out = make_response_promise<ack>();
         if (!silent_)
           out.deliver(ack{});
         return out;
       },
       [this](const release_batches& x) {
-        told_->push_back("release: " + std::to_string(x.last));
+        told_->push_back(fmt::format("release: {}", x.last));
       },
       [](get_node_status) { return node_status{}; },
       [](const close_node&) { return ack{}; },

@@ -2,6 +2,7 @@
 #include "troupe/actors/node/node.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <fmt/core.h>
 
 #include "support/actor_fixture.hpp"
 #include "troupe/actors/monitor/error_signal.hpp"
@@ -51,9 +52,9 @@ protected:
   behavior_type make_behavior() override {
     return {
       [](const start_worker&) { return started_worker{}; },
-      [this](const abort_groups& x) { return note("abort " + x.reason); },
+      [this](const abort_groups& x) { return note(fmt::format("abort {}", x.reason)); },
       [this](const release_batches& x) {
-        told_->push_back("release " + std::to_string(x.last));
+        told_->push_back(fmt::format("release {}", x.last));
       },
       [](get_host_status) { return host_status{}; },
       [this](shut_down) { return note("shut down"); },

@@ -180,7 +180,7 @@ BOOST_AUTO_TEST_CASE(a_damaged_message_is_refused_or_read_never_worse) {
           1 << (random() % 7));
       caf::message got;
       if (unpack(damaged, got))
-        BOOST_TEST(pack(got).size() > 0u);
+        BOOST_TEST(got.size() < damaged.size());
     }
   });
 }

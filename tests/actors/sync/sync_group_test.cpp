@@ -63,7 +63,7 @@ struct fixture : test::actor_fixture {
   void failed_in(const test::answer<sync_report>& got, errc code,
                  const std::string& step) {
     BOOST_TEST((got.failure().code() == code));
-    auto where = "sync t2p (" + step + ")";
+    auto where = fmt::format("sync t2p ({})", step);
     BOOST_TEST_INFO(got.failure().message());
     BOOST_TEST(got.failure().message().find(where) == 0u);
     if (step != "committing")
