@@ -64,6 +64,7 @@ void node::acquire(const protocol::acquire_host& request,
     return out.deliver(protocol::acquired_host{x.info.host, x.control});
   if (!x.waiting.empty()) {
     x.waiting.push_back(out);
+    place(x, request.worker);
     return;
   }
   x.info.host = {settings_.id, *number, x.info.host.life.next()};
@@ -73,8 +74,10 @@ void node::acquire(const protocol::acquire_host& request,
                                   request.device);
   x.info.workers.clear();
   x.waiting.push_back(out);
+  place(x, request.worker);
   auto pid = launcher_->launch(x.info.host);
   if (!pid) {
+    x.info.workers.clear();
     auto waiting = std::exchange(x.waiting, {});
     for (auto& reply : waiting)
       reply.deliver(fail(pid.error().within("starting " + x.info.device)));
@@ -85,6 +88,12 @@ void node::acquire(const protocol::acquire_host& request,
   x.info.alive = true;
   log::info("node", "{} runs {} as process {}", to_string(x.info.host),
             x.info.device, *pid);
+}
+
+void node::place(slot& x, const protocol::worker_name& worker) {
+  auto& workers = x.info.workers;
+  if (!worker.model.empty() && std::ranges::count(workers, worker) == 0)
+    workers.push_back(worker);
 }
 
 result<ack> node::welcome(const protocol::host_hello& x) {
@@ -201,7 +210,7 @@ node::behavior_type node::make_behavior() {
     [this](const worker_placed& x) {
       auto i = slots_.find(x.host.slot);
       if (i != slots_.end() && i->second.info.host == x.host)
-        i->second.info.workers.push_back(x.worker);
+        place(i->second, x.worker);
     },
     [this](const host_exited& x) { exited(x); },
     [this](const abort_groups& x) {

@@ -52,6 +52,9 @@ private:
   void acquire(const protocol::acquire_host& request,
                const call::reply<protocol::acquired_host>& out);
 
+  /// Notes that `worker` lives in the slot's process, or soon will.
+  static void place(slot& x, const protocol::worker_name& worker);
+
   [[nodiscard]] result<protocol::ack> welcome(const protocol::host_hello& x);
 
   void exited(const protocol::host_exited& x);
