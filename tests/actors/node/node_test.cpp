@@ -337,7 +337,7 @@ BOOST_AUTO_TEST_CASE(a_release_reaches_every_host) {
 }
 
 BOOST_AUTO_TEST_CASE(closing_shuts_every_host_down_and_ends_the_node) {
-  auto first = running(0);
+  static_cast<void>(running(0));
   static_cast<void>(running(1));
   auto closed = ask_and_run<ack>(machine, close_node{1000});
   closed.value();
