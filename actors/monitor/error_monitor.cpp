@@ -33,6 +33,10 @@ error_monitor::behavior_type error_monitor::make_behavior() {
       delayed_send(this, grace, protocol::conclude{});
     },
     [this](protocol::conclude) {
+      if (lacks_cause(reports_) && graces_left_-- > 0) {
+        delayed_send(this, grace, protocol::conclude{});
+        return;
+      }
       verdict_ = monitor::conclude(reports_);
       for (const auto& listener : listeners_)
         send(listener, *verdict_);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <string_view>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +12,7 @@
 #include <fmt/ranges.h>
 
 #include "troupe/actors/config/loader.hpp"
+#include "troupe/actors/config/nearest.hpp"
 #include "troupe/actors/engine/signal_watch.hpp"
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/host_main.hpp"
@@ -64,6 +66,18 @@ int host(const std::vector<app*>& apps, int argc, char** argv) {
     return refuse("this verb is for Troupe's guard alone");
   return node::host_main(x->description().models, args,
                          x->description().prepare_host);
+}
+
+/// CLI11 only says that a verb is required.
+result<void> check_verb(const std::string& verb) {
+  static const std::vector<std::string> verbs{"run", "plan"};
+  if (std::ranges::find(verbs, verb) != verbs.end())
+    return {};
+  auto text = fmt::format("there is no verb '{}'; one of: {}", verb,
+                          fmt::join(verbs, ", "));
+  if (auto near = config::nearest(verb, verbs))
+    text += fmt::format("; did you mean '{}'?", *near);
+  return fail(errc::invalid, std::move(text));
 }
 
 void add_run_options(CLI::App& verb, run_arguments& args) {
@@ -131,7 +145,7 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
   if (argc > 1 && std::string_view{argv[1]} == node::host_verb)
     return host(apps, argc, argv);
   CLI::App cli{"Runs RLHF applications on actors."};
-  cli.name(apps.size() == 1 ? apps.front()->description().name : "troupe");
+  cli.name(std::filesystem::path{argv[0]}.filename().string());
   cli.require_subcommand(1);
   auto* run_app = cli.add_subcommand("run", "Runs an application");
   run_app->footer("Examples:\n"
@@ -148,6 +162,9 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
                    "  plan --groups --world 16 --tp 2 --pp 4 --json");
   plan_arguments plan_args;
   add_plan_options(*plan_app, plan_args);
+  if (argc > 1 && argv[1][0] != '-')
+    if (auto known = check_verb(argv[1]); !known)
+      return refuse(known.error().message());
   try {
     cli.parse(argc, argv);
   } catch (const CLI::Success& x) {

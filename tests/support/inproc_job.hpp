@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <fmt/core.h>
+
 #include "troupe/actors/model/model_job.hpp"
 #include "troupe/actors/model/registry.hpp"
 #include "troupe/actors/model/worker_context.hpp"
@@ -37,20 +39,23 @@ public:
   }
 
   parameter_list parameters() override {
-    return {{"weight", dtype::float32, {2},
-             std::as_writable_bytes(std::span{weight_}), true}};
+    return {{"weight",
+             dtype::float32,
+             {2},
+             std::as_writable_bytes(std::span{weight_}),
+             true}};
   }
 
   void on_sync(weight_version version) override {
-    note("on_sync " + std::to_string(version.value()));
+    note(fmt::format("on_sync {}", version.value()));
   }
 
   void save_checkpoint(const checkpoint_path& path) override {
-    note("save " + path.rank_file("weight").string());
+    note(fmt::format("save {}", path.rank_file("weight").string()));
   }
 
   void load_checkpoint(const checkpoint_path& path) override {
-    note("load " + path.rank_file("weight").string());
+    note(fmt::format("load {}", path.rank_file("weight").string()));
   }
 
   /// Its input, with who answered in "worker" (replica * 10 + rank).
@@ -78,13 +83,9 @@ public:
     return out;
   }
 
-  batch throws(const batch&) {
-    throw std::runtime_error("out of tea");
-  }
+  batch throws(const batch&) { throw std::runtime_error("out of tea"); }
 
-  batch throws_int(const batch&) {
-    throw 42;
-  }
+  batch throws_int(const batch&) { throw 42; }
 
   /// Fails on the rank that holds row 0.
   batch throws_on_first(const batch& in) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <caf/typed_event_based_actor.hpp>
+#include <fmt/core.h>
 
 #include "troupe/actors/protocol/register.hpp"
 
@@ -18,14 +19,13 @@ public:
   using log = std::shared_ptr<std::vector<std::string>>;
 
   stub_node(caf::actor_config& config, log told, bool silent = false)
-    : protocol::node_actor::base(config), told_(std::move(told)),
+    : protocol::node_actor::base(config),
+      told_(std::move(told)),
       silent_(silent) {
     // nop
   }
 
-  const char* name() const override {
-    return "stub_node";
-  }
+  const char* name() const override { return "stub_node"; }
 
 protected:
   behavior_type make_behavior() override {
@@ -38,14 +38,14 @@ protected:
       [](const worker_placed&) {},
       [](const host_exited&) {},
       [this](const abort_groups& x) {
-        told_->push_back("abort: " + x.reason);
+        told_->push_back(fmt::format("abort: {}", x.reason));
         auto out = make_response_promise<ack>();
         if (!silent_)
           out.deliver(ack{});
         return out;
       },
       [this](const release_batches& x) {
-        told_->push_back("release: " + std::to_string(x.last));
+        told_->push_back(fmt::format("release: {}", x.last));
       },
       [](get_node_status) { return node_status{}; },
       [](const close_node&) { return ack{}; },

@@ -37,7 +37,7 @@ BOOST_AUTO_TEST_CASE(a_target_that_goes_down_fails_its_calls_in_their_order) {
   std::vector<int> failed;
   for (auto i = 0; i < 100; ++i)
     static_cast<void>(calls.add(i % 2, [&failed, i](const error& x) {
-      BOOST_TEST(x == gone);
+      BOOST_TEST((x == gone));
       failed.push_back(i);
     }));
   calls.target_down(1, gone);
