@@ -27,6 +27,11 @@ const char* node::name() const {
   return "node";
 }
 
+void node::on_exit() {
+  // Owed answers hold the node.
+  slots_.clear();
+}
+
 // -- starting hosts ------------------------------------------------------------
 
 result<std::int32_t> node::slot_for(const protocol::acquire_host& request) {
@@ -170,9 +175,12 @@ void node::close(std::chrono::milliseconds timeout,
   closing_ = true;
   auto until = deadline::after(timeout);
   std::vector<protocol::host_actor> open;
-  for (const auto& [number, slot] : slots_)
+  for (auto& [number, slot] : slots_) {
     if (slot.control)
       open.push_back(slot.control);
+    for (auto& reply : std::exchange(slot.waiting, {}))
+      reply.deliver(fail(errc::unavailable, "the node shuts down"));
+  }
   auto all = std::make_shared<call::gather<ack>>(
     open.size(), [=, this](result<std::vector<ack>>) {
       launcher_->close(until);

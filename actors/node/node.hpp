@@ -33,6 +33,7 @@ public:
        protocol::error_signal_actor errors);
 
   const char* name() const override;
+  void on_exit() override;
 
 protected:
   behavior_type make_behavior() override;

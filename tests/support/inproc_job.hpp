@@ -39,8 +39,11 @@ public:
   }
 
   parameter_list parameters() override {
-    return {{"weight", dtype::float32, {2},
-             std::as_writable_bytes(std::span{weight_}), true}};
+    return {{"weight",
+             dtype::float32,
+             {2},
+             std::as_writable_bytes(std::span{weight_}),
+             true}};
   }
 
   void on_sync(weight_version version) override {
@@ -80,13 +83,9 @@ public:
     return out;
   }
 
-  batch throws(const batch&) {
-    throw std::runtime_error("out of tea");
-  }
+  batch throws(const batch&) { throw std::runtime_error("out of tea"); }
 
-  batch throws_int(const batch&) {
-    throw 42;
-  }
+  batch throws_int(const batch&) { throw 42; }
 
   /// Fails on the rank that holds row 0.
   batch throws_on_first(const batch& in) {

@@ -17,13 +17,12 @@ public:
   using base_type = typename caf::typed_actor<caf::reacts_to<T>>::base;
 
   recorder(caf::actor_config& config, std::shared_ptr<std::vector<T>> got)
-    : base_type(config), got_(std::move(got)) {
+    : base_type(config),
+      got_(std::move(got)) {
     // nop
   }
 
-  const char* name() const override {
-    return "recorder";
-  }
+  const char* name() const override { return "recorder"; }
 
 protected:
   typename base_type::behavior_type make_behavior() override {

@@ -48,17 +48,14 @@ struct model_script {
 class stub_model : public protocol::dist_model_actor::base {
 public:
   stub_model(caf::actor_config& config, std::shared_ptr<model_script> script)
-    : protocol::dist_model_actor::base(config), script_(std::move(script)) {
+    : protocol::dist_model_actor::base(config),
+      script_(std::move(script)) {
     // nop
   }
 
-  const char* name() const override {
-    return "stub_model";
-  }
+  const char* name() const override { return "stub_model"; }
 
-  void on_exit() override {
-    script_->waiting.clear();
-  }
+  void on_exit() override { script_->waiting.clear(); }
 
 protected:
   behavior_type make_behavior() override {
@@ -68,9 +65,10 @@ protected:
       [this](const open_groups& x) {
         group_addresses out;
         for (const auto& seat : x.items)
-          out.items.push_back({seat.to, seat.group, seat.rank,
-                               {static_cast<std::uint8_t>(
-                                 seat.rank.value())}});
+          out.items.push_back({seat.to,
+                               seat.group,
+                               seat.rank,
+                               {static_cast<std::uint8_t>(seat.rank.value())}});
         return act("open", std::move(out));
       },
       [this](const connect_groups& x) {
@@ -102,12 +100,14 @@ protected:
         auto sends = !x.items.empty()
                      && x.items.front().role == transfer_role::send;
         auto compares = x.mode == transfer_mode::compare;
-        return act(compares ? "compare" : sends ? "send" : "receive",
+        return act(compares ? "compare"
+                   : sends  ? "send"
+                            : "receive",
                    std::move(out));
       },
       [this](const fence& x) {
-        script_->log->push_back(fmt::format("{}: version {}", script_->name,
-                                            x.version.value()));
+        script_->log->push_back(
+          fmt::format("{}: version {}", script_->name, x.version.value()));
         return act(x.on ? "fence on" : "fence off", ack{});
       },
       [this](const checkpoint& x) {

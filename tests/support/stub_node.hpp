@@ -19,14 +19,13 @@ public:
   using log = std::shared_ptr<std::vector<std::string>>;
 
   stub_node(caf::actor_config& config, log told, bool silent = false)
-    : protocol::node_actor::base(config), told_(std::move(told)),
+    : protocol::node_actor::base(config),
+      told_(std::move(told)),
       silent_(silent) {
     // nop
   }
 
-  const char* name() const override {
-    return "stub_node";
-  }
+  const char* name() const override { return "stub_node"; }
 
 protected:
   behavior_type make_behavior() override {

@@ -15,8 +15,8 @@ using protocol::scope_opened;
 
 namespace {
 
-using target_actor
-  = caf::typed_actor<caf::replies_to<open_scope>::with<scope_opened>>;
+using target_actor = caf::typed_actor<
+  caf::replies_to<open_scope>::with<scope_opened>>;
 
 /// What a target does with a question.
 enum class manner { answers, refuses, keeps, drops, ends, answers_and_ends };
@@ -24,17 +24,14 @@ enum class manner { answers, refuses, keeps, drops, ends, answers_and_ends };
 class target : public target_actor::base {
 public:
   target(caf::actor_config& config, manner how)
-    : target_actor::base(config), how_(how) {
+    : target_actor::base(config),
+      how_(how) {
     // nop
   }
 
-  const char* name() const override {
-    return "target";
-  }
+  const char* name() const override { return "target"; }
 
-  void on_exit() override {
-    kept.clear();
-  }
+  void on_exit() override { kept.clear(); }
 
   std::vector<call::reply<scope_opened>> kept;
 
@@ -45,9 +42,7 @@ protected:
         case manner::answers: return scope_opened{1};
         case manner::refuses:
           return protocol::to_caf({errc::exhausted, "no scopes"});
-        case manner::ends:
-          quit();
-          return make_response_promise<scope_opened>();
+        case manner::ends: quit(); return make_response_promise<scope_opened>();
         case manner::answers_and_ends: quit(); return scope_opened{1};
         case manner::drops: return make_response_promise<scope_opened>();
         default: break;
@@ -65,13 +60,12 @@ private:
 class client : public caf::event_based_actor {
 public:
   explicit client(caf::actor_config& config)
-    : caf::event_based_actor(config), calls(this) {
+    : caf::event_based_actor(config),
+      calls(this) {
     // nop
   }
 
-  const char* name() const override {
-    return "client";
-  }
+  const char* name() const override { return "client"; }
 
   caf::behavior make_behavior() override {
     return {[](caf::unit_t) {}};
@@ -192,12 +186,13 @@ BOOST_AUTO_TEST_CASE(a_handler_may_call_again_from_a_failure) {
   target_actor doomed = spawn<target>(manner::drops);
   target_actor other = spawn<target>(manner::answers);
   test::answer<scope_opened> second;
-  self.calls.ask<scope_opened>(
-    doomed, 1s, open_scope{}, [&](const result<scope_opened>&) {
-      self.calls.ask<scope_opened>(
-        other, 1s, open_scope{},
-        [second](result<scope_opened> x) { second.set(std::move(x)); });
-    });
+  self.calls.ask<
+    scope_opened>(doomed, 1s, open_scope{}, [&](const result<scope_opened>&) {
+    self.calls.ask<scope_opened>(other, 1s, open_scope{},
+                                 [second](result<scope_opened> x) {
+                                   second.set(std::move(x));
+                                 });
+  });
   run_jobs();
   kill(doomed);
   BOOST_TEST(second.value().scope == 1u);
@@ -243,13 +238,13 @@ BOOST_AUTO_TEST_CASE(no_handler_runs_after_its_actor_has_ended) {
 class middle : public target_actor::base {
 public:
   middle(caf::actor_config& config, target_actor next)
-    : target_actor::base(config), next_(std::move(next)), calls_(this) {
+    : target_actor::base(config),
+      next_(std::move(next)),
+      calls_(this) {
     // nop
   }
 
-  const char* name() const override {
-    return "middle";
-  }
+  const char* name() const override { return "middle"; }
 
 protected:
   behavior_type make_behavior() override {
@@ -296,10 +291,10 @@ BOOST_AUTO_TEST_CASE(every_handler_runs_exactly_once_in_any_schedule) {
     for (auto step = 0; step < 60; ++step) {
       auto& whom = targets[random() % targets.size()];
       switch (random() % 8) {
-        case 0:
-          caf::anon_send_exit(whom, caf::exit_reason::kill);
+        case 0: caf::anon_send_exit(whom, caf::exit_reason::kill); break;
+        case 1:
+          run.advance_time(std::chrono::milliseconds{random() % 80});
           break;
-        case 1: run.advance_time(std::chrono::milliseconds{random() % 80}); break;
         case 2:
           for (auto& x : run.object_of<target>(whom).kept)
             x.deliver(scope_opened{2});
@@ -311,7 +306,7 @@ BOOST_AUTO_TEST_CASE(every_handler_runs_exactly_once_in_any_schedule) {
           for (auto some = random() % 4; some > 0 && run.sched.has_job();
                --some) {
             std::shuffle(run.sched.jobs.begin(), run.sched.jobs.end(), random);
-            run.sched.try_run_once();
+            run.run_one();
           }
       }
     }

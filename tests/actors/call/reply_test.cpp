@@ -14,8 +14,8 @@ using protocol::stored_batch;
 
 namespace {
 
-using debtor_actor
-  = caf::typed_actor<caf::replies_to<open_scope>::with<scope_opened>>;
+using debtor_actor = caf::typed_actor<
+  caf::replies_to<open_scope>::with<scope_opened>>;
 
 /// Owes answers, which the test hands out or drops.
 class debtor : public debtor_actor::base {
@@ -24,13 +24,9 @@ public:
     // nop
   }
 
-  const char* name() const override {
-    return "debtor";
-  }
+  const char* name() const override { return "debtor"; }
 
-  void on_exit() override {
-    owed.clear();
-  }
+  void on_exit() override { owed.clear(); }
 
   std::vector<call::reply<scope_opened>> owed;
 

@@ -3,6 +3,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <optional>
+
 #include "support/actor_fixture.hpp"
 #include "support/inproc_job.hpp"
 #include "support/recorder.hpp"
@@ -24,18 +26,10 @@ using lines = std::vector<std::string>;
 /// What the flows below call; the stub models answer in its place.
 class demo : public module {
 public:
-  batch warm(const batch& in) {
-    return in;
-  }
-  batch generate(const batch& in) {
-    return in;
-  }
-  batch train(const batch& in) {
-    return in;
-  }
-  batch answer(const batch& in) {
-    return in;
-  }
+  batch warm(const batch& in) { return in; }
+  batch generate(const batch& in) { return in; }
+  batch train(const batch& in) { return in; }
+  batch answer(const batch& in) { return in; }
 };
 
 /// A sync group that has nothing to move.
@@ -43,14 +37,14 @@ class stub_sync : public protocol::sync_group_actor::base {
 public:
   stub_sync(caf::actor_config& config, std::string name, test::message_log log,
             std::shared_ptr<std::vector<std::string>> differences)
-    : protocol::sync_group_actor::base(config), name_(std::move(name)),
-      log_(std::move(log)), differences_(std::move(differences)) {
+    : protocol::sync_group_actor::base(config),
+      name_(std::move(name)),
+      log_(std::move(log)),
+      differences_(std::move(differences)) {
     // nop
   }
 
-  const char* name() const override {
-    return "stub_sync";
-  }
+  const char* name() const override { return "stub_sync"; }
 
 protected:
   behavior_type make_behavior() override {
@@ -77,9 +71,7 @@ protected:
   }
 
 private:
-  void note(const std::string& what) {
-    log_->push_back(name_ + ": " + what);
-  }
+  void note(const std::string& what) { log_->push_back(name_ + ": " + what); }
 
   std::string name_;
   test::message_log log_;
@@ -117,9 +109,7 @@ public:
     episodes.push_back(x);
   }
 
-  void on_note(std::string_view text) override {
-    notes.emplace_back(text);
-  }
+  void on_note(std::string_view text) override { notes.emplace_back(text); }
 
   lines phases;
   std::vector<engine::episode_result> episodes;
@@ -133,8 +123,8 @@ struct fixture : test::actor_fixture {
   std::shared_ptr<test::model_script> trainer = script("trainer");
   std::shared_ptr<stub_data> data = std::make_shared<stub_data>();
   std::shared_ptr<lines> differences = std::make_shared<lines>();
-  std::shared_ptr<std::vector<run_ended>> ended
-    = std::make_shared<std::vector<run_ended>>();
+  std::shared_ptr<std::vector<run_ended>>
+    ended = std::make_shared<std::vector<run_ended>>();
   listener view;
   application app;
   engine::engine_parts parts;
@@ -159,8 +149,8 @@ struct fixture : test::actor_fixture {
     parts.data = data;
     parts.listener = &view;
     parts.errors = errors;
-    parts.storage
-      = spawn<model::storage>(std::vector<protocol::node_actor>{}, &store);
+    parts.storage = spawn<model::storage>(std::vector<protocol::node_actor>{},
+                                          &store);
     parts.applier = spawn<engine::applier>(&store);
     parts.owner = spawn<test::recorder<run_ended>>(ended);
     parts.config.runtime.num_episode = 2;
@@ -200,6 +190,14 @@ struct fixture : test::actor_fixture {
       left->erase(left->begin());
       return x;
     };
+  }
+
+  /// As long as the error_monitor waits at most. In steps, because it sets its
+  /// timer again.
+  void await_verdict() {
+    using watcher = monitor::error_monitor;
+    for (auto i = 0; i <= watcher::more_graces; ++i)
+      advance_time(watcher::grace);
   }
 
   /// Makes the engine and the actors that tell it of errors, and starts it.
@@ -342,7 +340,8 @@ BOOST_AUTO_TEST_CASE(the_warm_start_gives_up_after_its_rounds_and_says_so) {
   BOOST_TEST(view.notes[0].find("after 2 rounds") != std::string::npos);
 }
 
-BOOST_AUTO_TEST_CASE(evaluations_run_by_interval_and_on_held_out_rows_at_the_end) {
+BOOST_AUTO_TEST_CASE(
+  evaluations_run_by_interval_and_on_held_out_rows_at_the_end) {
   parts.config.runtime.num_episode = 5;
   parts.config.runtime.eval_episode_interval = 2;
   evaluating({0.1, 0.2, 0.3, 0.4});
@@ -359,8 +358,8 @@ BOOST_AUTO_TEST_CASE(evaluations_run_by_interval_and_on_held_out_rows_at_the_end
 
 BOOST_AUTO_TEST_CASE(metrics_of_an_episode_reach_the_listener) {
   app.metrics.push_back({"reward", [](const batch& x) {
-    return static_cast<double>(x.rows().value());
-  }});
+                           return static_cast<double>(x.rows().value());
+                         }});
   app.metrics.push_back({"tokens", [](const batch&) { return 12.0; }});
   const auto& got = run();
   BOOST_REQUIRE(view.episodes.size() == 2u);
@@ -394,7 +393,7 @@ BOOST_AUTO_TEST_CASE(a_call_that_fails_ends_the_run_with_the_verdict) {
   cause.message = "out of tea";
   tell(errors, cause);
   BOOST_TEST(ended->empty());
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   const auto& got = outcome();
   BOOST_TEST((got.end == run_end::failed));
   BOOST_TEST(got.verdict.root.operation == "generate");
@@ -409,7 +408,7 @@ BOOST_AUTO_TEST_CASE(a_call_that_fails_ends_the_run_with_the_verdict) {
 BOOST_AUTO_TEST_CASE(a_set_up_that_fails_ends_the_run) {
   trainer->failures["set up"] = {errc::exhausted, "no devices"};
   start();
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST(outcome().verdict.root.message == "set-up: no devices");
   BOOST_TEST(count("policy: generate") == 0);
@@ -419,7 +418,7 @@ BOOST_AUTO_TEST_CASE(a_model_that_goes_down_ends_the_run) {
   policy->silent.insert("generate");
   start();
   kill(models["policy"]);
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST((outcome().verdict.root.code == errc::lost));
 }
@@ -430,17 +429,17 @@ BOOST_AUTO_TEST_CASE(a_model_that_does_not_answer_ends_the_run_in_time) {
   advance_time(parts.config.runtime.call_timeout);
   BOOST_TEST(ended->empty());
   advance_time(3s);
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST((outcome().verdict.root.code == errc::timed_out));
 }
 
 BOOST_AUTO_TEST_CASE(a_plain_function_that_throws_ends_the_run) {
   app.metrics.push_back({"reward", [](const batch&) -> double {
-    throw std::runtime_error("no such tensor");
-  }});
+                           throw std::runtime_error("no such tensor");
+                         }});
   start();
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST(outcome().verdict.root.message
              == "a plain function: no such tensor");
@@ -449,7 +448,7 @@ BOOST_AUTO_TEST_CASE(a_plain_function_that_throws_ends_the_run) {
 BOOST_AUTO_TEST_CASE(data_that_cannot_be_read_ends_the_run) {
   data->broken = true;
   start();
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST(outcome().verdict.root.message.find("line 7 is no example")
              != std::string::npos);
@@ -462,7 +461,7 @@ BOOST_AUTO_TEST_CASE(an_error_that_the_engine_did_not_see_ends_the_run_too) {
   gone.code = errc::lost;
   gone.operation = "process";
   tell(errors, gone);
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST(outcome().verdict.root.operation == "process");
 }

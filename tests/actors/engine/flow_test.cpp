@@ -14,9 +14,7 @@ namespace {
 
 class stranger : public module {
 public:
-  batch dance(const batch& in) {
-    return in;
-  }
+  batch dance(const batch& in) { return in; }
 };
 
 struct fixture {
@@ -56,16 +54,14 @@ bool says(const std::string& text, std::initializer_list<const char*> words) {
 BOOST_FIXTURE_TEST_SUITE(engine_flow, fixture)
 
 BOOST_AUTO_TEST_CASE(an_unknown_model_is_refused_with_the_names_there_are) {
-  auto text = refusal([](flow& x) {
-    x.call("polcy", &counting_module::echo, x.input());
-  });
+  auto text = refusal(
+    [](flow& x) { x.call("polcy", &counting_module::echo, x.input()); });
   BOOST_TEST(says(text, {"'polcy'", "policy", "reference"}));
 }
 
 BOOST_AUTO_TEST_CASE(an_undeclared_function_is_refused_with_the_declared) {
-  auto text = refusal([](flow& x) {
-    x.call("policy", &stranger::dance, x.input());
-  });
+  auto text = refusal(
+    [](flow& x) { x.call("policy", &stranger::dance, x.input()); });
   BOOST_TEST(says(text, {"'policy'", "echo", "grow"}));
 }
 
@@ -74,7 +70,8 @@ BOOST_AUTO_TEST_CASE(every_node_stands_after_its_inputs) {
   auto a = x.call("policy", &counting_module::echo, x.input());
   auto b = x.call("reference", &counting_module::grow, a);
   auto c = x.merge({a, b});
-  auto d = x.apply("last", [](const batch& in) { return in; }, c);
+  auto d = x.apply(
+    "last", [](const batch& in) { return in; }, c);
   auto graph = std::move(x).finish(d);
   BOOST_REQUIRE(graph.nodes.size() == 5u);
   std::vector<std::string> names;

@@ -20,8 +20,8 @@ using numbers = std::vector<std::int64_t>;
 
 /// A node with eight devices whose hosts live in this process.
 struct fixture : test::actor_fixture {
-  std::shared_ptr<test::module_notes> notes
-    = std::make_shared<test::module_notes>();
+  std::shared_ptr<test::module_notes>
+    notes = std::make_shared<test::module_notes>();
   module_registry models;
   process::batch_store store{{}};
   comm::inproc::hub hub;
@@ -31,21 +31,23 @@ struct fixture : test::actor_fixture {
 
   fixture() {
     test::declare(models, "policy", notes);
-    launcher = std::make_shared<node::inproc_launcher>(
-      system(), "job", model::host_services{{}, &models, &store, &hub},
-      node::worker_threads::shared);
+    launcher = std::make_shared<
+      node::inproc_launcher>(system(), "job",
+                             model::host_services{{}, &models, &store, &hub},
+                             node::worker_threads::shared);
     machine = spawn<node::node>(node::node_settings{"job", node_id{0}, 8},
                                 launcher, errors);
     launcher->report_to(machine);
   }
 
-  ~fixture() override {
-    launcher->report_to({});
-  }
+  ~fixture() override { launcher->report_to({}); }
 
   dist_model_actor make(model::model_job job) {
-    return spawn<model::dist_model>(
-      std::move(job), model::model_surroundings{{machine}, errors, {8}, &store});
+    return spawn<model::dist_model>(std::move(job),
+                                    model::model_surroundings{{machine},
+                                                              errors,
+                                                              {8},
+                                                              &store});
   }
 
   dist_model_actor ready(int num_replica) {
@@ -106,8 +108,7 @@ BOOST_AUTO_TEST_CASE(setting_up_makes_every_replica_and_lists_it_in_order) {
 BOOST_AUTO_TEST_CASE(models_of_one_device_share_its_host) {
   test::declare(models, "reference", notes);
   ask_and_run<manifests>(make(job_of("policy", 2, 1)), set_up{1000}).value();
-  ask_and_run<manifests>(make(job_of("reference", 2, 1)), set_up{1000})
-    .value();
+  ask_and_run<manifests>(make(job_of("reference", 2, 1)), set_up{1000}).value();
   auto known = ask_and_run<node_status>(machine, get_node_status{}).value();
   BOOST_REQUIRE(known.hosts.size() == 2u);
   BOOST_TEST(known.hosts[0].workers.size() == 2u);
@@ -128,9 +129,9 @@ BOOST_AUTO_TEST_CASE(rows_are_split_over_the_replicas_and_joined_in_order) {
       BOOST_TEST(test::numbers_of(fresh.fetch(got.value().output)) == expected,
                  boost::test_tools::per_element());
       // Nobody is asked about no rows.
-      BOOST_TEST(fresh.calls_of("echo")
-                 == static_cast<std::size_t>(std::min<std::int64_t>(rows,
-                                                                    replicas)));
+      BOOST_TEST(
+        fresh.calls_of("echo")
+        == static_cast<std::size_t>(std::min<std::int64_t>(rows, replicas)));
     }
   }
 }
@@ -249,8 +250,8 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_reaches_every_replica) {
 
 BOOST_AUTO_TEST_CASE(a_request_for_a_rank_that_is_not_there_is_refused) {
   auto policy = ready(2);
-  for (auto [replica, rank] : {std::pair{5, 0}, std::pair{-1, 0},
-                               std::pair{0, 3}, std::pair{1, -1}}) {
+  for (auto [replica, rank] :
+       {std::pair{5, 0}, std::pair{-1, 0}, std::pair{0, 3}, std::pair{1, -1}}) {
     transfer request;
     request.timeout_ms = 1000;
     request.items.push_back({{"policy", replica_id{replica}, rank_id{rank}},
@@ -265,8 +266,8 @@ BOOST_AUTO_TEST_CASE(a_request_for_a_rank_that_is_not_there_is_refused) {
 
 BOOST_AUTO_TEST_CASE(a_host_that_dies_fails_the_calls_to_its_workers) {
   auto policy = ready(2);
-  auto host = ask_and_run<acquired_host>(
-                machine, acquire_host{host_kind::device, 1, "", 1000})
+  auto host = ask_and_run<acquired_host>(machine,
+                                         acquire_host{host_kind::device, 1, "", 1000, {}})
                 .value();
   kill(host.control);
   auto got = call(policy, "echo", test::numbered(4));
@@ -311,8 +312,9 @@ BOOST_AUTO_TEST_CASE(a_request_is_cut_by_key_and_keeps_everything_else) {
   for (auto i = 0; i < 6; ++i)
     all.items.push_back(
       {{"policy", replica_id{i % 3}, rank_id{i}}, std::to_string(i)});
-  auto shares = model::cut<replica_id>(
-    all, [](const worker_name& to) { return to.replica; });
+  auto shares = model::cut<replica_id>(all, [](const worker_name& to) {
+    return to.replica;
+  });
   BOOST_REQUIRE(shares.size() == 3u);
   for (const auto& [key, share] : shares) {
     BOOST_TEST(share.timeout_ms == 9u);

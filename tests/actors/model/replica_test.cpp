@@ -25,9 +25,7 @@ class summing_module : public test::counting_module {
 public:
   using test::counting_module::counting_module;
 
-  void setup(worker_context& ctx) override {
-    ctx_ = &ctx;
-  }
+  void setup(worker_context& ctx) override { ctx_ = &ctx; }
 
   /// Its rows, and the sum of all ranks' rows in "sum".
   batch sum(const batch& in) {
@@ -36,9 +34,9 @@ public:
     std::int64_t all = mine;
     if (auto* ranks = ctx_->data_parallel()) {
       std::vector<float> value{static_cast<float>(mine)};
-      auto done = ranks->all_reduce(
-        std::as_writable_bytes(std::span{value}), dtype::float32,
-        comm::reduce_op::sum, ctx_->collective_deadline());
+      auto done = ranks->all_reduce(std::as_writable_bytes(std::span{value}),
+                                    dtype::float32, comm::reduce_op::sum,
+                                    ctx_->collective_deadline());
       if (!done)
         throw std::runtime_error(done.error().message());
       all = static_cast<std::int64_t>(value[0]);
@@ -70,11 +68,13 @@ struct fixture {
     model.add_function<summing_module>("sum", &summing_module::sum);
     model.add_function<summing_module>("throws_on_first",
                                        &summing_module::throws_on_first);
-    launcher = std::make_shared<node::inproc_launcher>(
-      system, "job", model::host_services{{}, &models, &store, &hub},
-      node::worker_threads::own);
-    machine = system.spawn<node::node>(
-      node::node_settings{"job", node_id{0}, 8}, launcher, errors);
+    launcher = std::make_shared<
+      node::inproc_launcher>(system, "job",
+                             model::host_services{{}, &models, &store, &hub},
+                             node::worker_threads::own);
+    machine = system.spawn<node::node>(node::node_settings{"job", node_id{0},
+                                                           8},
+                                       launcher, errors);
     launcher->report_to(machine);
   }
 
@@ -100,8 +100,11 @@ struct fixture {
     for (auto& replica : job.place.replicas)
       for (auto& rank : replica.ranks)
         rank.devices = {device_id{0}};
-    auto model = system.spawn<model::dist_model>(
-      job, model::model_surroundings{{machine}, errors, {8}, &store});
+    auto model = system.spawn<
+      model::dist_model>(job, model::model_surroundings{{machine},
+                                                        errors,
+                                                        {8},
+                                                        &store});
     auto made = ask<manifests>(model, set_up{10'000});
     if (!made)
       BOOST_FAIL(to_string(made.error()));

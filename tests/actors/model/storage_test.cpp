@@ -14,12 +14,12 @@ namespace {
 
 struct fixture : test::actor_fixture {
   process::batch_store store{{}};
-  std::shared_ptr<std::vector<std::string>> told
-    = std::make_shared<std::vector<std::string>>();
-  storage_actor storage = spawn<model::storage>(
-    std::vector<node_actor>{spawn<test::stub_node>(told),
-                            spawn<test::stub_node>(told)},
-    &store);
+  std::shared_ptr<std::vector<std::string>>
+    told = std::make_shared<std::vector<std::string>>();
+  storage_actor storage = spawn<
+    model::storage>(std::vector<node_actor>{spawn<test::stub_node>(told),
+                                            spawn<test::stub_node>(told)},
+                    &store);
 
   std::uint64_t open() {
     return ask_and_run<scope_opened>(storage, open_scope{}).value().scope;
@@ -72,8 +72,7 @@ BOOST_AUTO_TEST_CASE(releasing_frees_old_scopes_here_and_on_every_node) {
   BOOST_TEST(store.stats().buffers == 1u);
   BOOST_TEST((find("old").failure().code() == errc::unavailable));
   BOOST_TEST((find("new").value().value.rows() == 2));
-  BOOST_TEST(*told
-               == (std::vector<std::string>{"release: 1", "release: 1"}),
+  BOOST_TEST(*told == (std::vector<std::string>{"release: 1", "release: 1"}),
              boost::test_tools::per_element());
 }
 

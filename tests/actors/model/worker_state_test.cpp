@@ -15,13 +15,13 @@ namespace {
 using lines = std::vector<std::string>;
 
 struct fixture {
-  std::shared_ptr<test::module_notes> notes
-    = std::make_shared<test::module_notes>();
+  std::shared_ptr<test::module_notes>
+    notes = std::make_shared<test::module_notes>();
   module_registry models;
   process::batch_store store{{}};
   comm::inproc::hub hub;
-  std::shared_ptr<model::worker_probe> probe
-    = std::make_shared<model::worker_probe>(hub);
+  std::shared_ptr<model::worker_probe>
+    probe = std::make_shared<model::worker_probe>(hub);
   std::unique_ptr<worker_state> worker;
 
   fixture() {
@@ -34,8 +34,12 @@ struct fixture {
     protocol::worker_spec spec;
     spec.name = {model, replica_id{0}, rank_id{0}};
     spec.config = job.config;
-    return std::make_unique<worker_state>(
-      spec, model::host_services{{}, &models, &store, &hub}, probe);
+    return std::make_unique<worker_state>(spec,
+                                          model::host_services{{},
+                                                               &models,
+                                                               &store,
+                                                               &hub},
+                                          probe);
   }
 
   result<invoked> call(const std::string& function, std::int64_t rows = 3) {
@@ -141,8 +145,8 @@ BOOST_AUTO_TEST_CASE(an_input_that_is_gone_is_an_error) {
 BOOST_AUTO_TEST_CASE(nothing_works_before_set_up) {
   BOOST_TEST(refused(call("echo"), errc::unavailable, "not set up"));
   BOOST_TEST((fence(true).error().code() == errc::unavailable));
-  BOOST_TEST((worker->run(protocol::checkpoint{}).error().code()
-              == errc::unavailable));
+  BOOST_TEST(
+    (worker->run(protocol::checkpoint{}).error().code() == errc::unavailable));
 }
 
 BOOST_AUTO_TEST_CASE(a_module_whose_set_up_failed_does_not_serve) {

@@ -12,8 +12,8 @@ using namespace troupe::protocol;
 namespace {
 
 struct fixture : test::actor_fixture {
-  std::shared_ptr<test::module_notes> notes
-    = std::make_shared<test::module_notes>();
+  std::shared_ptr<test::module_notes>
+    notes = std::make_shared<test::module_notes>();
   module_registry models;
   process::batch_store store{{}};
   comm::inproc::hub hub;
@@ -22,10 +22,13 @@ struct fixture : test::actor_fixture {
 
   fixture() {
     test::declare(models, "policy", notes);
-    host = spawn<node::host>(
-      model::host_services{{node_id{0}, 3, incarnation{1}}, &models, &store,
-                           &hub},
-      node::worker_threads::shared, [this] { ++closed; });
+    host = spawn<node::host>(model::host_services{{node_id{0}, 3,
+                                                   incarnation{1}},
+                                                  &models,
+                                                  &store,
+                                                  &hub},
+                             node::worker_threads::shared,
+                             [this] { ++closed; });
   }
 
   test::answer<started_worker> start(const std::string& model, int rank = 0) {
@@ -78,8 +81,12 @@ BOOST_AUTO_TEST_CASE(an_abort_ends_every_group_of_every_worker) {
   auto seat = [&](const std::string& group) {
     open_groups x;
     x.timeout_ms = 1000;
-    x.items.push_back({{"policy", replica_id{0}, rank_id{0}}, group, "inproc",
-                       seat_kind::member, rank_id{0}, 2});
+    x.items.push_back({{"policy", replica_id{0}, rank_id{0}},
+                       group,
+                       "inproc",
+                       seat_kind::member,
+                       rank_id{0},
+                       2});
     return ask_and_run<group_addresses>(worker, x);
   };
   BOOST_TEST(seat("first").value().items.size() == 1u);

@@ -4,6 +4,8 @@
 #include <boost/test/unit_test.hpp>
 #include <fmt/core.h>
 
+#include <optional>
+
 #include "support/actor_fixture.hpp"
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/process_info.hpp"
@@ -27,9 +29,7 @@ public:
     return 4711;
   }
 
-  void close(deadline) override {
-    ++closed;
-  }
+  void close(deadline) override { ++closed; }
 
   std::vector<host_name> launched;
   std::optional<error> failure;
@@ -40,19 +40,21 @@ public:
 class stub_host : public host_actor::base {
 public:
   stub_host(caf::actor_config& config, std::shared_ptr<lines> told, bool silent)
-    : host_actor::base(config), told_(std::move(told)), silent_(silent) {
+    : host_actor::base(config),
+      told_(std::move(told)),
+      silent_(silent) {
     // nop
   }
 
-  const char* name() const override {
-    return "stub_host";
-  }
+  const char* name() const override { return "stub_host"; }
 
 protected:
   behavior_type make_behavior() override {
     return {
       [](const start_worker&) { return started_worker{}; },
-      [this](const abort_groups& x) { return note(fmt::format("abort {}", x.reason)); },
+      [this](const abort_groups& x) {
+        return note(fmt::format("abort {}", x.reason));
+      },
       [this](const release_batches& x) {
         told_->push_back(fmt::format("release {}", x.last));
       },
@@ -78,8 +80,9 @@ struct fixture : test::actor_fixture {
   error_signal_actor errors = spawn<monitor::error_signal>();
   std::shared_ptr<stub_launcher> launcher = std::make_shared<stub_launcher>();
   std::shared_ptr<lines> told = std::make_shared<lines>();
-  node_actor machine = spawn<node::node>(
-    node::node_settings{"job", node_id{2}, 2}, launcher, errors);
+  node_actor machine = spawn<node::node>(node::node_settings{"job", node_id{2},
+                                                             2},
+                                         launcher, errors);
 
   test::answer<acquired_host> acquire(std::int32_t device,
                                       const std::string& isolated = {}) {
@@ -266,11 +269,24 @@ BOOST_AUTO_TEST_CASE(a_dead_host_is_reported_with_the_worker_it_held) {
   BOOST_TEST(!status().hosts[0].alive);
 }
 
+BOOST_AUTO_TEST_CASE(a_host_that_dies_while_it_starts_names_who_was_to_live_there) {
+  acquire_host request;
+  request.device = 0;
+  request.worker = {"policy", replica_id{3}, rank_id{1}};
+  auto waiting = ask_and_run<acquired_host>(machine, request);
+  exited(launcher->launched[0]);
+  BOOST_TEST((waiting.failure().code() == errc::lost));
+  auto known = reported();
+  BOOST_REQUIRE(known.size() == 1u);
+  BOOST_TEST(known[0].model == "policy");
+  BOOST_TEST(known[0].replica.value() == 3);
+}
+
 BOOST_AUTO_TEST_CASE(a_dead_host_of_several_workers_names_them_all) {
   auto host = running(0);
   for (auto rank : {0, 1})
-    tell(machine, worker_placed{host, {"policy", replica_id{0},
-                                       rank_id{rank}}});
+    tell(machine,
+         worker_placed{host, {"policy", replica_id{0}, rank_id{rank}}});
   exited(host);
   auto known = reported();
   BOOST_REQUIRE(known.size() == 1u);

@@ -82,10 +82,10 @@ template <class F>
 void for_each_message(F f) {
   using block = caf::id_block::troupe;
   [&]<std::size_t... Is>(std::index_sequence<Is...>) {
-    (f.template operator()<
-       typename caf::type_by_id<block::begin + Is>::type>(),
+    (f.template operator()<typename caf::type_by_id<block::begin + Is>::type>(),
      ...);
-  }(std::make_index_sequence<block::end - block::begin>{});
+  }
+  (std::make_index_sequence<block::end - block::begin>{});
 }
 
 struct fixture : test::actor_fixture {
@@ -188,10 +188,9 @@ BOOST_AUTO_TEST_CASE(a_damaged_message_is_refused_or_read_never_worse) {
 BOOST_AUTO_TEST_CASE(a_handle_arrives_as_the_same_actor) {
   using protocol::error_report;
   auto got = std::make_shared<std::vector<error_report>>();
-  protocol::error_listener_actor listener
-    = spawn<test::recorder<error_report>>(got);
-  auto buffer = pack(
-    caf::make_message(protocol::subscribe_errors{listener}));
+  protocol::error_listener_actor listener = spawn<test::recorder<error_report>>(
+    got);
+  auto buffer = pack(caf::make_message(protocol::subscribe_errors{listener}));
   caf::message x;
   BOOST_REQUIRE(unpack(buffer, x));
   tell(x.get_as<protocol::subscribe_errors>(0).listener, error_report{});

@@ -15,8 +15,8 @@ worker_name worker(int rank) {
 }
 
 group_seat seat(int rank, std::string group) {
-  return {worker(rank), std::move(group), "gloo", seat_kind::member,
-          rank_id{rank}, 3};
+  return {worker(rank),      std::move(group), "gloo",
+          seat_kind::member, rank_id{rank},    3};
 }
 
 group_address address(int rank, std::string group, std::uint8_t byte) {

@@ -22,8 +22,8 @@ std::uint64_t bits(double x) {
   return std::bit_cast<std::uint64_t>(x);
 }
 
-using mirror_actor
-  = caf::typed_actor<caf::replies_to<wire_double>::with<wire_double>>;
+using mirror_actor = caf::typed_actor<
+  caf::replies_to<wire_double>::with<wire_double>>;
 
 /// Sends back what it gets.
 class mirror : public mirror_actor::base {
@@ -32,9 +32,7 @@ public:
     // nop
   }
 
-  const char* name() const override {
-    return "mirror";
-  }
+  const char* name() const override { return "mirror"; }
 
 protected:
   behavior_type make_behavior() override {
@@ -99,8 +97,7 @@ BOOST_AUTO_TEST_CASE(an_inline_batch_crosses_a_socket_bit_for_bit) {
   for (auto x : values)
     floats.push_back(static_cast<float>(x));
   batch sent;
-  sent.set("double",
-           tensor::copy_of(std::span<const double>{values}, {rows}));
+  sent.set("double", tensor::copy_of(std::span<const double>{values}, {rows}));
   sent.set("float", tensor::copy_of(std::span<const float>{floats}, {rows}));
   for (std::size_t i = 0; i < values.size(); ++i)
     sent.set_meta(std::to_string(i), values[i]);

@@ -25,9 +25,10 @@ struct fixture : test::actor_fixture {
   std::shared_ptr<test::model_script> policy = script("policy");
   protocol::dist_model_actor source = spawn<test::stub_model>(trainer);
   protocol::dist_model_actor destination = spawn<test::stub_model>(policy);
-  protocol::sync_group_actor group = spawn<sync::sync_group>(
-    "t2p", source, destination,
-    std::vector<planner::rank_pair>{{rank_id{0}, replica_id{0}, rank_id{0}}});
+  protocol::sync_group_actor
+    group = spawn<sync::sync_group>("t2p", source, destination,
+                                    std::vector<planner::rank_pair>{
+                                      {rank_id{0}, replica_id{0}, rank_id{0}}});
 
   std::shared_ptr<test::model_script> script(std::string name) {
     auto out = std::make_shared<test::model_script>();
@@ -41,8 +42,8 @@ struct fixture : test::actor_fixture {
   }
 
   test::answer<sync_plan> prepare() {
-    return ask_and_run<sync_plan>(
-      group, prepare_sync{trainer->manifests, policy->manifests, 1000});
+    return ask_and_run<sync_plan>(group, prepare_sync{trainer->manifests,
+                                                      policy->manifests, 1000});
   }
 
   void prepared() {
@@ -133,9 +134,10 @@ BOOST_AUTO_TEST_CASE(ws_1_2_4_fence_transfer_verify_then_the_next_version) {
   BOOST_TEST(got.value().differences.empty());
   BOOST_REQUIRE(log->size() == 6u);
   std::sort(log->begin() + 2, log->begin() + 4);
-  BOOST_TEST(*log == (lines{"policy: version 0", "policy: fence on",
-                            "policy: receive", "trainer: send",
-                            "policy: version 1", "policy: fence off"}),
+  BOOST_TEST(*log
+               == (lines{"policy: version 0", "policy: fence on",
+                         "policy: receive", "trainer: send",
+                         "policy: version 1", "policy: fence off"}),
              boost::test_tools::per_element());
   BOOST_TEST(run().value().version.value() == 2u);
 }

@@ -22,9 +22,9 @@ using sync::make_schedule;
 
 namespace {
 
-const std::vector<parameter_info> two_tensors{
-  {"weight", dtype::float32, {4, 2}, true},
-  {"bias", dtype::bfloat16, {2}, true}};
+const std::vector<parameter_info>
+  two_tensors{{"weight", dtype::float32, {4, 2}, true},
+              {"bias", dtype::bfloat16, {2}, true}};
 
 worker_manifest rank_of(std::string model, int replica, int rank, int slot,
                         std::vector<parameter_info> parameters = two_tensors) {
@@ -40,8 +40,8 @@ rank_pair pair_of(int source, int replica, int destination) {
 /// One trainer rank in slot 0, two policy replicas in slots 0 and 1.
 struct job {
   manifests source{{rank_of("trainer", 0, 0, 0)}};
-  manifests destination{{rank_of("policy", 0, 0, 0),
-                         rank_of("policy", 1, 0, 1)}};
+  manifests destination{
+    {rank_of("policy", 0, 0, 0), rank_of("policy", 1, 0, 1)}};
   std::vector<rank_pair> pairs{pair_of(0, 0, 0), pair_of(0, 1, 0)};
 
   result<sync::sync_schedule> make() const {
@@ -78,10 +78,10 @@ transfer_report report(std::string link, transfer_role role) {
 }
 
 struct two_links {
-  transfer_reports sent{{report("a", transfer_role::send),
-                         report("b", transfer_role::send)}};
-  transfer_reports got{{report("b", transfer_role::receive),
-                        report("a", transfer_role::receive)}};
+  transfer_reports sent{
+    {report("a", transfer_role::send), report("b", transfer_role::send)}};
+  transfer_reports got{
+    {report("b", transfer_role::receive), report("a", transfer_role::receive)}};
 
   void refused(const std::vector<std::string>& words) const {
     auto same = check_reports(sent, got);
