@@ -19,6 +19,7 @@
 #include "troupe/apps/app/app.hpp"
 #include "troupe/apps/app/plan_command.hpp"
 #include "troupe/apps/app/run_command.hpp"
+#include "troupe/apps/console/text.hpp"
 
 namespace troupe::app_command {
 
@@ -56,7 +57,8 @@ result<app*> select(const std::vector<app*>& apps, const std::string& file) {
                             fmt::join(names, ", ")));
   return fail(errc::invalid,
               fmt::format("{}: app: there is no application '{}'; one of: {}",
-                          file, *name, fmt::join(names, ", ")));
+                          file, console::printable(*name),
+                          fmt::join(names, ", ")));
 }
 
 int host(const std::vector<app*>& apps, int argc, char** argv) {

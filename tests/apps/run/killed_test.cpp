@@ -92,15 +92,16 @@ BOOST_DATA_TEST_CASE_F(job_fixture,
                        when, slot) {
   auto name = fmt::format("device host {}", slot);
   auto output = kill_one(*this, when, name.c_str(), role::device_host, slot);
-  // Ranks of the trainer and replicas of the policy, one of each on a device.
-  check_last_words(output, {"trainer/0/", "policy/"});
+  // Each device holds one rank of the trainer and one replica of the policy.
+  check_last_words(output, {fmt::format("trainer/0/{}", slot),
+                            fmt::format("policy/{}/0", slot)});
 }
 
 BOOST_DATA_TEST_CASE_F(job_fixture,
                        a_killed_cpu_host_ends_the_run_and_its_worker_is_named,
                        boost::unit_test::data::make(moments), when) {
   auto output = kill_one(*this, when, "CPU host", role::cpu_host);
-  check_last_words(output, {"model reward, replica 0, rank 0"});
+  check_last_words(output, {"reward/0/0"});
 }
 
 BOOST_DATA_TEST_CASE_F(job_fixture,
