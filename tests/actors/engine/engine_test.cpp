@@ -192,6 +192,14 @@ struct fixture : test::actor_fixture {
     };
   }
 
+  /// As long as the error_monitor waits at most. In steps, because it sets its
+  /// timer again.
+  void await_verdict() {
+    using watcher = monitor::error_monitor;
+    for (auto i = 0; i <= watcher::more_graces; ++i)
+      advance_time(watcher::grace);
+  }
+
   /// Makes the engine and the actors that tell it of errors, and starts it.
   void start() {
     runner = spawn<engine::engine>(parts);
@@ -385,7 +393,7 @@ BOOST_AUTO_TEST_CASE(a_call_that_fails_ends_the_run_with_the_verdict) {
   cause.message = "out of tea";
   tell(errors, cause);
   BOOST_TEST(ended->empty());
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   const auto& got = outcome();
   BOOST_TEST((got.end == run_end::failed));
   BOOST_TEST(got.verdict.root.operation == "generate");
@@ -400,7 +408,7 @@ BOOST_AUTO_TEST_CASE(a_call_that_fails_ends_the_run_with_the_verdict) {
 BOOST_AUTO_TEST_CASE(a_set_up_that_fails_ends_the_run) {
   trainer->failures["set up"] = {errc::exhausted, "no devices"};
   start();
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST(outcome().verdict.root.message == "set-up: no devices");
   BOOST_TEST(count("policy: generate") == 0);
@@ -410,7 +418,7 @@ BOOST_AUTO_TEST_CASE(a_model_that_goes_down_ends_the_run) {
   policy->silent.insert("generate");
   start();
   kill(models["policy"]);
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST((outcome().verdict.root.code == errc::lost));
 }
@@ -421,7 +429,7 @@ BOOST_AUTO_TEST_CASE(a_model_that_does_not_answer_ends_the_run_in_time) {
   advance_time(parts.config.runtime.call_timeout);
   BOOST_TEST(ended->empty());
   advance_time(3s);
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST((outcome().verdict.root.code == errc::timed_out));
 }
@@ -431,7 +439,7 @@ BOOST_AUTO_TEST_CASE(a_plain_function_that_throws_ends_the_run) {
                            throw std::runtime_error("no such tensor");
                          }});
   start();
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST(outcome().verdict.root.message
              == "a plain function: no such tensor");
@@ -440,7 +448,7 @@ BOOST_AUTO_TEST_CASE(a_plain_function_that_throws_ends_the_run) {
 BOOST_AUTO_TEST_CASE(data_that_cannot_be_read_ends_the_run) {
   data->broken = true;
   start();
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST(outcome().verdict.root.message.find("line 7 is no example")
              != std::string::npos);
@@ -453,7 +461,7 @@ BOOST_AUTO_TEST_CASE(an_error_that_the_engine_did_not_see_ends_the_run_too) {
   gone.code = errc::lost;
   gone.operation = "process";
   tell(errors, gone);
-  advance_time(monitor::error_monitor::grace);
+  await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST(outcome().verdict.root.operation == "process");
 }

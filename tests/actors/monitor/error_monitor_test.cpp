@@ -78,6 +78,31 @@ BOOST_AUTO_TEST_CASE(it_concludes_after_the_grace_with_what_came_meanwhile) {
   BOOST_TEST(got->front().consequences.size() == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(it_waits_longer_while_all_it_hears_is_what_others_missed) {
+  make({false});
+  tell(watcher, report(1, errc::lost, "a peer is gone"));
+  advance_time(error_monitor::grace);
+  advance_time(error_monitor::grace);
+  BOOST_TEST(got->empty());
+  auto cause = report(2, errc::lost, "was killed by signal 9");
+  cause.operation = "process";
+  tell(watcher, cause);
+  advance_time(error_monitor::grace);
+  BOOST_REQUIRE(got->size() == 1u);
+  BOOST_TEST(got->front().root.id == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(it_does_not_wait_for_a_cause_for_ever) {
+  make({false});
+  tell(watcher, report(1, errc::lost, "a peer is gone"));
+  for (auto i = 0; i < error_monitor::more_graces; ++i)
+    advance_time(error_monitor::grace);
+  BOOST_TEST(got->empty());
+  advance_time(error_monitor::grace);
+  BOOST_REQUIRE(got->size() == 1u);
+  BOOST_TEST(got->front().root.id == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(a_node_that_does_not_answer_delays_nothing) {
   make({true, false});
   tell(watcher, report(1, errc::failed, "out of tea"));

@@ -269,6 +269,19 @@ BOOST_AUTO_TEST_CASE(a_dead_host_is_reported_with_the_worker_it_held) {
   BOOST_TEST(!status().hosts[0].alive);
 }
 
+BOOST_AUTO_TEST_CASE(a_host_that_dies_while_it_starts_names_who_was_to_live_there) {
+  acquire_host request;
+  request.device = 0;
+  request.worker = {"policy", replica_id{3}, rank_id{1}};
+  auto waiting = ask_and_run<acquired_host>(machine, request);
+  exited(launcher->launched[0]);
+  BOOST_TEST((waiting.failure().code() == errc::lost));
+  auto known = reported();
+  BOOST_REQUIRE(known.size() == 1u);
+  BOOST_TEST(known[0].model == "policy");
+  BOOST_TEST(known[0].replica.value() == 3);
+}
+
 BOOST_AUTO_TEST_CASE(a_dead_host_of_several_workers_names_them_all) {
   auto host = running(0);
   for (auto rank : {0, 1})
@@ -324,7 +337,7 @@ BOOST_AUTO_TEST_CASE(a_release_reaches_every_host) {
 }
 
 BOOST_AUTO_TEST_CASE(closing_shuts_every_host_down_and_ends_the_node) {
-  auto first = running(0);
+  static_cast<void>(running(0));
   static_cast<void>(running(1));
   auto closed = ask_and_run<ack>(machine, close_node{1000});
   closed.value();
