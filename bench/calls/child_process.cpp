@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/bench/calls/child_process.hpp"
 
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <utility>
@@ -8,7 +9,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -100,10 +100,14 @@ child_process::child_process(child_process&& other) noexcept
 child_process::~child_process() {
   if (pid_ == 0)
     return;
-  socket_.reset();
-  process::unique_fd process{::pidfd_open(pid_, 0)};
-  if (!process
-      || !await_input(process.get(), deadline::after(std::chrono::seconds{1})))
+  // The end of its input ends it, the end of its output says that it has.
+  ::shutdown(socket_.get(), SHUT_WR);
+  auto until = deadline::after(std::chrono::seconds{1});
+  char ignored[64];
+  auto more = true;
+  while (more && await_input(socket_.get(), until))
+    more = ::read(socket_.get(), ignored, sizeof(ignored)) > 0;
+  if (more)
     ::kill(pid_, SIGKILL);
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
     // again
