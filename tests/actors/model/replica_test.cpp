@@ -134,12 +134,13 @@ BOOST_FIXTURE_TEST_SUITE(model_replica, fixture)
 
 BOOST_AUTO_TEST_CASE(data_parallel_ranks_share_the_rows_and_sum_together) {
   for (auto replicas : {1, 2}) {
-    auto trainer = make(replicas, 2);
+    fixture run;
+    auto trainer = run.make(replicas, 2);
     for (std::int64_t rows = 2; rows <= 7; ++rows) {
       BOOST_TEST_INFO_SCOPE(rows << " rows over " << replicas << " x 2 ranks");
-      auto got = call(trainer, "sum", test::numbered(rows, 10));
+      auto got = run.call(trainer, "sum", test::numbered(rows, 10));
       BOOST_REQUIRE_MESSAGE(got, to_string(got ? error{} : got.error()));
-      auto out = store.get(got->output, deadline::after(soon));
+      auto out = run.store.get(got->output, deadline::after(soon));
       BOOST_REQUIRE(out);
       std::vector<std::int64_t> expected;
       for (std::int64_t i = 0; i < rows; ++i)
@@ -148,7 +149,7 @@ BOOST_AUTO_TEST_CASE(data_parallel_ranks_share_the_rows_and_sum_together) {
                  boost::test_tools::per_element());
       BOOST_TEST(out->meta_number("sum") == (rows + replicas - 1) / replicas);
     }
-    close(trainer);
+    run.close(trainer);
   }
 }
 

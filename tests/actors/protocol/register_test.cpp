@@ -157,8 +157,8 @@ BOOST_AUTO_TEST_CASE(a_message_cut_short_is_refused) {
       if (!unpack({whole.begin(), whole.begin() + static_cast<long>(size)},
                   got))
         continue;
-      // Where CAF reads nothing for a message without members.
-      BOOST_TEST(pack(got).size() <= size);
+      // CAF takes the first bytes alone for an empty message.
+      BOOST_TEST((got.empty() || pack(got).size() <= size));
     }
   });
 }
