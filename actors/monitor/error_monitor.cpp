@@ -7,7 +7,8 @@ namespace troupe::monitor {
 
 error_monitor::error_monitor(caf::actor_config& config,
                              std::vector<protocol::node_actor> nodes)
-  : protocol::error_monitor_actor::base(config), nodes_(std::move(nodes)),
+  : protocol::error_monitor_actor::base(config),
+    nodes_(std::move(nodes)),
     calls_(this) {
   // nop
 }

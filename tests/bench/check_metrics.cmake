@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Runs ${PROGRAM} --quick --json ${JSON} and fails unless every one of the
 # comma-separated ${METRICS} is a finite number above zero.
 file(REMOVE ${JSON})

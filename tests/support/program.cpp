@@ -166,7 +166,8 @@ bool can_mount() {
 std::vector<process_entry> processes_with(const std::string& entry) {
   std::vector<process_entry> out;
   std::error_code none;
-  for (const auto& folder : std::filesystem::directory_iterator{"/proc", none}) {
+  for (const auto& folder :
+       std::filesystem::directory_iterator{"/proc", none}) {
     auto text = folder.path().filename().string();
     if (!std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; }))
       continue;
@@ -184,8 +185,7 @@ std::vector<process_entry> processes_with(const std::string& entry) {
   return out;
 }
 
-std::vector<process_entry> wait_gone(const std::string& entry,
-                                     deadline until) {
+std::vector<process_entry> wait_gone(const std::string& entry, deadline until) {
   for (;;) {
     auto left = processes_with(entry);
     if (left.empty() || until.passed())

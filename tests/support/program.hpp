@@ -42,9 +42,7 @@ public:
   program(const program&) = delete;
   program& operator=(const program&) = delete;
 
-  [[nodiscard]] pid_t pid() const noexcept {
-    return pid_;
-  }
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
   void signal(int number) const;
 

@@ -59,7 +59,7 @@ public:
 
 protected:
   behavior_type make_behavior() override {
-    using namespace protocol;
+    using namespace protocol; // tidy: allow using: inside one function
     return {
       [this](const set_up&) { return act("set up", script_->manifests); },
       [this](const open_groups& x) {

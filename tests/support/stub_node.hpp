@@ -29,7 +29,7 @@ public:
 
 protected:
   behavior_type make_behavior() override {
-    using namespace protocol;
+    using namespace protocol; // tidy: allow using: inside one function
     return {
       [](const host_hello&) { return ack{}; },
       [](const acquire_host&) -> caf::result<acquired_host> {

@@ -25,13 +25,13 @@ public:
   }
 
   troupe::parameter_list parameters() override {
-    return {{"mean", troupe::dtype::float32, {1},
+    return {{"mean",
+             troupe::dtype::float32,
+             {1},
              std::as_writable_bytes(std::span{&mean_, 1})}};
   }
 
-  void on_sync(troupe::weight_version) override {
-    fault_.reach("on_sync");
-  }
+  void on_sync(troupe::weight_version) override { fault_.reach("on_sync"); }
 
   batch generate(const batch& prompts) {
     fault_.reach("generation");
@@ -108,9 +108,7 @@ public:
     return out;
   }
 
-  batch all(troupe::data_stream stream) override {
-    return draw(stream, 0);
-  }
+  batch all(troupe::data_stream stream) override { return draw(stream, 0); }
 };
 
 double mean_reward(const batch& experience) {
@@ -142,10 +140,10 @@ int main(int argc, char** argv) {
     .function("score", &reward::score)
     .options(fault::options());
   app.sync("trainer", "policy");
-  app.data([](const auto&) -> troupe::result<std::unique_ptr<
-                             troupe::data_source>> {
-    return std::make_unique<prompts>();
-  });
+  app.data(
+    [](const auto&) -> troupe::result<std::unique_ptr<troupe::data_source>> {
+      return std::make_unique<prompts>();
+    });
   app.experience([](troupe::flow& f, troupe::flow::value in) {
     auto guesses = f.call("policy", &generator::generate, in);
     return f.call("reward", &reward::score, guesses);

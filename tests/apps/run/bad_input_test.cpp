@@ -86,9 +86,7 @@ const setting settings[] = {
   {"a seed that is no number", {"--seed", "one"}, {"seed", "one"}},
   {"a run name with a slash", {"--name", "a/b"}, {"a/b", "slash"}},
   {"a run name that climbs", {"--name", ".."}, {".."}},
-  {"a run name of many letters",
-   {"--name", std::string(300, 'n')},
-   {"128"}},
+  {"a run name of many letters", {"--name", std::string(300, 'n')}, {"128"}},
   {"an unknown option", {"--sed", "1"}, {"--sed"}},
   {"an option without its value", {"--seed"}, {"--seed"}},
   {"one word too many", {"surplus"}, {"surplus"}},
@@ -110,11 +108,9 @@ std::ostream& operator<<(std::ostream& out, const devices& x) {
 }
 
 const devices bad_devices[] = {
-  {"nonsense", "nonsense"},   {"", "devices"},
-  {"cpu:0", "cpu:0"},         {"cpu:-1", "cpu:-1"},
-  {"cpu:two", "cpu:two"},     {"cpu:2x", "cpu:2x"},
-  {"cpu:99999999999999", "cpu"}, {"inproc:0", "inproc:0"},
-  {"cuda:0", "CUDA"},
+  {"nonsense", "nonsense"},      {"", "devices"},          {"cpu:0", "cpu:0"},
+  {"cpu:-1", "cpu:-1"},          {"cpu:two", "cpu:two"},   {"cpu:2x", "cpu:2x"},
+  {"cpu:99999999999999", "cpu"}, {"inproc:0", "inproc:0"}, {"cuda:0", "CUDA"},
 };
 
 struct content {
@@ -132,7 +128,8 @@ const content contents[] = {
   {"white space", "\n  \n", {"bad.yaml"}},
   {"a scalar", "hello\n", {"bad.yaml"}},
   {"a list", "- 1\n- 2\n", {"bad.yaml"}},
-  {"binary junk", std::string("\x7f\x45\x4c\x46\x02\x01\x00\x00\xff\xfe\x80", 11),
+  {"binary junk",
+   std::string("\x7f\x45\x4c\x46\x02\x01\x00\x00\xff\xfe\x80", 11),
    {"bad.yaml"}},
   {"a zero byte", std::string("app: faulty\0\nmodels: {}\n", 24), {"bad.yaml"}},
   {"a tab for spaces", "app: faulty\nmodels:\n\tpolicy: {}\n", {"bad.yaml"}},
@@ -148,7 +145,8 @@ const content contents[] = {
    "e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n"
    "g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n",
    {"bad.yaml"}},
-  {"an alias of itself", "app: faulty\nmodels: &a\n  policy: *a\n",
+  {"an alias of itself",
+   "app: faulty\nmodels: &a\n  policy: *a\n",
    {"bad.yaml"}},
 };
 
@@ -172,8 +170,7 @@ BOOST_DATA_TEST_CASE_F(job_fixture, a_file_that_is_no_configuration_is_refused,
   refused(*this, {"run", "bad.yaml"}, x.parts);
 }
 
-BOOST_FIXTURE_TEST_CASE(required_and_available_devices_are_named,
-                        job_fixture) {
+BOOST_FIXTURE_TEST_CASE(required_and_available_devices_are_named, job_fixture) {
   refused(*this, {"run", config().string(), "--devices", "cpu:1"},
           {"2", "1", "device"});
 }

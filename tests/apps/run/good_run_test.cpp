@@ -19,8 +19,8 @@ std::vector<json> timeless_metrics(const std::filesystem::path& run) {
   std::vector<json> out;
   for (const auto& line : lines_of(read_file(run / "metrics.jsonl"))) {
     auto x = json::parse(line);
-    for (const auto* key : {"tokens_per_second", "sync_ms", "elapsed_seconds",
-                            "episode_seconds"})
+    for (const auto* key :
+         {"tokens_per_second", "sync_ms", "elapsed_seconds", "episode_seconds"})
       x.erase(key);
     out.push_back(std::move(x));
   }
@@ -44,8 +44,7 @@ BOOST_DATA_TEST_CASE_F(job_fixture, a_good_run_logs_no_error_and_syncs_exactly,
     BOOST_TEST(summary["exit_reason"] == "finished");
     BOOST_TEST(summary["episodes"] == 3);
     std::size_t logs = 0;
-    for (const auto& file :
-         std::filesystem::directory_iterator{run / "log"}) {
+    for (const auto& file : std::filesystem::directory_iterator{run / "log"}) {
       ++logs;
       for (const auto& line : lines_of(read_file(file.path())))
         BOOST_TEST((!contains(line, " E ") && !contains(line, " W ")),
@@ -69,15 +68,14 @@ BOOST_DATA_TEST_CASE_F(job_fixture, the_same_seed_gives_the_same_metrics,
   BOOST_TEST((first != timeless_metrics(runs() / "other")));
 }
 
-BOOST_FIXTURE_TEST_CASE(processes_or_threads_make_no_difference,
-                        job_fixture) {
+BOOST_FIXTURE_TEST_CASE(processes_or_threads_make_no_difference, job_fixture) {
   for (const auto* devices : kinds) {
     auto driver = start({"run", config().string(), "--devices", devices,
                          "--name", std::string{devices}.substr(0, 3)});
     BOOST_TEST(driver->wait(soon()).value_or(-999) == 0);
   }
-  BOOST_TEST((timeless_metrics(runs() / "cpu")
-              == timeless_metrics(runs() / "inp")));
+  BOOST_TEST(
+    (timeless_metrics(runs() / "cpu") == timeless_metrics(runs() / "inp")));
 }
 
 BOOST_FIXTURE_TEST_CASE(two_runs_at_the_same_time_share_an_output_folder,

@@ -55,8 +55,8 @@ BOOST_DATA_TEST_CASE_F(job_fixture, the_first_interrupt_ends_in_good_order,
   BOOST_TEST_CONTEXT("output:\n" << output) {
     BOOST_TEST(contains(output, ": interrupted after 0 episodes"));
   }
-  BOOST_TEST(contains(read_file(only_run() / "summary.json"),
-                      "\"interrupted\""));
+  BOOST_TEST(
+    contains(read_file(only_run() / "summary.json"), "\"interrupted\""));
 }
 
 BOOST_FIXTURE_TEST_CASE(the_request_to_terminate_is_an_interrupt_too,

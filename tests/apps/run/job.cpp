@@ -111,16 +111,11 @@ job_fixture::fault_options(const wanted_fault& x) const {
   auto set = [&](std::string_view key, const auto& value) {
     return fmt::format("models.{}.fault_{}={}", x.model, key, value);
   };
-  return {"--set",
-          set("phase", x.phase),
-          "--set",
-          set("action", x.action),
-          "--set",
-          set("replica", x.replica),
-          "--set",
-          set("rank", x.rank),
-          "--set",
-          set("fifo", fifo().string())};
+  return {"--set", set("phase", x.phase),
+          "--set", set("action", x.action),
+          "--set", set("replica", x.replica),
+          "--set", set("rank", x.rank),
+          "--set", set("fifo", fifo().string())};
 }
 
 std::unique_ptr<program> job_fixture::start(std::vector<std::string> words,
@@ -183,8 +178,8 @@ job_process job_fixture::find(const program& driver, job_process::role part,
 std::string job_fixture::left_after(troupe::deadline until) const {
   std::vector<std::string> out;
   for (const auto& x : troupe::test::wait_gone(mark_, until))
-    out.push_back(fmt::format("{} {} ({})", x.pid, x.name,
-                              fmt::join(x.argv, " ")));
+    out.push_back(
+      fmt::format("{} {} ({})", x.pid, x.name, fmt::join(x.argv, " ")));
   return fmt::format("{}", fmt::join(out, ", "));
 }
 

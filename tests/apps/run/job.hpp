@@ -78,9 +78,7 @@ public:
     return folder_ / "faulty.yaml";
   }
 
-  [[nodiscard]] std::filesystem::path runs() const {
-    return folder_ / "runs";
-  }
+  [[nodiscard]] std::filesystem::path runs() const { return folder_ / "runs"; }
 
   /// The folder of the only run.
   [[nodiscard]] std::filesystem::path only_run() const;
@@ -112,9 +110,7 @@ public:
   [[nodiscard]] held_worker wait_held();
 
   /// The path that a held worker writes to.
-  [[nodiscard]] std::filesystem::path fifo() const {
-    return folder_ / "held";
-  }
+  [[nodiscard]] std::filesystem::path fifo() const { return folder_ / "held"; }
 
   /// The processes of the job now.
   [[nodiscard]] std::vector<job_process> processes(const program& driver);

@@ -85,11 +85,10 @@ void check_last_words(const std::string& output,
 
 BOOST_AUTO_TEST_SUITE(killed)
 
-BOOST_DATA_TEST_CASE_F(job_fixture,
-                       a_killed_device_host_ends_the_run_and_its_workers_are_named,
-                       boost::unit_test::data::make(moments)
-                         * boost::unit_test::data::xrange(2),
-                       when, slot) {
+BOOST_DATA_TEST_CASE_F(
+  job_fixture, a_killed_device_host_ends_the_run_and_its_workers_are_named,
+  boost::unit_test::data::make(moments) * boost::unit_test::data::xrange(2),
+  when, slot) {
   auto name = fmt::format("device host {}", slot);
   auto output = kill_one(*this, when, name.c_str(), role::device_host, slot);
   // Each device holds one rank of the trainer and one replica of the policy.
@@ -104,12 +103,12 @@ BOOST_DATA_TEST_CASE_F(job_fixture,
   check_last_words(output, {"reward/0/0"});
 }
 
-BOOST_DATA_TEST_CASE_F(job_fixture,
-                       a_killed_guard_ends_the_run_and_every_host,
+BOOST_DATA_TEST_CASE_F(job_fixture, a_killed_guard_ends_the_run_and_every_host,
                        boost::unit_test::data::make(moments), when) {
   auto output = kill_one(*this, when, "guard", role::guard);
   BOOST_TEST_CONTEXT("output:\n" << output)
-  BOOST_TEST(contains(flat(last_lines(output, 4)), "the guard process is gone"));
+  BOOST_TEST(
+    contains(flat(last_lines(output, 4)), "the guard process is gone"));
 }
 
 BOOST_DATA_TEST_CASE_F(job_fixture, a_killed_driver_leaves_nothing_behind,

@@ -70,8 +70,7 @@ BOOST_DATA_TEST_CASE_F(job_fixture,
     BOOST_TEST(contains(end, fmt::format("model {}, replica {}, rank {}",
                                          x.model, x.replica, x.rank)));
     BOOST_TEST(contains(end, fmt::format("function {}", where.function)));
-    BOOST_TEST(
-      end.ends_with(fmt::format("the {} broke on purpose", x.phase)));
+    BOOST_TEST(end.ends_with(fmt::format("the {} broke on purpose", x.phase)));
   }
   BOOST_TEST(contains(read_file(only_run() / "summary.json"), "\"failed\""));
 }
