@@ -20,7 +20,8 @@ struct device_run {
   bool operator==(const device_run&) const = default;
 };
 
-/// Devices of one colocation group, in the order of their numbers.
+/// Devices of one colocation group, in the order of its slots; runs of one node
+/// stand together as far as a replica reaches.
 using region = std::vector<device_run>;
 
 /// Gives out the devices of a cluster, lowest numbers of a node first.

@@ -17,21 +17,48 @@ public:
     // nop
   }
 
-  /// The first slot of `width` consecutive devices of one node, or -1.
+  /// The first of `width` slots in a row that one node has, or -1.
   std::int32_t next(std::int32_t width) noexcept {
-    while (run_ < devices_.size() && devices_[run_].count - used_ < width) {
-      base_ += devices_[run_].count;
-      used_ = 0;
-      ++run_;
+    while (run_ < devices_.size()) {
+      if (used_ == devices_[run_].count) {
+        skip_run();
+        continue;
+      }
+      if (left_on_node(width) >= width)
+        break;
+      auto node = devices_[run_].node;
+      while (run_ < devices_.size() && devices_[run_].node == node)
+        skip_run();
     }
     if (run_ == devices_.size())
       return -1;
     auto slot = base_ + used_;
-    used_ += width;
+    for (used_ += width; used_ > devices_[run_].count;) {
+      auto rest = used_ - devices_[run_].count;
+      skip_run();
+      used_ = rest;
+    }
     return slot;
   }
 
 private:
+  void skip_run() noexcept {
+    base_ += devices_[run_].count;
+    used_ = 0;
+    ++run_;
+  }
+
+  /// Slots from here on that follow each other on one node; may stop counting
+  /// at `enough`.
+  [[nodiscard]] std::int32_t left_on_node(std::int32_t enough) const noexcept {
+    auto left = devices_[run_].count - used_;
+    for (auto i = run_ + 1; left < enough && i < devices_.size()
+                            && devices_[i].node == devices_[run_].node;
+         ++i)
+      left += devices_[i].count;
+    return left;
+  }
+
   const region& devices_;
   std::size_t run_ = 0;
   std::int32_t base_ = 0;
@@ -102,32 +129,32 @@ std::vector<replica_place> make_replicas(const region& devices,
   auto ranks = static_cast<std::size_t>(ranks_per_replica(model));
   std::size_t run = 0;
   std::int32_t base = 0;
+  auto device_at = [&](std::int32_t slot) {
+    while (slot >= base + devices[run].count)
+      base += devices[run++].count;
+    return device_id{devices[run].first.value() + slot - base};
+  };
   std::size_t process = 0;
   for (auto& replica : replicas) {
     replica.ranks.resize(ranks);
-    std::size_t on_this_node = 0;
-    for (std::size_t rank = 0; rank < ranks; ++rank, ++process) {
-      auto slot = slots.first_slot[process];
-      while (slot >= base + devices[run].count) {
-        base += devices[run].count;
-        ++run;
-      }
-      auto& place = replica.ranks[rank];
-      place.node = devices[run].node;
-      auto first = devices[run].first.value() + slot - base;
+    for (auto& place : replica.ranks) {
+      auto slot = slots.first_slot[process++];
       place.devices.reserve(static_cast<std::size_t>(model.gpu_per_process));
       for (std::int32_t i = 0; i < model.gpu_per_process; ++i)
-        place.devices.push_back(device_id{first + i});
-      if (replica.ranks[on_this_node].node != place.node)
-        on_this_node = rank;
-      auto node_ends = rank + 1 == ranks
-                       || slots.first_slot[process + 1]
-                            >= base + devices[run].count;
-      if (reversed && node_ends)
-        std::reverse(replica.ranks.begin()
-                       + static_cast<std::ptrdiff_t>(on_this_node),
-                     replica.ranks.begin()
-                       + static_cast<std::ptrdiff_t>(rank + 1));
+        place.devices.push_back(device_at(slot + i));
+      place.node = devices[run].node;
+    }
+    if (!reversed)
+      continue;
+    auto on_other_node = [](const rank_place& a, const rank_place& b) {
+      return a.node != b.node;
+    };
+    for (auto begin = replica.ranks.begin(); begin != replica.ranks.end();) {
+      auto end = std::adjacent_find(begin, replica.ranks.end(), on_other_node);
+      if (end != replica.ranks.end())
+        ++end;
+      std::reverse(begin, end);
+      begin = end;
     }
   }
   return replicas;

@@ -14,7 +14,7 @@ struct named_error {
   std::string_view name;
 };
 
-constexpr std::array<named_error, 16> names{{
+constexpr std::array<named_error, 17> names{{
   {job_error::empty_name, "empty-name"},
   {job_error::duplicate_name, "duplicate-name"},
   {job_error::no_processor, "no-processor"},
@@ -30,6 +30,7 @@ constexpr std::array<named_error, 16> names{{
   {job_error::negative_frequency, "negative-frequency"},
   {job_error::not_enough_devices, "not-enough-devices"},
   {job_error::process_too_wide, "process-too-wide"},
+  {job_error::strategy_cannot_hold, "strategy-cannot-hold"},
   {job_error::layouts_differ, "layouts-differ"},
 }};
 
@@ -45,7 +46,8 @@ std::string_view to_string(job_error x) noexcept {
 errc reaction(job_error x) noexcept {
   switch (x) {
     case job_error::not_enough_devices:
-    case job_error::process_too_wide: return errc::exhausted;
+    case job_error::process_too_wide:
+    case job_error::strategy_cannot_hold: return errc::exhausted;
     default: return errc::invalid;
   }
 }

@@ -44,6 +44,9 @@ enum class job_error : std::uint8_t {
   not_enough_devices,
   /// A process needs more devices than one node has.
   process_too_wide,
+  /// STRICT_PACK or STRICT_SPREAD with too few devices on a node, or too few
+  /// nodes.
+  strategy_cannot_hold,
   /// Two models' layouts cannot be mapped onto each other by this algorithm.
   layouts_differ,
 };

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "troupe/planner/node_strategy.hpp"
 #include "troupe/planner/parallel_sizes.hpp"
 
 namespace troupe::planner {
@@ -26,9 +27,7 @@ struct model_spec {
   /// Sizes inside one replica.
   parallel_sizes parallel;
 
-  [[nodiscard]] bool on_cpu() const noexcept {
-    return num_gpu == 0;
-  }
+  [[nodiscard]] bool on_cpu() const noexcept { return num_gpu == 0; }
 
   bool operator==(const model_spec&) const = default;
 };
@@ -58,6 +57,11 @@ struct job_spec {
   std::vector<std::vector<std::string>> colocation;
   std::vector<sync_pair> syncs;
   placement_order order = placement_order::reversed;
+  /// How every colocation group, and every model in no group, chooses its
+  /// nodes; each for itself, as if each were a placement group of Ray's. A
+  /// bundle is what must be on one node: a replica, with all replicas of its
+  /// group that share devices with it.
+  node_strategy strategy = node_strategy::pack;
 
   bool operator==(const job_spec&) const = default;
 };

@@ -4,14 +4,14 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "troupe/planner/device_pool.hpp"
-#include "troupe/planner/group_layout.hpp"
+#include "troupe/planner/allotment.hpp"
 #include "troupe/planner/job_error.hpp"
-#include "troupe/planner/packing.hpp"
+#include "troupe/planner/placement_reasons.hpp"
 #include "troupe/planner/resolved_job.hpp"
 
 namespace troupe::planner {
@@ -22,28 +22,22 @@ std::string devices_text(std::int64_t count) {
   return fmt::format("{} device{}", count, count == 1 ? "" : "s");
 }
 
-/// One colocation group on its way into the plan.
-struct group_plan {
-  std::vector<const model_spec*> members;
-  /// The device models among `members`, cut into packs.
-  std::vector<pack> packs;
-  group_layout layout;
-};
-
 class placer {
 public:
   placer(const job_spec& job, const cluster& machines, resolved_job jobs)
     : job_(job),
       machines_(machines),
-      jobs_(std::move(jobs)) {
+      jobs_(std::move(jobs)),
+      stands_(machines) {
     // nop
   }
 
   result<placement> run() {
+    make_groups();
     if (auto bad = check_room())
       return fail(std::move(*bad));
-    make_groups();
-    if (auto bad = find_devices())
+    if (auto bad = allot_devices(groups_, job_, jobs_, machines_,
+                                 plan_.warnings))
       return fail(std::move(*bad));
     plan_.models.resize(job_.models.size());
     for (std::size_t i = 0; i < job_.models.size(); ++i)
@@ -107,28 +101,14 @@ private:
     for (auto g : order) {
       if (parts.size() == shown || jobs_.group_devices[g] == 0)
         break;
-      const auto& members = jobs_.groups[g];
-      parts.push_back(fmt::format("{} {}{}", group_name(members),
-                                  members.size() > 1 ? "share " : "",
+      const auto& group = groups_[g];
+      parts.push_back(fmt::format("{} {}{}", group_name(group),
+                                  group.members.size() > 1 ? "share " : "",
                                   jobs_.group_devices[g]));
     }
     if (order.size() > parts.size() && parts.size() == shown)
       parts.push_back("...");
     return fmt::format("{}", fmt::join(parts, ", "));
-  }
-
-  [[nodiscard]] std::string
-  group_name(const std::vector<std::int32_t>& members) const {
-    constexpr std::size_t shown = 4;
-    std::vector<std::string_view> names;
-    for (auto i : members) {
-      if (names.size() == shown) {
-        names.push_back("...");
-        break;
-      }
-      names.push_back(model(i).name);
-    }
-    return fmt::format("{}", fmt::join(names, " + "));
   }
 
   void make_groups() {
@@ -153,77 +133,15 @@ private:
     }
   }
 
-  /// Gives every group its devices: in the order of the job, and, if that tears
-  /// a group over nodes that would fit into one, once more with the largest
-  /// group first, whichever tears fewer.
-  complaint find_devices() {
-    std::vector<std::size_t> order(groups_.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::int64_t torn = 0;
-    auto bad = find_devices(order, torn);
-    if (!bad && torn == 0)
-      return std::nullopt;
-    std::vector<group_layout> first;
-    for (auto& group : groups_)
-      first.push_back(std::move(group.layout));
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) {
-                       return jobs_.group_devices[a] > jobs_.group_devices[b];
-                     });
-    std::int64_t torn_again = 0;
-    auto bad_again = find_devices(order, torn_again);
-    if (!bad_again && (bad || torn_again < torn)) {
-      plan_.warnings.push_back("groups got their devices largest first, so "
-                               "that they fit into nodes");
-      return std::nullopt;
-    }
-    for (std::size_t g = 0; g < groups_.size(); ++g)
-      groups_[g].layout = std::move(first[g]);
-    return bad;
-  }
-
-  complaint find_devices(const std::vector<std::size_t>& order,
-                         std::int64_t& torn) {
-    device_pool pool{machines_};
-    std::int64_t widest = 0;
-    for (const auto& node : machines_.nodes)
-      widest = std::max(widest, static_cast<std::int64_t>(node.devices.size()));
-    for (auto g : order) {
-      auto count = jobs_.group_devices[g];
-      if (count == 0)
-        continue;
-      auto& group = groups_[g];
-      for (;;) {
-        auto devices = pool.take(count);
-        if (!devices)
-          return make_error(
-            job_error::not_enough_devices,
-            fmt::format("{}: gpu_per_process does not fit the nodes: {} more "
-                        "would be needed where {} are left; choose a "
-                        "gpu_per_process that divides a node's devices, or "
-                        "add nodes",
-                        group_name(jobs_.groups[g]),
-                        devices_text(count - pool.num_free()),
-                        pool.num_free()));
-        group.layout = lay_out(std::move(*devices), group.members, group.packs);
-        if (group.layout.missing == 0)
-          break;
-        pool.undo(group.layout.devices);
-        count += group.layout.missing;
-      }
-      if (count <= widest && group.layout.devices.size() > 1)
-        ++torn;
-    }
-    return std::nullopt;
-  }
-
   void place_on_devices(std::size_t g) {
     const auto& members = jobs_.groups[g];
     auto& group = groups_[g];
     if (group.packs.empty())
       return;
+    std::set<node_id> seen;
     for (const auto& run : group.layout.devices)
-      nodes_in_use_.push_back(run.node);
+      if (seen.insert(run.node).second)
+        nodes_in_use_.push_back(run.node);
     auto shared = overlaps(group.layout, group.members);
     std::vector<std::vector<std::int32_t>> colocated(members.size());
     for (const auto& pair : shared) {
@@ -245,7 +163,8 @@ private:
           out.colocated.push_back(
             group.members[static_cast<std::size_t>(other)]->name);
         explain(g, p, position, out);
-        warn_about_torn_replicas(*group.members[position], out);
+        stands_.explain(*group.members[position], job_.strategy, out,
+                        plan_.warnings);
       }
   }
 
@@ -282,25 +201,6 @@ private:
                                         devices_text(x.gpu_per_process)));
   }
 
-  void warn_about_torn_replicas(const model_spec& x, const model_place& out) {
-    std::int64_t torn = 0;
-    auto width = ranks_per_replica(x) * x.gpu_per_process;
-    for (const auto& replica : out.replicas) {
-      const auto& first = replica.ranks.front();
-      auto size = static_cast<std::int64_t>(
-        machines_.nodes[static_cast<std::size_t>(first.node.value())]
-          .devices.size());
-      if (first.node != replica.ranks.back().node && width <= size)
-        ++torn;
-    }
-    if (torn > 0)
-      plan_.warnings.push_back(
-        fmt::format("{}: {} of {} replicas lie on two nodes or more, though "
-                    "each would fit into one; a node's devices should be a "
-                    "multiple of the replica's {}",
-                    x.name, torn, out.replicas.size(), width));
-  }
-
   /// CPU processes go round robin over the nodes that groups so far have
   /// devices on, or over all nodes if there is none yet, starting anew with
   /// each group. They reserve nothing. (ChatLearn: schedule/model_manager.py.)
@@ -334,6 +234,7 @@ private:
   const job_spec& job_;
   const cluster& machines_;
   resolved_job jobs_;
+  stand_report stands_;
   std::int64_t available_ = 0;
   std::vector<group_plan> groups_;
   std::vector<bool> reversed_;

@@ -62,7 +62,7 @@ struct placement {
 ///
 /// Rule, group by group in the order of the job, models in no group after them
 /// as groups of one: the group takes as many devices as its largest model
-/// needs (device_pool.hpp), `find_packs` says which models stand side by side,
+/// needs, where strategy and topology say (`allot_devices`), `find_packs` says which models stand side by side,
 /// members of a pack hold consecutive devices, a replica's ranks follow the
 /// devices, and `reversed_models` get the opposite order inside each node.
 /// Source: ChatLearn's schedule/model_manager.py, without its defects (see
@@ -72,7 +72,9 @@ struct placement {
                                       const cluster& machines);
 
 /// Finds everything that is wrong with a placement: a rank without a device, a
-/// device held twice by one model, a node that ranks of one process share...
+/// device held twice by one model, a process on two nodes, a replica that
+/// returns to a node it has left, ranks of a link domain out of order, a
+/// promise of STRICT_PACK or STRICT_SPREAD that is not kept...
 /// One sentence for each problem; empty if the placement is sound. Knows
 /// nothing of how a placement is made. Complexity: O(ranks + devices).
 [[nodiscard]] std::vector<std::string>

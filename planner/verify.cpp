@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include <fmt/format.h>
@@ -21,8 +22,10 @@ public:
       job_(job),
       jobs_(jobs) {
     for (std::size_t n = 0; n < machines.nodes.size(); ++n)
-      node_of_.insert(node_of_.end(), machines.nodes[n].devices.size(),
-                      static_cast<std::int32_t>(n));
+      for (const auto& device : machines.nodes[n].devices) {
+        node_of_.push_back(static_cast<std::int32_t>(n));
+        domain_of_.push_back(device.link_domain);
+      }
     num_node_ = static_cast<std::int32_t>(machines.nodes.size());
     holders_.resize(node_of_.size());
   }
@@ -36,6 +39,8 @@ public:
     for (std::size_t i = 0; i < job_.models.size(); ++i)
       check_model(static_cast<std::int32_t>(i));
     check_sharing();
+    if (problems_.empty())
+      check_strategy();
     return std::move(problems_);
   }
 
@@ -90,12 +95,22 @@ private:
         complain(fmt::format("{}: its node comes before that of rank {}",
                              where(), k - 1));
       else if (before.node == place.node && !before.devices.empty()
+               && same_domain(before.devices[0], place.devices[0])
                && (before.devices[0] > place.devices[0]) != reversed)
         complain(fmt::format("{}: the order of devices inside node {} is not "
                              "{}",
                              where(), place.node.value(),
                              reversed ? "descending" : "ascending"));
     }
+  }
+
+  /// Devices outside of the cluster are complained of elsewhere.
+  [[nodiscard]] bool same_domain(device_id a, device_id b) const {
+    auto at = [&](device_id x) { return static_cast<std::size_t>(x.value()); };
+    auto known = [&](device_id x) {
+      return x.value() >= 0 && at(x) < domain_of_.size();
+    };
+    return known(a) && known(b) && domain_of_[at(a)] == domain_of_[at(b)];
   }
 
   template <class Where>
@@ -158,11 +173,76 @@ private:
     }
   }
 
+  /// STRICT_PACK: a group on one node. STRICT_SPREAD: replicas that share no
+  /// device, directly or through others, on different nodes. Only for a plan
+  /// that has no other problem.
+  void check_strategy() {
+    if (job_.strategy == node_strategy::pack
+        || job_.strategy == node_strategy::spread)
+      return;
+    for (const auto& members : jobs_.groups) {
+      std::vector<std::vector<device_id>> parts;
+      for (auto i : members)
+        for (const auto& replica :
+             plan_.models[static_cast<std::size_t>(i)].replicas) {
+          auto& devices = parts.emplace_back();
+          for (const auto& rank : replica.ranks)
+            devices.insert(devices.end(), rank.devices.begin(),
+                           rank.devices.end());
+        }
+      check_bundles(model(members.front()).name, parts);
+    }
+  }
+
+  void check_bundles(const std::string& name,
+                     const std::vector<std::vector<device_id>>& replicas) {
+    std::vector<std::size_t> root(replicas.size());
+    std::iota(root.begin(), root.end(), std::size_t{0});
+    auto find = [&](std::size_t i) {
+      while (root[i] != i)
+        i = root[i] = root[root[i]];
+      return i;
+    };
+    std::map<device_id, std::size_t> first_holder;
+    for (std::size_t r = 0; r < replicas.size(); ++r)
+      for (auto device : replicas[r])
+        root[find(r)] = find(first_holder.emplace(device, r).first->second);
+    // The bundle on each node.
+    std::map<std::int32_t, std::size_t> owner;
+    std::map<std::size_t, std::int32_t> home;
+    for (const auto& [device, r] : first_holder) {
+      auto node = node_of_[static_cast<std::size_t>(device.value())];
+      auto at = find(r);
+      auto alone = owner.emplace(node, at).first->second == at;
+      auto together = home.emplace(at, node).first->second == node;
+      if (job_.strategy == node_strategy::strict_pack && owner.size() > 1) {
+        complain(fmt::format("STRICT_PACK: the group of {} is on more nodes "
+                             "than one",
+                             name));
+        return;
+      }
+      if (!together) {
+        complain(fmt::format("{}: replicas of the group of {} that share "
+                             "devices are on more nodes than one",
+                             to_string(job_.strategy), name));
+        return;
+      }
+      if (job_.strategy == node_strategy::strict_spread && !alone) {
+        complain(fmt::format("STRICT_SPREAD: replicas of the group of {} share "
+                             "node {} but no device",
+                             name, node));
+        return;
+      }
+    }
+  }
+
   const placement& plan_;
   const job_spec& job_;
   const resolved_job& jobs_;
   std::int32_t num_node_ = 0;
+  /// Of each device.
   std::vector<std::int32_t> node_of_;
+  std::vector<std::int32_t> domain_of_;
   /// The models on each device.
   std::vector<std::vector<std::int32_t>> holders_;
   std::vector<std::string> problems_;
