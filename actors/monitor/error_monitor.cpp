@@ -17,6 +17,11 @@ const char* error_monitor::name() const {
   return "error_monitor";
 }
 
+void error_monitor::on_exit() {
+  // The engine listens to us and reports to the error_signal, which tells us.
+  listeners_.clear();
+}
+
 error_monitor::behavior_type error_monitor::make_behavior() {
   using namespace protocol;
   return {

@@ -30,6 +30,7 @@ public:
                 std::vector<protocol::node_actor> nodes);
 
   const char* name() const override;
+  void on_exit() override;
 
 protected:
   behavior_type make_behavior() override;

@@ -135,9 +135,10 @@ int run_verb(const std::vector<app*>& apps, const run_arguments& args) {
 } // namespace
 
 int run_program(const std::vector<app*>& apps, int argc, char** argv) {
-  engine::block_signals();
+  // A host keeps the usual meaning of signals: SIGTERM is the guard's request.
   if (argc > 1 && std::string_view{argv[1]} == node::host_verb)
     return host(apps, argc, argv);
+  engine::block_signals();
   CLI::App cli{"Runs RLHF applications on actors."};
   cli.name(std::filesystem::path{argv[0]}.filename().string());
   cli.require_subcommand(1);
