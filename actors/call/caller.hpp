@@ -25,7 +25,8 @@ namespace troupe::call {
 ///  * Every target is monitored: when it goes down all calls to it fail at once
 ///    with `errc::lost`, and so does every later call to it.
 ///  * The handler runs exactly once, on the actor, with the answer or an error;
-///    never after the actor has ended.
+///    never after the actor has ended: handlers are destroyed then, and the
+///    promises they hold (reply.hpp) tell whoever waits.
 ///
 /// `Self` is the event-based actor; it must outlive the caller, which is why
 /// the caller is a member of it.
@@ -34,6 +35,9 @@ class caller {
 public:
   explicit caller(Self* self) : self_(self) {
     self_->set_down_handler([this](caf::down_msg& x) { on_down(x); });
+    // A handler may hold a promise of the actor, which holds the actor: unless
+    // somebody lets go of it, neither is ever destroyed.
+    self_->attach_functor([this] { pending_.clear(); });
   }
 
   caller(const caller&) = delete;
@@ -53,16 +57,21 @@ public:
     auto id = pending_.add(address, [shared](const error& reason) {
       (*shared)(result<Reply>{fail(reason)});
     });
+    // Only the table owns the handler, so that clearing it is enough.
+    auto settle = [this, id, weak = std::weak_ptr{shared}] {
+      auto handler = weak.lock();
+      return pending_.settle(id) ? handler : nullptr;
+    };
     self_
       ->request(target, timeout, std::move(message))
       .then(
-        [this, shared, id](Reply& reply) {
-          if (pending_.settle(id))
-            (*shared)(result<Reply>{std::move(reply)});
+        [settle](Reply& reply) {
+          if (auto handler = settle())
+            (*handler)(result<Reply>{std::move(reply)});
         },
-        [this, shared, id](caf::error& reason) {
-          if (pending_.settle(id))
-            (*shared)(result<Reply>{fail(protocol::from_caf(reason))});
+        [settle](caf::error& reason) {
+          if (auto handler = settle())
+            (*handler)(result<Reply>{fail(protocol::from_caf(reason))});
         });
   }
 
@@ -70,6 +79,10 @@ public:
   /// reason when it goes down.
   template <class Handle>
   void watch(const Handle& target, std::function<void(const error&)> on_lost) {
+    if (!target) {
+      on_lost({errc::lost, "its process is gone"});
+      return;
+    }
     auto address = caf::actor_cast<caf::actor_addr>(target);
     watch(target, address);
     static_cast<void>(pending_.add(address, std::move(on_lost)));

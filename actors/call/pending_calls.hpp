@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "troupe/core/error.hpp"
@@ -52,6 +53,12 @@ public:
     // A handler may make calls of its own.
     for (auto& [id, handler] : failed)
       handler(reason);
+  }
+
+  /// Forgets all calls without running their handlers.
+  void clear() {
+    // What handlers hold may look at the table when it is destroyed.
+    auto forgotten = std::exchange(calls_, {});
   }
 
   [[nodiscard]] std::size_t size() const noexcept {

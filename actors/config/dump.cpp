@@ -84,6 +84,68 @@ private:
   std::size_t depth_;
 };
 
+std::string_view word(planner::optimizer_kind x) {
+  switch (x) {
+    case planner::optimizer_kind::adam: return "adam";
+    case planner::optimizer_kind::sgd: return "sgd";
+    default: return "none";
+  }
+}
+
+std::string_view word(planner::recompute_policy x) {
+  switch (x) {
+    case planner::recompute_policy::none: return "none";
+    case planner::recompute_policy::full: return "full";
+    default: return "selective";
+  }
+}
+
+std::string_view word(planner::model_role x) {
+  switch (x) {
+    case planner::model_role::generate: return "generate";
+    case planner::model_role::train: return "train";
+    default: return "score";
+  }
+}
+
+void put_profile(std::string& out, const profile_config& profile) {
+  const auto& settings = profile.settings;
+  writer{out, 2}.open("profile");
+  writer keys{out, 3};
+  if (profile.num_parameters > 0) {
+    keys.put("num_parameters", profile.num_parameters);
+    keys.put("num_layers", profile.num_layers);
+  }
+  if (!profile.hf_config.empty())
+    keys.put("hf_config", scalar(std::string_view{profile.hf_config}));
+  keys.put("role", word(settings.role));
+  keys.put("rank_order", planner::to_string(settings.order));
+  keys.put("weights_dtype", to_string(settings.weights));
+  keys.put("gradients_dtype", to_string(settings.gradients));
+  keys.put("kv_cache_dtype", to_string(settings.kv_cache));
+  keys.put("optimizer", word(settings.optimizer));
+  keys.put("distributed_optimizer", settings.distributed_optimizer);
+  keys.put("recompute", word(settings.recompute));
+  keys.put("offload", settings.offload);
+  keys.put("micro_batch_size", settings.micro_batch);
+  if (settings.sequence_tokens > 0)
+    keys.put("sequence_length", settings.sequence_tokens);
+  keys.put("concurrent_sequences", settings.concurrent_sequences);
+}
+
+void put_workload(std::string& out, const planner::workload& x) {
+  writer{out, 0}.open("workload");
+  writer keys{out, 1};
+  if (x.samples > 0)
+    keys.put("samples", x.samples);
+  keys.put("prompt_tokens", x.prompt_tokens);
+  keys.put("response_tokens", x.response_tokens);
+  if (x.train_batch > 0)
+    keys.put("train_batch", x.train_batch);
+  keys.put("epochs", x.epochs);
+  keys.put("batches", x.batches);
+}
+
 void put_model(std::string& out, const model_config& model,
                const model_schema* schema) {
   writer{out, 1}.open(model.name);
@@ -110,6 +172,8 @@ void put_model(std::string& out, const model_config& model,
   keys.put("isolated", model.isolated);
   keys.put("sync_frequency", model.sync_frequency);
   keys.put(model.options, schema != nullptr ? &schema->options : nullptr);
+  if (model.profile)
+    put_profile(out, *model.profile);
 }
 
 void put_runtime(std::string& out, const runtime_config& runtime,
@@ -166,6 +230,10 @@ std::string dump_yaml(const job_config& job, const app_schema& schema) {
   }
   out += '\n';
   put_runtime(out, job.runtime, schema);
+  if (job.workload != job_config{}.workload) {
+    out += '\n';
+    put_workload(out, job.workload);
+  }
   return out;
 }
 

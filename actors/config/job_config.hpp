@@ -3,10 +3,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "troupe/actors/config/options.hpp"
+#include "troupe/actors/config/profile_config.hpp"
+#include "troupe/planner/cost_model.hpp"
 #include "troupe/planner/model_spec.hpp"
 
 namespace troupe::config {
@@ -41,6 +44,9 @@ struct model_config {
 
   /// What the application declared for this model.
   troupe::options options;
+
+  /// `profile` in the file; `run` does not read it.
+  std::optional<profile_config> profile;
 
   [[nodiscard]] bool on_cpu() const noexcept { return num_gpu == 0; }
 
@@ -105,6 +111,9 @@ struct job_config {
   /// In the order in which the application declared them.
   std::vector<model_config> models;
   runtime_config runtime;
+  /// The file's section `workload`, which only `plan` reads. A number of
+  /// samples or a batch of 0 means those of `runtime`.
+  planner::workload workload{.samples = 0, .train_batch = 0};
 
   /// Null if there is no such model.
   [[nodiscard]] const model_config* find(std::string_view name) const noexcept;

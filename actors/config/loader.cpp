@@ -2,43 +2,21 @@
 #include "troupe/actors/config/loader.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 
 #include <fmt/format.h>
 
 #include "troupe/actors/config/model_section.hpp"
 #include "troupe/actors/config/nearest.hpp"
 #include "troupe/actors/config/problem_list.hpp"
+#include "troupe/actors/config/profile_section.hpp"
 #include "troupe/actors/config/runtime_section.hpp"
 #include "troupe/actors/config/section.hpp"
+#include "troupe/actors/config/text_file.hpp"
 #include "troupe/actors/config/yaml_tree.hpp"
 
 namespace troupe::config {
 
 namespace {
-
-result<std::string> read_file(const std::filesystem::path& file) {
-  auto refuse = [&](std::string_view why) {
-    return fail(errc::invalid,
-                fmt::format("{}: cannot be read: {}", file.string(), why));
-  };
-  std::error_code ignored;
-  if (std::filesystem::is_directory(file, ignored))
-    return refuse("is a directory");
-  errno = 0;
-  std::ifstream in{file, std::ios::binary};
-  if (!in)
-    return refuse(errno != 0 ? std::strerror(errno) : "unknown reason");
-  // One byte more than allowed tells that there is too much.
-  std::string text(max_file_bytes + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (in.bad())
-    return refuse("the file system reports an error");
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  return text;
-}
 
 /// Checks what the other readers take for granted of an application.
 result<void> check_schema(const app_schema& schema) {
@@ -134,6 +112,8 @@ result<job_config> parse(std::string_view text, std::string_view file_name,
   read_models(models, top.line_of("models"), schema, problems, job);
   const auto* runtime = top.raw("runtime");
   read_runtime(runtime, top.line_of("runtime"), schema, problems, job);
+  const auto* workload = top.raw("workload");
+  job.workload = read_workload(workload, top.line_of("workload"), problems);
   top.finish();
   if (!problems.empty())
     return fail(problems.to_error());
@@ -143,14 +123,14 @@ result<job_config> parse(std::string_view text, std::string_view file_name,
 result<job_config> load(const std::filesystem::path& file,
                         const app_schema& schema,
                         std::span<const std::string> overrides) {
-  auto text = read_file(file);
+  auto text = read_text_file(file, max_file_bytes);
   if (!text)
     return fail(text.error());
   return parse(*text, file.string(), schema, overrides);
 }
 
 result<std::string> peek_app(const std::filesystem::path& file) {
-  auto text = read_file(file);
+  auto text = read_text_file(file, max_file_bytes);
   if (!text)
     return fail(text.error());
   auto root = read_yaml(*text, file.string());

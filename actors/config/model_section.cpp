@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "troupe/actors/config/profile_section.hpp"
 #include "troupe/actors/config/section.hpp"
 
 namespace troupe::config {
@@ -126,6 +127,9 @@ model_config read_model(const yaml_node* node, int line,
                                "'num_gpu'; rename it");
   keys.elsewhere("model_config_file",
                  "unknown key; write the model's options into its section");
+  if (const auto* profile = keys.raw("profile"))
+    model.profile = read_profile(*profile, keys.line_of("profile"), schema.name,
+                                 schema.trainable, problems);
   keys.options(model.options);
   keys.finish();
   // Numbers that were refused above have their defaults here: nothing is

@@ -53,6 +53,22 @@ bool section::flag(std::string_view key, bool& target) {
   return true;
 }
 
+bool section::number(std::string_view key, double& target, double least,
+                     double most) {
+  const auto* node = claim(key);
+  if (node == nullptr)
+    return false;
+  auto value = as_number(*node);
+  if (!value)
+    complain(key, value.error().message());
+  else if (!(*value >= least && *value <= most))
+    complain(key, fmt::format("must be between {} and {}, is {}", least, most,
+                              *value));
+  else
+    target = *value;
+  return true;
+}
+
 bool section::milliseconds(std::string_view key,
                            std::chrono::milliseconds& target) {
   // Far beyond any sensible wait, far from overflowing nanoseconds.

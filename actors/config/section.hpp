@@ -41,6 +41,9 @@ public:
     return present;
   }
 
+  /// A number, fractions allowed.
+  bool number(std::string_view key, double& target, double least, double most);
+
   /// A whole number of milliseconds, at least one.
   bool milliseconds(std::string_view key, std::chrono::milliseconds& target);
 

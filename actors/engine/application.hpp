@@ -92,6 +92,9 @@ struct application {
   std::vector<metric_function> metrics;
   /// Of the evaluation's result.
   std::function<double(const batch&)> accuracy;
+  /// The number option that ends training once the dev accuracy is that high;
+  /// empty: every episode is run.
+  std::string stop_accuracy_option;
   /// Runs first in every host, with the number of threads it may use.
   std::function<void(int)> prepare_host;
 

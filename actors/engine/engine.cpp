@@ -253,7 +253,12 @@ void engine::end_episode() {
     episode_.elapsed = now - begin_;
     outcome_.episodes = episode_.episode;
     parts_.listener->on_episode(episode_);
-    next_scope([this] { begin_episode(episode_.episode + 1); });
+    next_scope([this] {
+      if (good_enough())
+        final_checks();
+      else
+        begin_episode(episode_.episode + 1);
+    });
   };
   auto interval = runtime.eval_episode_interval;
   if (interval <= 0 || episode_.episode % interval != 0
@@ -264,6 +269,19 @@ void engine::end_episode() {
       episode_.accuracy = accuracy;
     finish();
   });
+}
+
+bool engine::good_enough() const {
+  const auto& option = parts_.app->stop_accuracy_option;
+  if (option.empty() || !episode_.accuracy)
+    return false;
+  auto bar = parts_.config.runtime.options.number(option);
+  if (*episode_.accuracy < bar)
+    return false;
+  parts_.listener->on_note(
+    fmt::format("Dev accuracy {:.3f} has reached {:.2f}: training ends.",
+                *episode_.accuracy, bar));
+  return true;
 }
 
 // -- ends ----------------------------------------------------------------------

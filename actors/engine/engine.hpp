@@ -92,6 +92,7 @@ private:
   void begin_episode(std::int64_t number);
   void train_episode();
   void end_episode();
+  [[nodiscard]] bool good_enough() const;
   void final_checks();
   void compare_weights(std::size_t index);
   void close(run_end how);

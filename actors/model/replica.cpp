@@ -156,6 +156,7 @@ void replica::start_worker(std::size_t rank, milliseconds timeout,
   auto node = static_cast<std::size_t>(place.node.value());
   protocol::acquire_host request;
   request.timeout_ms = to_ms(timeout);
+  request.worker = worker_name(rank);
   if (place.devices.empty()) {
     request.kind = protocol::host_kind::cpu;
   } else {

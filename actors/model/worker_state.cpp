@@ -204,9 +204,11 @@ result<protocol::manifests> worker_state::set_up() {
     if (!config)
       return fail(config.error());
     context_ = std::make_unique<context>(spec_, *probe_, std::move(*config));
-    module_ = model_->make();
-    module_->setup(*context_);
-    parameters_ = module_->parameters();
+    auto fresh = model_->make();
+    fresh->setup(*context_);
+    parameters_ = fresh->parameters();
+    // Only now: what failed half-way must not serve.
+    module_ = std::move(fresh);
     protocol::worker_manifest manifest{spec_.name, services_.host, {}};
     for (const auto& p : parameters_)
       manifest.parameters.push_back(
@@ -318,12 +320,15 @@ result<ack> worker_state::run(const protocol::checkpoint& request) {
 result<ack> worker_state::fence(const protocol::fence& request) {
   if (!module_)
     return fail(errc::unavailable, "the model is not set up");
-  fenced_ = request.on;
-  if (request.on || request.version == version_)
+  if (request.on || request.version == version_) {
+    fenced_ = request.on;
     return ack{};
+  }
   return guarded("on_sync", [&]() -> result<ack> {
+    // A module that did not take the new weights in stays closed.
+    module_->on_sync(request.version);
     version_ = request.version;
-    module_->on_sync(version_);
+    fenced_ = false;
     return ack{};
   });
 }

@@ -7,13 +7,19 @@ namespace troupe::monitor {
 
 error_monitor::error_monitor(caf::actor_config& config,
                              std::vector<protocol::node_actor> nodes)
-  : protocol::error_monitor_actor::base(config), nodes_(std::move(nodes)),
+  : protocol::error_monitor_actor::base(config),
+    nodes_(std::move(nodes)),
     calls_(this) {
   // nop
 }
 
 const char* error_monitor::name() const {
   return "error_monitor";
+}
+
+void error_monitor::on_exit() {
+  // The engine listens to us and reports to the error_signal, which tells us.
+  listeners_.clear();
 }
 
 error_monitor::behavior_type error_monitor::make_behavior() {
@@ -33,6 +39,10 @@ error_monitor::behavior_type error_monitor::make_behavior() {
       delayed_send(this, grace, protocol::conclude{});
     },
     [this](protocol::conclude) {
+      if (lacks_cause(reports_) && graces_left_-- > 0) {
+        delayed_send(this, grace, protocol::conclude{});
+        return;
+      }
       verdict_ = monitor::conclude(reports_);
       for (const auto& listener : listeners_)
         send(listener, *verdict_);

@@ -21,10 +21,16 @@ public:
   /// the cause may be a little later than those that name consequences.
   static constexpr std::chrono::milliseconds grace{250};
 
+  /// How many more times to wait that long while no report names a cause: on a
+  /// busy machine the guard's word on a dead process comes after those of all
+  /// who missed it.
+  static constexpr int more_graces = 4;
+
   error_monitor(caf::actor_config& config,
                 std::vector<protocol::node_actor> nodes);
 
   const char* name() const override;
+  void on_exit() override;
 
 protected:
   behavior_type make_behavior() override;
@@ -32,6 +38,7 @@ protected:
 private:
   std::vector<protocol::node_actor> nodes_;
   std::vector<protocol::error_report> reports_;
+  int graces_left_ = more_graces;
   std::optional<protocol::verdict> verdict_;
   std::vector<protocol::verdict_listener_actor> listeners_;
   call::caller<error_monitor> calls_;

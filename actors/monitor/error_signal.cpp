@@ -27,6 +27,11 @@ const char* error_signal::name() const {
   return "error_signal";
 }
 
+void error_signal::on_exit() {
+  // Who listens may hold us in turn.
+  listeners_.clear();
+}
+
 void error_signal::record(protocol::error_report x) {
   x.id = next_id_++;
   x.time_ms = wall_clock_ms();

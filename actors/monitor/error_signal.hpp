@@ -20,6 +20,7 @@ public:
   explicit error_signal(caf::actor_config& config);
 
   const char* name() const override;
+  void on_exit() override;
 
 protected:
   behavior_type make_behavior() override;

@@ -20,6 +20,13 @@ int distance_from_cause(const protocol::error_report& x) {
   }
 }
 
+bool lacks_cause(const std::vector<protocol::error_report>& reports) {
+  constexpr auto lost = 4;
+  return std::ranges::all_of(reports, [](const auto& x) {
+    return distance_from_cause(x) >= lost;
+  });
+}
+
 protocol::verdict conclude(std::vector<protocol::error_report> reports) {
   std::erase_if(reports, [](const auto& x) {
     return x.level == protocol::severity::warning;

@@ -12,6 +12,11 @@ namespace troupe::monitor {
 /// loss, then what was aborted on purpose, last the engine's own summary.
 [[nodiscard]] int distance_from_cause(const protocol::error_report& x);
 
+/// True if all of `reports` are what others notice when something is lost: the
+/// word on what was lost, and why, is still to come.
+[[nodiscard]] bool
+lacks_cause(const std::vector<protocol::error_report>& reports);
+
 /// The root cause among `reports` (oldest first, not empty) and the others as
 /// its consequences, marked with its id. Of two that are equally near the
 /// earlier one is the cause. Warnings are neither.

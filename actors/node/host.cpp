@@ -41,6 +41,8 @@ host::start(const protocol::start_worker& request) {
               : spawn<model::worker, caf::linked>(request.spec, services_, x.probe);
   log::info(to_string(services_.host), "starts {}", to_string(name));
   protocol::started_worker reply{x.actor};
+  // A worker that has ended leaves its place to the next one of its name.
+  calls_.watch(x.actor, [this, name](const error&) { workers_.erase(name); });
   workers_.emplace(name, std::move(x));
   return reply;
 }

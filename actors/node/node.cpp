@@ -27,6 +27,11 @@ const char* node::name() const {
   return "node";
 }
 
+void node::on_exit() {
+  // Owed answers hold the node.
+  slots_.clear();
+}
+
 // -- starting hosts ------------------------------------------------------------
 
 result<std::int32_t> node::slot_for(const protocol::acquire_host& request) {
@@ -59,6 +64,7 @@ void node::acquire(const protocol::acquire_host& request,
     return out.deliver(protocol::acquired_host{x.info.host, x.control});
   if (!x.waiting.empty()) {
     x.waiting.push_back(out);
+    place(x, request.worker);
     return;
   }
   x.info.host = {settings_.id, *number, x.info.host.life.next()};
@@ -68,8 +74,10 @@ void node::acquire(const protocol::acquire_host& request,
                                   request.device);
   x.info.workers.clear();
   x.waiting.push_back(out);
+  place(x, request.worker);
   auto pid = launcher_->launch(x.info.host);
   if (!pid) {
+    x.info.workers.clear();
     auto waiting = std::exchange(x.waiting, {});
     for (auto& reply : waiting)
       reply.deliver(fail(pid.error().within("starting " + x.info.device)));
@@ -80,6 +88,12 @@ void node::acquire(const protocol::acquire_host& request,
   x.info.alive = true;
   log::info("node", "{} runs {} as process {}", to_string(x.info.host),
             x.info.device, *pid);
+}
+
+void node::place(slot& x, const protocol::worker_name& worker) {
+  auto& workers = x.info.workers;
+  if (!worker.model.empty() && std::ranges::count(workers, worker) == 0)
+    workers.push_back(worker);
 }
 
 result<ack> node::welcome(const protocol::host_hello& x) {
@@ -161,9 +175,12 @@ void node::close(std::chrono::milliseconds timeout,
   closing_ = true;
   auto until = deadline::after(timeout);
   std::vector<protocol::host_actor> open;
-  for (const auto& [number, slot] : slots_)
+  for (auto& [number, slot] : slots_) {
     if (slot.control)
       open.push_back(slot.control);
+    for (auto& reply : std::exchange(slot.waiting, {}))
+      reply.deliver(fail(errc::unavailable, "the node shuts down"));
+  }
   auto all = std::make_shared<call::gather<ack>>(
     open.size(), [=, this](result<std::vector<ack>>) {
       launcher_->close(until);
@@ -193,7 +210,7 @@ node::behavior_type node::make_behavior() {
     [this](const worker_placed& x) {
       auto i = slots_.find(x.host.slot);
       if (i != slots_.end() && i->second.info.host == x.host)
-        i->second.info.workers.push_back(x.worker);
+        place(i->second, x.worker);
     },
     [this](const host_exited& x) { exited(x); },
     [this](const abort_groups& x) {

@@ -33,6 +33,7 @@ public:
        protocol::error_signal_actor errors);
 
   const char* name() const override;
+  void on_exit() override;
 
 protected:
   behavior_type make_behavior() override;
@@ -50,6 +51,9 @@ private:
 
   void acquire(const protocol::acquire_host& request,
                const call::reply<protocol::acquired_host>& out);
+
+  /// Notes that `worker` lives in the slot's process, or soon will.
+  static void place(slot& x, const protocol::worker_name& worker);
 
   [[nodiscard]] result<protocol::ack> welcome(const protocol::host_hello& x);
 

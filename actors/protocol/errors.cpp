@@ -4,6 +4,7 @@
 #include <caf/exit_reason.hpp>
 #include <caf/message.hpp>
 #include <caf/sec.hpp>
+#include <fmt/core.h>
 
 namespace troupe::protocol {
 
@@ -40,7 +41,12 @@ error from_caf(const caf::error& x) {
     std::string text;
     if (context.match_elements<std::string>())
       text = context.get_as<std::string>(0);
-    return {static_cast<errc>(x.code()), std::move(text)};
+    auto code = static_cast<errc>(x.code());
+    if (to_string(code) == "unknown")
+      return {errc::internal,
+              fmt::format("an error with the unknown code {}: {}", x.code(),
+                          text)};
+    return {code, std::move(text)};
   }
   if (x.category() == caf::atom("exit"))
     return from_exit_reason(x);

@@ -167,11 +167,13 @@ struct acquire_host {
   /// The model, if it must not share its process.
   std::string isolated_for;
   std::uint32_t timeout_ms = 0;
+  /// Who will live there: named should the process end before it has reported.
+  worker_name worker;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  acquire_host& x) {
-    return f(x.kind, x.device, x.isolated_for, x.timeout_ms);
+    return f(x.kind, x.device, x.isolated_for, x.timeout_ms, x.worker);
   }
 };
 

@@ -228,6 +228,12 @@ sync_group::behavior_type sync_group::make_behavior() {
   return {
     [this](const prepare_sync& x) {
       call::reply<sync_plan> out{make_response_promise<sync_plan>()};
+      if (state_ != sync_state::idle) {
+        out.deliver(fail(errc::unavailable,
+                         fmt::format("sync {} is {}", sync_name_,
+                                     to_string(state_))));
+        return out.promise();
+      }
       prepare(x, [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },

@@ -158,6 +158,7 @@ result<void> check_reports(const protocol::transfer_reports& sent,
     if (i == by_link.end())
       return fail(errc::corrupt, fmt::format("nobody sent on {}", x.link));
     const auto& y = *i->second;
+    by_link.erase(i);
     if (x.bytes != y.bytes || x.digest_low != y.digest_low
         || x.digest_high != y.digest_high)
       return fail(errc::corrupt,

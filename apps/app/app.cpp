@@ -77,6 +77,11 @@ app& app::evaluation(value_builder build,
   return *this;
 }
 
+app& app::stop_at(std::string accuracy_option) {
+  description_.stop_accuracy_option = std::move(accuracy_option);
+  return *this;
+}
+
 app& app::metric(std::string name,
                  std::function<double(const batch&)> compute) {
   description_.metrics.push_back({std::move(name), std::move(compute)});

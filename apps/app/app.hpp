@@ -114,6 +114,10 @@ public:
   app& evaluation(std::function<flow::value(flow&, flow::value)> build,
                   std::function<double(const batch&)> accuracy);
 
+  /// Training ends once the dev accuracy reaches this number option of the
+  /// application, by name.
+  app& stop_at(std::string accuracy_option);
+
   /// A figure of each episode's experience. `mean_reward` and `tokens` are
   /// shown while the run goes on.
   app& metric(std::string name, std::function<double(const batch&)> compute);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <string_view>
 
 #include <CLI/CLI.hpp>
@@ -11,12 +12,14 @@
 #include <fmt/ranges.h>
 
 #include "troupe/actors/config/loader.hpp"
+#include "troupe/actors/config/nearest.hpp"
 #include "troupe/actors/engine/signal_watch.hpp"
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/host_main.hpp"
 #include "troupe/apps/app/app.hpp"
-#include "troupe/apps/app/plan_command.hpp"
 #include "troupe/apps/app/run_command.hpp"
+#include "troupe/apps/console/text.hpp"
+#include "troupe/apps/planning/plan_command.hpp"
 
 namespace troupe::app_command {
 
@@ -54,7 +57,8 @@ result<app*> select(const std::vector<app*>& apps, const std::string& file) {
                             fmt::join(names, ", ")));
   return fail(errc::invalid,
               fmt::format("{}: app: there is no application '{}'; one of: {}",
-                          file, *name, fmt::join(names, ", ")));
+                          file, console::printable(*name),
+                          fmt::join(names, ", ")));
 }
 
 int host(const std::vector<app*>& apps, int argc, char** argv) {
@@ -66,12 +70,25 @@ int host(const std::vector<app*>& apps, int argc, char** argv) {
                          x->description().prepare_host);
 }
 
+/// CLI11 only says that a verb is required.
+result<void> check_verb(const std::string& verb) {
+  static const std::vector<std::string> verbs{"run", "plan"};
+  if (std::ranges::find(verbs, verb) != verbs.end())
+    return {};
+  auto text = fmt::format("there is no verb '{}'; one of: {}", verb,
+                          fmt::join(verbs, ", "));
+  if (auto near = config::nearest(verb, verbs))
+    text += fmt::format("; did you mean '{}'?", *near);
+  return fail(errc::invalid, std::move(text));
+}
+
 void add_run_options(CLI::App& verb, run_arguments& args) {
   verb.add_option("config", args.config_file, "The configuration (YAML)")
     ->required();
-  verb.add_option("--devices", args.devices,
-                  "cpu:N makes N CPU device processes; inproc:N keeps them in "
-                  "this process")
+  verb
+    .add_option("--devices", args.devices,
+                "cpu:N makes N CPU device processes; inproc:N keeps them in "
+                "this process")
     ->capture_default_str();
   verb.add_option("--seed", args.seed, "Same seed, same run");
   verb.add_option("--data", args.data_path,
@@ -79,42 +96,33 @@ void add_run_options(CLI::App& verb, run_arguments& args) {
   verb.add_option("--name", args.name, "The run's name (default: made up)");
   verb.add_option("--output-dir", args.output_dir,
                   "Where runs are kept (default: runs)");
-  verb.add_option("--set", args.overrides,
-                  "Overrides a key, e.g. --set runtime.num_episode=5")
+  verb
+    .add_option("--set", args.overrides,
+                "Overrides a key, e.g. --set runtime.num_episode=5")
     ->take_all();
   verb.add_flag("--plain", args.plain, "Lines instead of the live view");
 }
 
-void add_plan_options(CLI::App& verb, plan_arguments& args) {
-  verb.add_option("config", args.config_file, "The configuration (YAML)");
-  verb.add_option("--devices", args.devices, "As for run")
-    ->capture_default_str();
-  verb.add_option("--set", args.overrides, "As for run")->take_all();
-  verb.add_flag("--json", args.json, "For programs");
-  verb.add_option("--svg", args.svg_file, "Draws the plan into a file");
-  verb.add_option("--explain", args.explain, "All about one model");
-  auto* groups = verb.add_flag("--groups", args.groups,
-                               "The parallel groups of a world instead");
-  verb.add_option("--world", args.world, "Ranks")->needs(groups);
-  verb.add_option("--tp", args.layout.tensor, "Tensor size")->needs(groups);
-  verb.add_option("--pp", args.layout.pipeline, "Pipeline size")
-    ->needs(groups);
-  verb.add_option("--cp", args.layout.context, "Context size")->needs(groups);
-  verb.add_option("--ep", args.layout.expert, "Expert size")->needs(groups);
-  verb.add_option("--order", args.order, "megatron or vllm")
-    ->needs(groups)
-    ->capture_default_str();
+/// What a configuration is checked against, with the syncs that happen but once
+/// marked as such.
+config::app_schema schema_for_plan(const application& app) {
+  auto out = app.schema();
+  for (std::size_t i = 0; i < out.syncs.size(); ++i)
+    if (app.sync_kinds[i] == sync_schedule_kind::once)
+      out.syncs[i].frequency = 0;
+  return out;
 }
 
-int plan_verb(const std::vector<app*>& apps, const plan_arguments& args) {
+int plan_verb(const std::vector<app*>& apps,
+              const planning::plan_arguments& args) {
   if (args.groups)
-    return plan_groups(args);
+    return planning::plan_groups(args);
   if (args.config_file.empty())
     return refuse("plan needs a configuration, or --groups");
   auto x = select(apps, args.config_file);
   if (!x)
     return refuse(x.error().message());
-  return plan((*x)->description(), args);
+  return planning::plan(schema_for_plan((*x)->description()), args);
 }
 
 int run_verb(const std::vector<app*>& apps, const run_arguments& args) {
@@ -127,11 +135,12 @@ int run_verb(const std::vector<app*>& apps, const run_arguments& args) {
 } // namespace
 
 int run_program(const std::vector<app*>& apps, int argc, char** argv) {
-  engine::block_signals();
+  // A host keeps the usual meaning of signals: SIGTERM is the guard's request.
   if (argc > 1 && std::string_view{argv[1]} == node::host_verb)
     return host(apps, argc, argv);
+  engine::block_signals();
   CLI::App cli{"Runs RLHF applications on actors."};
-  cli.name(apps.size() == 1 ? apps.front()->description().name : "troupe");
+  cli.name(std::filesystem::path{argv[0]}.filename().string());
   cli.require_subcommand(1);
   auto* run_app = cli.add_subcommand("run", "Runs an application");
   run_app->footer("Examples:\n"
@@ -140,14 +149,14 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
                   "  run my.yaml --set models.policy.temperature=0.7");
   run_arguments run_args;
   add_run_options(*run_app, run_args);
-  auto* plan_app
-    = cli.add_subcommand("plan", "Shows where the models would go, and why");
-  plan_app->footer("Examples:\n"
-                   "  plan apps/grpo/addition.yaml --devices cpu:2\n"
-                   "  plan my.yaml --explain policy\n"
-                   "  plan --groups --world 16 --tp 2 --pp 4 --json");
-  plan_arguments plan_args;
-  add_plan_options(*plan_app, plan_args);
+  auto*
+    plan_app = cli.add_subcommand("plan",
+                                  "Shows where the models would go, and why");
+  planning::plan_arguments plan_args;
+  planning::add_plan_options(*plan_app, plan_args);
+  if (argc > 1 && argv[1][0] != '-')
+    if (auto known = check_verb(argv[1]); !known)
+      return refuse(known.error().message());
   try {
     cli.parse(argc, argv);
   } catch (const CLI::Success& x) {

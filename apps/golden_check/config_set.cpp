@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "case_set.hpp"
+#include "troupe/apps/golden_check/case_set.hpp"
 #include "troupe/planner/chatlearn/config.hpp"
 
 namespace troupe::golden {

@@ -8,7 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "case_set.hpp"
+#include "troupe/apps/golden_check/case_set.hpp"
 
 namespace {
 

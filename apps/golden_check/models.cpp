@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "models.hpp"
+#include "troupe/apps/golden_check/models.hpp"
 
 #include "troupe/planner/placement.hpp"
 #include "troupe/planner/saturate.hpp"

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "case_set.hpp"
+#include "troupe/apps/golden_check/case_set.hpp"
 #include "troupe/planner/chatlearn/placement.hpp"
 #include "troupe/planner/cluster.hpp"
 #include "troupe/planner/model_spec.hpp"

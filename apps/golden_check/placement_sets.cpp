@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "models.hpp"
+#include "troupe/apps/golden_check/models.hpp"
 #include "troupe/planner/chatlearn/total_gpu.hpp"
 
 namespace troupe::golden {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <map>
 
-#include "case_set.hpp"
+#include "troupe/apps/golden_check/case_set.hpp"
 #include "troupe/planner/chatlearn/rank_map.hpp"
 
 namespace troupe::golden {

@@ -2,7 +2,7 @@
 // The sets of one function each: lbrank, sched, split_groups, ports, bucket.
 #include <tuple>
 
-#include "case_set.hpp"
+#include "troupe/apps/golden_check/case_set.hpp"
 #include "troupe/planner/chatlearn/bucket.hpp"
 #include "troupe/planner/chatlearn/candidates.hpp"
 #include "troupe/planner/chatlearn/ports.hpp"

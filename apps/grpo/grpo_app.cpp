@@ -32,12 +32,14 @@ void declare(app& x) {
   x.sync("policy_trainer", "policy");
   x.sync("policy_trainer", "reference", sync_schedule_kind::once);
 
-  x.option("warm_start_rows", std::int64_t{2560},
+  x.option("warm_start_rows", std::int64_t{1280},
            "Supervised examples of one warm-start round");
-  x.option("warm_start_rounds", std::int64_t{100},
+  x.option("warm_start_rounds", std::int64_t{200},
            "The warm start ends after this many rounds at the latest");
-  x.option("warm_start_accuracy", 0.33,
+  x.option("warm_start_accuracy", 0.36,
            "The warm start ends once the dev accuracy is this high");
+  x.option("target_accuracy", 0.98,
+           "Training ends once the dev accuracy is this high");
   x.data(&grpo_data::make);
 
   x.warm_start(
@@ -60,6 +62,7 @@ void declare(app& x) {
       return f.call("policy", &policy::evaluate, questions);
     },
     [](const batch& answers) { return mean_of(answers, field::exact); });
+  x.stop_at("target_accuracy");
   x.metric("mean_reward",
            [](const batch& y) { return mean_of(y, field::reward); });
   x.metric("exact", [](const batch& y) { return mean_of(y, field::exact); });

@@ -88,14 +88,14 @@ std::vector<option_spec> policy_trainer_options() {
   specs.insert(
     specs.end(),
     {
-      {"warm_start_learning_rate", 1e-3, "AdamW, supervised steps"},
+      {"warm_start_learning_rate", 2e-3, "AdamW, supervised steps"},
       {"warm_start_warmup_steps", 50.0, "optimizer steps of warm-up"},
       {"warm_start_batch", i{256}, "rows of a step, all ranks together"},
       {"warm_start_beta1", 0.9, "AdamW, supervised steps"},
       {"warm_start_beta2", 0.98, "AdamW, supervised steps"},
       {"learning_rate", 4e-4, "AdamW, GRPO steps: the peak"},
       {"warmup_steps", 10.0, "train_step calls of warm-up"},
-      {"decay_steps", 1000.0,
+      {"decay_steps", 1500.0,
        "train_step calls after which the learning rate has fallen to its "
        "final value; 0: no decay"},
       {"final_learning_rate_fraction", 0.1, "of the peak, after decay_steps"},

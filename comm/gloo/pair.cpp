@@ -7,6 +7,7 @@
 #include <mutex>
 #include <utility>
 
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -33,7 +34,17 @@ void pair::adopt(socket connection) {
   ::close(fd_);
   fd_ = connection.release();
   adopted_ = true;
-  handleConnected();
+  try {
+    handleConnected();
+  } catch (...) {
+    // The peer has reset the connection already, so it has no address to ask
+    // for. Gloo believes that it still listens, and when the pair is destroyed
+    // takes the descriptor out of its loop: it must be in there, or that throws
+    // where nothing may be thrown.
+    adopted_ = false;
+    device_->registerDescriptor(fd_, EPOLLIN, this);
+    throw;
+  }
 }
 
 void pair::sever() noexcept {

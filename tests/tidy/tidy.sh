@@ -254,9 +254,11 @@ rule_pages() {
       [[ " $verbs " == *" ${text#./dev } "* ]] ||
         echo "$page:$line: pages: '$text' is no verb of ./dev"
     done || true
-    grep -noE '\]\([^)#: ]+' "$page" | while IFS=: read -r line text; do
-      [[ -e $(dirname "$page")/${text#*\(} ]] ||
-        echo "$page:$line: pages: the link leads to no file: ${text#*\(}"
+    # Up to the bracket or the anchor: `[](type& x) {` is a lambda, no link.
+    grep -noE '\]\([^)#: ]+[)#]' "$page" | while IFS=: read -r line text; do
+      text=${text#*\(} text=${text%[)#]}
+      [[ -e $(dirname "$page")/$text ]] ||
+        echo "$page:$line: pages: the link leads to no file: $text"
     done || true
     grep -noE 'build/bin/[a-z_0-9]+' "$page" |
       while IFS=: read -r line text; do

@@ -182,12 +182,12 @@ BOOST_AUTO_TEST_CASE(wrong_values_name_file_line_key_and_remedy) {
      "x.yaml:6: models.policy.num_gpus: unknown key; allowed here: "
      "context_parallel_size, cpu_per_process, expert_model_parallel_size, "
      "gpu_per_process, greedy, isolated, max_tokens, num_cpu, num_gpu, "
-     "num_replica, pipeline_model_parallel_size, stop, sync_frequency, "
-     "temperature, tensor_model_parallel_size, trainable; did you mean "
+     "num_replica, pipeline_model_parallel_size, profile, stop, "
+     "sync_frequency, temperature, tensor_model_parallel_size, trainable; did you mean "
      "'num_gpu'?"},
     {"misspelt section", "runtime:", "runtme:",
-     "x.yaml:10: runtme: unknown key; allowed here: app, models, runtime; did "
-     "you mean 'runtime'?"},
+     "x.yaml:10: runtme: unknown key; allowed here: app, models, runtime, "
+     "workload; did you mean 'runtime'?"},
     {"unknown model", "  reference:\n",
      "  referense:\n    num_gpu: 1\n"
      "  reference:\n",
@@ -236,7 +236,8 @@ BOOST_AUTO_TEST_CASE(wrong_values_name_file_line_key_and_remedy) {
      "remove one"},
     {"section as a list", "runtime:\n", "runtime: [1]\nrest:\n",
      "x.yaml:10: runtime: expected a section with keys, found a list\n"
-     "x.yaml:11: rest: unknown key; allowed here: app, models, runtime"},
+     "x.yaml:11: rest: unknown key; allowed here: app, models, runtime, "
+     "workload"},
     {"other application", "app: grpo", "app: ppo",
      "x.yaml:1: app: the configuration is for 'ppo', this application is "
      "'grpo'"},

@@ -33,10 +33,10 @@ using test::fake_context;
 struct schedule {
   std::uint64_t seed = 1;
   double warm_stop = 0.36;
-  double warm_rate = 1e-3;
+  double warm_rate = 2e-3;
   std::size_t warm_steps = 5;
   std::size_t warm_limit = 1000;
-  std::size_t episodes = 1000;
+  std::size_t episodes = 1500;
   std::size_t decay = 0;
   std::size_t prompts = 64;
   std::size_t eval_every = 25;

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "troupe/planner/parallel_layout.hpp"
+
+namespace CLI {
+class App;
+} // namespace CLI
+
+namespace troupe::planning {
+
+/// What `plan` was given on the command line.
+struct plan_arguments {
+  std::string config_file;
+  std::string devices = "cpu:2";
+  /// A node file (actors/config/node_file.hpp) instead of `devices`.
+  std::string nodes_file;
+  /// `--set key=value`.
+  std::vector<std::string> overrides;
+  bool json = false;
+  std::string svg_file;
+  /// A model to tell all about.
+  std::string explain;
+  /// Escapes whether or not the output is a terminal: `auto`, `always`,
+  /// `never`.
+  std::string colour = "auto";
+
+  /// `--optimize`: search for faster plans, for so many seconds.
+  bool optimize = false;
+  double budget = 10;
+
+  /// `--groups`: no configuration, just the groups of a world.
+  bool groups = false;
+  std::int64_t world = 1;
+  planner::layout_request layout;
+  std::string order = "megatron";
+};
+
+/// Declares the options of the verb `plan`; `args` must outlive `verb`.
+void add_plan_options(CLI::App& verb, plan_arguments& args);
+
+} // namespace troupe::planning

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "troupe/apps/planning/arguments.hpp"
+#include "troupe/core/error.hpp"
+
+namespace troupe::planning {
+
+/// The text of `plan --groups`: every group of the world that `args` describe,
+/// for people or as one JSON object {"tp": [[ranks]...], ...}. Fails with
+/// `errc::invalid` for sizes that form no world.
+[[nodiscard]] result<std::string> render_groups(const plan_arguments& args);
+
+} // namespace troupe::planning

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/planning/plan_command.hpp"
+
+#include <cstdio>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "troupe/apps/console/terminal.hpp"
+#include "troupe/apps/console/write_file.hpp"
+#include "troupe/apps/planning/evaluation.hpp"
+#include "troupe/apps/planning/groups.hpp"
+#include "troupe/apps/planning/problem.hpp"
+#include "troupe/apps/planning/search.hpp"
+#include "troupe/planner/report/json.hpp"
+#include "troupe/planner/report/svg.hpp"
+#include "troupe/planner/report/text.hpp"
+#include "troupe/planner/report/text_layout.hpp"
+
+namespace troupe::planning {
+
+namespace {
+
+namespace report = planner::report;
+
+constexpr int exit_bad_input = 2;
+constexpr std::size_t line_width = 80;
+
+/// What the planner says of numbers and devices is long: it is wrapped. What
+/// names a file and a line stays in one, for tools that look for it.
+int refuse(const error& why) {
+  auto text = fmt::format("troupe: {}", report::printable(why.message()));
+  if (why.code() != errc::exhausted) {
+    fmt::print(stderr, "troupe: {}\n", why.message());
+    return exit_bad_input;
+  }
+  for (const auto& line : report::wrap(text, line_width, 2))
+    fmt::print(stderr, "{}\n", line);
+  return exit_bad_input;
+}
+
+result<void> draw(const report::plan_inputs& inputs, const std::string& file) {
+  if (file.empty())
+    return {};
+  return console::write_file(file, report::render_svg(inputs));
+}
+
+/// The given plan, or with `--optimize` the best one found, drawn.
+result<std::string> render_optimized(const planner::plan_problem& problem,
+                                     const plan_arguments& args, bool colour) {
+  auto found = search(problem, args.budget);
+  if (!found)
+    return fail(found.error());
+  const auto* drawn = !found->best.empty() ? &found->best.front()
+                      : found->given       ? &*found->given
+                                           : nullptr;
+  if (drawn != nullptr) {
+    report::plan_inputs inputs{drawn->job,  problem.machines,
+                               drawn->plan, drawn->profiles,
+                               nullptr,     &drawn->prediction};
+    if (auto done = draw(inputs, args.svg_file); !done)
+      return fail(done.error());
+  }
+  if (args.json)
+    return render_search_json(*found, problem);
+  return render_search(*found, colour);
+}
+
+int print(const result<std::string>& text, console::terminal& out) {
+  if (!text)
+    return refuse(text.error());
+  out.write(*text);
+  return 0;
+}
+
+} // namespace
+
+result<std::string> render(const config::app_schema& schema,
+                           const plan_arguments& args, bool colour) {
+  auto problem = load_problem(schema, args);
+  if (!problem)
+    return fail(problem.error());
+  if (args.optimize)
+    return render_optimized(*problem, args, colour);
+  auto found = evaluate(*problem);
+  if (!found)
+    return fail(found.error());
+  auto inputs = inputs_of(*problem, *found);
+  if (auto done = draw(inputs, args.svg_file); !done)
+    return fail(done.error());
+  if (args.json)
+    return report::render_json(inputs) + '\n';
+  report::text_options look;
+  look.colour = colour;
+  if (!args.explain.empty())
+    return report::explain(inputs, args.explain, look);
+  return report::render_text(inputs, look);
+}
+
+int plan(const config::app_schema& schema, const plan_arguments& args) {
+  auto out = console::make_terminal(STDOUT_FILENO);
+  auto colour = args.colour == "always"
+                || (args.colour != "never" && out->colour());
+  return print(render(schema, args, colour), *out);
+}
+
+int plan_groups(const plan_arguments& args) {
+  auto out = console::make_terminal(STDOUT_FILENO);
+  return print(render_groups(args), *out);
+}
+
+} // namespace troupe::planning

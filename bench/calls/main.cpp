@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Troupe's calls and process starts cost, beside the bare means they are
+// made of.
+#include <cstdlib>
+#include <filesystem>
+#include <string_view>
+
+#include <unistd.h>
+
+#include "troupe/actors/engine/signal_watch.hpp"
+#include "troupe/actors/node/guarded_launcher.hpp"
+#include "troupe/actors/node/host_main.hpp"
+#include "troupe/actors/node/process_info.hpp"
+#include "troupe/bench/calls/bare_peer.hpp"
+#include "troupe/bench/calls/call_rounds.hpp"
+#include "troupe/bench/calls/raw_echo.hpp"
+#include "troupe/bench/calls/start_rounds.hpp"
+#include "troupe/bench/calls/stub_model.hpp"
+#include "troupe/bench/support/bench_main.hpp"
+
+namespace {
+
+using namespace troupe;
+using std::chrono::seconds;
+
+constexpr std::int32_t processes = 8;
+
+/// Where hosts write their logs; removed at the end.
+class scratch_directory {
+public:
+  scratch_directory() {
+    auto name = (std::filesystem::temp_directory_path() / "troupe-XXXXXX")
+                  .string();
+    if (::mkdtemp(name.data()))
+      path_ = name;
+  }
+
+  scratch_directory(const scratch_directory&) = delete;
+  scratch_directory& operator=(const scratch_directory&) = delete;
+
+  ~scratch_directory() { remove(); }
+
+  /// Empty if it could not be made.
+  [[nodiscard]] const std::filesystem::path& path() const noexcept {
+    return path_;
+  }
+
+  void remove() const noexcept {
+    std::error_code ignored;
+    if (!path_.empty())
+      std::filesystem::remove_all(path_, ignored);
+  }
+
+private:
+  std::filesystem::path path_;
+};
+
+bench::start_plan start_plan_for(bool quick) {
+  if (quick)
+    return {3, processes, seconds{5}};
+  return {9, processes, seconds{60}};
+}
+
+bench::call_plan call_plan_for(bool quick) {
+  if (quick)
+    return {7, 200, 50, processes, seconds{5}};
+  return {15, 500, 100, processes, seconds{60}};
+}
+
+result<void> run(const bench::bench_options& options,
+                 bench::bench_report& out) {
+  scratch_directory logs;
+  if (logs.path().empty())
+    return fail(errc::refused, "cannot make a temporary directory");
+  // The guard is forked before the first thread exists.
+  process::guard_settings settings;
+  settings.job_id = node::make_job_id();
+  auto guard = process::guard_client::start(settings);
+  if (!guard)
+    return fail(guard.error().within("starting the guard"));
+  // Hosts end with the guard, the guard with us, peers with our sockets.
+  auto watch = engine::signal_watch::start([&](int) {
+    logs.remove();
+    ::_exit(130);
+  });
+  if (!watch)
+    return fail(watch.error());
+  auto node = bench::troupe_node::start(**guard, {settings.job_id, processes,
+                                                  logs.path()});
+  if (!node)
+    return fail(node.error());
+  if (auto done = bench::measure_start(**node, start_plan_for(options.quick),
+                                       out);
+      !done)
+    return done;
+  return bench::measure_calls(**node, call_plan_for(options.quick), out);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  std::string_view verb = argc > 1 ? argv[1] : "";
+  if (verb == bench::bare_copy_verb)
+    return bench::bare_copy_main();
+  if (verb == bench::raw_echo_verb)
+    return bench::raw_echo_main();
+  if (verb == bench::bare_peer_verb)
+    return bench::bare_peer_main();
+  if (verb == node::host_verb)
+    return node::host_main(bench::stub_registry(), {argv + 2, argv + argc}, {});
+  engine::block_signals();
+  return bench::
+    bench_main(argc, argv,
+               {"bench_calls",
+                "What calls between processes and starts of processes "
+                "cost, beside bare CAF, a raw socket and bare processes."},
+               run);
+}

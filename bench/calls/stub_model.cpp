@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/bench/calls/stub_model.hpp"
+
+#include <memory>
+
+namespace troupe::bench {
+
+namespace {
+
+class stub : public module {
+public:
+  batch echo(const batch& input) { return input; }
+};
+
+module_registry make_registry() {
+  module_registry out;
+  out.add(stub_name, [] { return std::make_unique<stub>(); })
+    .add_function<stub>("echo", &stub::echo);
+  return out;
+}
+
+} // namespace
+
+const module_registry& stub_registry() {
+  static const auto registry = make_registry();
+  return registry;
+}
+
+model::model_job stub_job(std::int32_t replicas) {
+  model::model_job job;
+  job.spec.name = stub_name;
+  job.spec.num_gpu = replicas;
+  job.spec.num_replica = replicas;
+  job.place.name = stub_name;
+  for (std::int32_t i = 0; i < replicas; ++i)
+    job.place.replicas.push_back({{{node_id{0}, {device_id{i}}}}});
+  bytes config;
+  options{}.encode(config);
+  job.config = protocol::to_payload(config);
+  return job;
+}
+
+result<protocol::invoke> stub_call(process::batch_store& store,
+                                   std::int64_t rows,
+                                   std::chrono::milliseconds timeout) {
+  std::vector<float> values(static_cast<std::size_t>(rows), 1);
+  batch input;
+  input.set("x", tensor::copy_of<float>(values, {rows}));
+  auto part = store.put(input, 0);
+  if (!part)
+    return fail(part.error());
+  protocol::invoke call;
+  call.function = "echo";
+  call.input.parts.push_back(std::move(*part));
+  call.timeout_ms = static_cast<std::uint32_t>(timeout.count());
+  return call;
+}
+
+} // namespace troupe::bench

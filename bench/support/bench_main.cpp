@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/bench/support/bench_main.hpp"
+
+#include <filesystem>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "troupe/apps/console/write_file.hpp"
+
+namespace troupe::bench {
+
+namespace {
+
+constexpr int exit_failed = 1;
+constexpr int exit_bad_input = 2;
+
+/// Figures that took minutes must not be lost to a wrong path.
+result<void> check_json_file(const std::string& file) {
+  if (file.empty())
+    return {};
+  auto folder = std::filesystem::absolute(file).parent_path();
+  std::error_code code;
+  if (!std::filesystem::is_directory(folder, code))
+    return fail(errc::invalid,
+                fmt::format("--json {}: there is no directory '{}'", file,
+                            folder.string()));
+  return {};
+}
+
+} // namespace
+
+int bench_main(
+  int argc, char** argv, const bench_description& about,
+  const std::function<result<void>(const bench_options&, bench_report&)>& run) {
+  bench_options options;
+  CLI::App command{about.summary, about.name};
+  command.add_flag("--quick", options.quick,
+                   "Fewer rounds: end within 20 seconds");
+  command
+    .add_option("--json", options.json_file,
+                "Also write the figures as one JSON object")
+    ->type_name("FILE");
+  command.footer(fmt::format("Examples:\n"
+                             "  {0}\n"
+                             "  {0} --quick --json figures.json",
+                             about.name));
+  try {
+    command.parse(argc, argv);
+  } catch (const CLI::ParseError& x) {
+    return command.exit(x) == 0 ? 0 : exit_bad_input;
+  }
+  if (auto good = check_json_file(options.json_file); !good) {
+    fmt::print(stderr, "{}: {}\n", about.name, good.error().message());
+    return exit_bad_input;
+  }
+  bench_report report;
+  if (auto done = run(options, report); !done) {
+    fmt::print(stderr, "{}: {}\n", about.name, to_string(done.error()));
+    return exit_failed;
+  }
+  fmt::print("{}", report.to_table());
+  if (options.json_file.empty())
+    return 0;
+  auto written = console::write_file(options.json_file, report.to_json());
+  if (!written) {
+    fmt::print(stderr, "{}: {}\n", about.name, written.error().message());
+    return exit_failed;
+  }
+  return 0;
+}
+
+} // namespace troupe::bench

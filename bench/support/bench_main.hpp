@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "troupe/bench/support/bench_report.hpp"
+#include "troupe/core/error.hpp"
+
+namespace troupe::bench {
+
+/// What every benchmark program is told.
+struct bench_options {
+  /// End within 20 seconds.
+  bool quick = false;
+  /// Where the figures go as JSON; empty: nowhere.
+  std::string json_file;
+};
+
+/// What a benchmark program says about itself.
+struct bench_description {
+  std::string name;
+  std::string summary;
+};
+
+/// The main function of a benchmark: reads `--quick`, `--json FILE` and
+/// `--help`, runs the benchmark, prints its table and writes its JSON. Returns
+/// the exit code: 0, 1 if the benchmark failed, 2 for bad input, in which case
+/// nothing was started.
+int bench_main(
+  int argc, char** argv, const bench_description& about,
+  const std::function<result<void>(const bench_options&, bench_report&)>& run);
+
+} // namespace troupe::bench

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// Replicas of several ranks: the ranks join by calls that block, so these
+// tests run on threads of their own. Every wait has a deadline.
+#include "troupe/actors/model/replica.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <caf/scoped_actor.hpp>
+
+#include "support/actor_fixture.hpp"
+#include "support/inproc_job.hpp"
+#include "troupe/actors/model/dist_model.hpp"
+#include "troupe/actors/monitor/error_signal.hpp"
+#include "troupe/actors/node/inproc_launcher.hpp"
+#include "troupe/actors/node/node.hpp"
+
+using namespace troupe;
+using namespace troupe::protocol;
+
+namespace {
+
+constexpr std::chrono::seconds soon{20};
+
+/// Sums over its data-parallel ranks, so that a rank left out would hang.
+class summing_module : public test::counting_module {
+public:
+  using test::counting_module::counting_module;
+
+  void setup(worker_context& ctx) override { ctx_ = &ctx; }
+
+  /// Its rows, and the sum of all ranks' rows in "sum".
+  batch sum(const batch& in) {
+    batch out = in;
+    std::int64_t mine = in.rows().value();
+    std::int64_t all = mine;
+    if (auto* ranks = ctx_->data_parallel()) {
+      std::vector<float> value{static_cast<float>(mine)};
+      auto done = ranks->all_reduce(std::as_writable_bytes(std::span{value}),
+                                    dtype::float32, comm::reduce_op::sum,
+                                    ctx_->collective_deadline());
+      if (!done)
+        throw std::runtime_error(done.error().message());
+      all = static_cast<std::int64_t>(value[0]);
+    }
+    out.set_meta("sum", all);
+    return out;
+  }
+
+private:
+  worker_context* ctx_ = nullptr;
+};
+
+struct fixture {
+  module_registry models;
+  process::batch_store store{{}};
+  comm::inproc::hub hub;
+  node::system_config config{false};
+  caf::actor_system system{config};
+  caf::scoped_actor self{system};
+  error_signal_actor errors = system.spawn<monitor::error_signal>();
+  std::shared_ptr<node::inproc_launcher> launcher;
+  node_actor machine;
+
+  fixture() {
+    auto notes = std::make_shared<test::module_notes>();
+    auto& model = models.add("trainer", [notes] {
+      return std::make_unique<summing_module>(notes);
+    });
+    model.add_function<summing_module>("sum", &summing_module::sum);
+    model.add_function<summing_module>("throws_on_first",
+                                       &summing_module::throws_on_first);
+    launcher = std::make_shared<
+      node::inproc_launcher>(system, "job",
+                             model::host_services{{}, &models, &store, &hub},
+                             node::worker_threads::own);
+    machine = system.spawn<node::node>(node::node_settings{"job", node_id{0},
+                                                           8},
+                                       launcher, errors);
+    launcher->report_to(machine);
+  }
+
+  ~fixture() {
+    self->request(machine, soon, close_node{5000})
+      .receive([](ack) {}, [](caf::error&) {});
+    launcher->report_to({});
+    self->send_exit(errors, caf::exit_reason::kill);
+  }
+
+  template <class Reply, class Message>
+  result<Reply> ask(const dist_model_actor& whom, Message message) {
+    result<Reply> out = fail(errc::internal, "nothing came");
+    self->request(whom, soon, std::move(message))
+      .receive([&](Reply& x) { out = std::move(x); },
+               [&](caf::error& x) { out = fail(from_caf(x)); });
+    return out;
+  }
+
+  /// All ranks on one device, so that they join in one process.
+  dist_model_actor make(int num_replica, int data) {
+    auto job = test::job_of("trainer", num_replica, data);
+    for (auto& replica : job.place.replicas)
+      for (auto& rank : replica.ranks)
+        rank.devices = {device_id{0}};
+    auto model = system.spawn<
+      model::dist_model>(job, model::model_surroundings{{machine},
+                                                        errors,
+                                                        {8},
+                                                        &store});
+    auto made = ask<manifests>(model, set_up{10'000});
+    if (!made)
+      BOOST_FAIL(to_string(made.error()));
+    BOOST_TEST(made->items.size()
+               == static_cast<std::size_t>(num_replica * data));
+    return model;
+  }
+
+  result<invoked> call(const dist_model_actor& model,
+                       const std::string& function, const batch& in) {
+    invoke request;
+    request.function = function;
+    request.scope = 1;
+    request.timeout_ms = 10'000;
+    request.input.parts.push_back(store.put(in, 1).value());
+    return ask<invoked>(model, request);
+  }
+
+  void close(const dist_model_actor& model) {
+    BOOST_TEST(ask<ack>(model, close_model{5000}).has_value());
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(model_replica, fixture)
+
+BOOST_AUTO_TEST_CASE(data_parallel_ranks_share_the_rows_and_sum_together) {
+  for (auto replicas : {1, 2}) {
+    fixture run;
+    auto trainer = run.make(replicas, 2);
+    for (std::int64_t rows = 2; rows <= 7; ++rows) {
+      BOOST_TEST_INFO_SCOPE(rows << " rows over " << replicas << " x 2 ranks");
+      auto got = run.call(trainer, "sum", test::numbered(rows, 10));
+      BOOST_REQUIRE_MESSAGE(got, to_string(got ? error{} : got.error()));
+      auto out = run.store.get(got->output, deadline::after(soon));
+      BOOST_REQUIRE(out);
+      std::vector<std::int64_t> expected;
+      for (std::int64_t i = 0; i < rows; ++i)
+        expected.push_back(10 + i);
+      BOOST_TEST(test::numbers_of(*out) == expected,
+                 boost::test_tools::per_element());
+      BOOST_TEST(out->meta_number("sum") == (rows + replicas - 1) / replicas);
+    }
+    run.close(trainer);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(one_row_over_two_ranks_comes_back_as_one_row) {
+  auto trainer = make(1, 2);
+  auto got = call(trainer, "sum", test::numbered(1));
+  BOOST_REQUIRE_MESSAGE(got, to_string(got ? error{} : got.error()));
+  BOOST_TEST(got->output.rows() == 1);
+  auto out = store.get(got->output, deadline::after(soon));
+  BOOST_REQUIRE_MESSAGE(out, to_string(out ? error{} : out.error()));
+  BOOST_TEST(test::numbers_of(*out) == (std::vector<std::int64_t>{0}),
+             boost::test_tools::per_element());
+  close(trainer);
+}
+
+BOOST_AUTO_TEST_CASE(the_rank_that_failed_is_the_one_that_is_named) {
+  auto trainer = make(1, 2);
+  auto got = call(trainer, "throws_on_first", test::numbered(4));
+  BOOST_REQUIRE(!got);
+  BOOST_TEST(got.error().message()
+             == "trainer replica 0 rank 0, throws_on_first: no first rows");
+  close(trainer);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

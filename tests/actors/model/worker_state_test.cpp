@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/model/worker_state.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include "support/actor_fixture.hpp"
+#include "support/inproc_job.hpp"
+
+using namespace troupe;
+using model::worker_state;
+using protocol::invoked;
+
+namespace {
+
+using lines = std::vector<std::string>;
+
+struct fixture {
+  std::shared_ptr<test::module_notes>
+    notes = std::make_shared<test::module_notes>();
+  module_registry models;
+  process::batch_store store{{}};
+  comm::inproc::hub hub;
+  std::shared_ptr<model::worker_probe>
+    probe = std::make_shared<model::worker_probe>(hub);
+  std::unique_ptr<worker_state> worker;
+
+  fixture() {
+    test::declare(models, "policy", notes);
+    worker = make("policy");
+  }
+
+  std::unique_ptr<worker_state> make(const std::string& model) {
+    auto job = test::job_of(model, 1, 1);
+    protocol::worker_spec spec;
+    spec.name = {model, replica_id{0}, rank_id{0}};
+    spec.config = job.config;
+    return std::make_unique<worker_state>(spec,
+                                          model::host_services{{},
+                                                               &models,
+                                                               &store,
+                                                               &hub},
+                                          probe);
+  }
+
+  result<invoked> call(const std::string& function, std::int64_t rows = 3) {
+    protocol::invoke request;
+    request.function = function;
+    request.scope = 5;
+    request.timeout_ms = 1000;
+    request.input.parts.push_back(store.put(test::numbered(rows), 5).value());
+    return worker->invoke(request);
+  }
+
+  result<protocol::ack> fence(bool on, std::uint64_t version = 0) {
+    return worker->fence({on, weight_version{version}, 1000});
+  }
+
+  static bool refused(const result<invoked>& x, errc code,
+                      const std::string& words) {
+    BOOST_REQUIRE(!x);
+    BOOST_TEST((x.error().code() == code));
+    BOOST_TEST_INFO(x.error().message());
+    return x.error().message().find(words) != std::string::npos;
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(model_worker_state, fixture)
+
+BOOST_AUTO_TEST_CASE(setting_up_makes_the_module_and_lists_its_parameters) {
+  auto made = worker->set_up();
+  BOOST_REQUIRE(made);
+  BOOST_REQUIRE(made->items.size() == 1u);
+  BOOST_TEST(made->items[0].worker.model == "policy");
+  BOOST_REQUIRE(made->items[0].parameters.size() == 1u);
+  BOOST_TEST(made->items[0].parameters[0].name == "weight");
+  BOOST_TEST(notes->calls == (lines{"setup"}),
+             boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_model_that_the_program_lacks_is_refused) {
+  auto made = make("reward")->set_up();
+  BOOST_REQUIRE(!made);
+  BOOST_TEST((made.error().code() == errc::invalid));
+  BOOST_TEST(made.error().message().find("'reward'") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(options_that_cannot_be_read_are_refused) {
+  protocol::worker_spec spec;
+  spec.name = {"policy", replica_id{0}, rank_id{0}};
+  spec.config = {1, 2, 3};
+  worker_state x{spec, {{}, &models, &store, &hub}, probe};
+  BOOST_TEST(!x.set_up());
+}
+
+BOOST_AUTO_TEST_CASE(a_function_gets_the_rows_and_its_result_comes_back) {
+  BOOST_REQUIRE(worker->set_up());
+  auto got = call("echo");
+  BOOST_REQUIRE(got);
+  auto out = store.get(got->output, deadline::after(std::chrono::seconds{1}));
+  BOOST_REQUIRE(out);
+  BOOST_TEST(test::numbers_of(*out) == (std::vector<std::int64_t>{0, 1, 2}),
+             boost::test_tools::per_element());
+  BOOST_TEST(got->version.value() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(an_exception_of_the_module_is_an_error_with_its_text) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_TEST(refused(call("throws"), errc::failed, "out of tea"));
+  // It goes on serving.
+  BOOST_TEST(call("echo").has_value());
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_exception_is_an_error_too) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_TEST(refused(call("throws_int"), errc::failed, "no std::exception"));
+}
+
+BOOST_AUTO_TEST_CASE(a_result_that_is_no_batch_is_an_error) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_TEST(refused(call("garbage"), errc::invalid, "storing the output"));
+}
+
+BOOST_AUTO_TEST_CASE(an_unknown_function_is_named) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_TEST(refused(call("dance"), errc::invalid, "'dance'"));
+}
+
+BOOST_AUTO_TEST_CASE(an_input_that_is_gone_is_an_error) {
+  BOOST_REQUIRE(worker->set_up());
+  protocol::invoke request;
+  request.function = "echo";
+  request.timeout_ms = 1000;
+  process::batch_part gone;
+  gone.buffer = buffer_id{99};
+  gone.row_end = gone.rows_total = 1;
+  gone.slot = process::node_slot;
+  request.input.parts.push_back(gone);
+  auto got = worker->invoke(request);
+  BOOST_REQUIRE(!got);
+  BOOST_TEST(got.error().message().find("fetching the input") == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(nothing_works_before_set_up) {
+  BOOST_TEST(refused(call("echo"), errc::unavailable, "not set up"));
+  BOOST_TEST((fence(true).error().code() == errc::unavailable));
+  BOOST_TEST(
+    (worker->run(protocol::checkpoint{}).error().code() == errc::unavailable));
+}
+
+BOOST_AUTO_TEST_CASE(a_module_whose_set_up_failed_does_not_serve) {
+  notes->before = [](const std::string&) {
+    throw std::runtime_error("no memory");
+  };
+  auto made = worker->set_up();
+  BOOST_REQUIRE(!made);
+  BOOST_TEST((made.error() == error{errc::failed, "no memory"}));
+  notes->before = nullptr;
+  BOOST_TEST(refused(call("echo"), errc::unavailable, "not set up"));
+}
+
+// WS-1: no call sees weights that are being replaced.
+BOOST_AUTO_TEST_CASE(ws_1_a_fenced_worker_refuses_calls_until_it_is_opened) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_REQUIRE(fence(true));
+  BOOST_TEST(refused(call("echo"), errc::unavailable, "being replaced"));
+  BOOST_REQUIRE(fence(false, 3));
+  auto got = call("echo");
+  BOOST_REQUIRE(got);
+  BOOST_TEST(got->version.value() == 3u);
+  BOOST_TEST(got->output.parts[0].version.value() == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(on_sync_runs_once_for_each_new_version) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_REQUIRE(fence(true));
+  BOOST_REQUIRE(fence(false, 1));
+  BOOST_REQUIRE(fence(true, 1));
+  BOOST_REQUIRE(fence(false, 1));
+  BOOST_REQUIRE(fence(false, 2));
+  BOOST_TEST(notes->calls == (lines{"setup", "on_sync 1", "on_sync 2"}),
+             boost::test_tools::per_element());
+}
+
+// WS-2: nobody serves a version that is not whole.
+BOOST_AUTO_TEST_CASE(ws_2_a_worker_whose_on_sync_failed_stays_fenced) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_REQUIRE(fence(true));
+  notes->before = [](const std::string&) {
+    throw std::runtime_error("no cache");
+  };
+  auto opened = fence(false, 1);
+  BOOST_REQUIRE(!opened);
+  BOOST_TEST((opened.error() == error{errc::failed, "no cache"}));
+  notes->before = nullptr;
+  BOOST_TEST(refused(call("echo"), errc::unavailable, "being replaced"));
+  // The next attempt runs on_sync again.
+  BOOST_REQUIRE(fence(false, 1));
+  BOOST_TEST(notes->calls.back() == "on_sync 1");
+  BOOST_TEST(call("echo")->version.value() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(checkpoints_reach_the_module_with_the_ranks_file) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_REQUIRE(worker->run(protocol::checkpoint{false, "/tmp/x", 1000}));
+  BOOST_REQUIRE(worker->run(protocol::checkpoint{true, "/tmp/x", 1000}));
+  BOOST_TEST(notes->calls
+               == (lines{"setup", "save /tmp/x/weight.rank0",
+                         "load /tmp/x/weight.rank0"}),
+             boost::test_tools::per_element());
+  notes->before = [](const std::string&) {
+    throw std::runtime_error("disk full");
+  };
+  auto saved = worker->run(protocol::checkpoint{false, "/tmp/x", 1000});
+  BOOST_REQUIRE(!saved);
+  BOOST_TEST((saved.error() == error{errc::failed, "disk full"}));
+}
+
+BOOST_AUTO_TEST_CASE(a_transfer_over_a_link_that_was_not_opened_is_refused) {
+  BOOST_REQUIRE(worker->set_up());
+  protocol::transfer request;
+  request.timeout_ms = 1000;
+  request.items.push_back(
+    {worker->name(), protocol::transfer_role::send, "a>b", {}, {"weight"}});
+  auto got = worker->transfer(request);
+  BOOST_REQUIRE(!got);
+  BOOST_TEST((got.error().code() == errc::invalid));
+}
+
+BOOST_AUTO_TEST_CASE(the_mark_says_idle_between_calls) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_TEST(probe->mark.read().operation == "idle");
+  notes->before = [&](const std::string&) {
+    BOOST_TEST(probe->mark.read().operation == "echo");
+  };
+  BOOST_TEST(call("echo").has_value());
+  BOOST_TEST(probe->mark.read().operation == "idle");
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apps/run/job.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include <boost/test/unit_test.hpp>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace run_test {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* configuration = R"(app: faulty
+models:
+  trainer:
+    num_gpu: 2
+  policy:
+    num_gpu: 2
+  reward:
+    num_cpu: 1
+runtime:
+  colocation: [[trainer, policy]]
+  num_episode: 3
+  sample_per_episode: 16
+  output_dir: runs
+)";
+
+/// Position of the job's id and of the slot among a host's arguments, after
+/// the program's name and the verb.
+constexpr std::size_t job_argument = 3;
+constexpr std::size_t slot_argument = 5;
+
+} // namespace
+
+troupe::deadline soon() {
+  return within(std::chrono::seconds{30});
+}
+
+std::string faulty_app() {
+  // Beside the test's own program.
+  return (fs::read_symlink("/proc/self/exe").parent_path() / "faulty_app")
+    .string();
+}
+
+// -- job_fixture --------------------------------------------------------------
+
+job_fixture::job_fixture() {
+  auto folder = (fs::temp_directory_path() / "troupe-run-XXXXXX").string();
+  if (!::mkdtemp(folder.data()))
+    throw std::runtime_error{"no folder for the test"};
+  folder_ = folder;
+  std::random_device random;
+  mark_ = fmt::format("FAULTY_TEST={}-{:08x}", ::getpid(), random());
+  write("faulty.yaml", configuration);
+  BOOST_REQUIRE(::mkfifo(fifo().c_str(), 0600) == 0);
+  // For both: a worker need not wait for us, and we see no end of file.
+  fifo_ = ::open(fifo().c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  BOOST_REQUIRE(fifo_ >= 0);
+}
+
+job_fixture::~job_fixture() {
+  // Programs have ended: their guards have ended before them.
+  BOOST_TEST(left_after(within(std::chrono::milliseconds{0})) == "");
+  for (const auto& x : fs::directory_iterator{"/dev/shm"})
+    for (const auto& id : job_ids_)
+      BOOST_TEST(!x.path().filename().string().starts_with("troupe." + id));
+  for (const auto& x : troupe::test::processes_with(mark_))
+    ::kill(x.pid, SIGKILL);
+  ::close(fifo_);
+  std::error_code ignored;
+  fs::remove_all(folder_, ignored);
+}
+
+fs::path job_fixture::write(const std::string& name,
+                            std::string_view text) const {
+  std::ofstream out{folder_ / name, std::ios::binary};
+  out << text;
+  return folder_ / name;
+}
+
+fs::path job_fixture::only_run() const {
+  std::vector<fs::path> found;
+  std::error_code none;
+  for (const auto& x : fs::directory_iterator{runs(), none})
+    found.push_back(x.path());
+  BOOST_REQUIRE_EQUAL(found.size(), 1u);
+  return found.front();
+}
+
+std::vector<std::string>
+job_fixture::run_command(const std::vector<std::string>& more) const {
+  std::vector<std::string> out{"run", config().string(), "--devices",
+                               fmt::format("cpu:{}", num_device)};
+  out.insert(out.end(), more.begin(), more.end());
+  return out;
+}
+
+std::vector<std::string>
+job_fixture::fault_options(const wanted_fault& x) const {
+  auto set = [&](std::string_view key, const auto& value) {
+    return fmt::format("models.{}.fault_{}={}", x.model, key, value);
+  };
+  return {"--set", set("phase", x.phase),
+          "--set", set("action", x.action),
+          "--set", set("replica", x.replica),
+          "--set", set("rank", x.rank),
+          "--set", set("fifo", fifo().string())};
+}
+
+std::unique_ptr<program> job_fixture::start(std::vector<std::string> words,
+                                            program_options options) const {
+  words.insert(words.begin(), faulty_app());
+  options.env.push_back(mark_);
+  if (options.folder.empty())
+    options.folder = folder_;
+  return std::make_unique<program>(words, options);
+}
+
+held_worker job_fixture::wait_held() {
+  auto until = soon();
+  while (heard_.find('\n') == std::string::npos) {
+    BOOST_REQUIRE_MESSAGE(troupe::test::wait_readable(fifo_, until),
+                          "no worker was held");
+    char text[256];
+    auto got = ::read(fifo_, text, sizeof(text));
+    if (got > 0)
+      heard_.append(text, static_cast<std::size_t>(got));
+  }
+  auto end = heard_.find('\n');
+  std::istringstream in{heard_.substr(0, end)};
+  heard_.erase(0, end + 1);
+  held_worker out;
+  in >> out.name >> out.phase >> out.pid;
+  return out;
+}
+
+std::vector<job_process> job_fixture::processes(const program& driver) {
+  std::vector<job_process> out;
+  for (const auto& x : troupe::test::processes_with(mark_)) {
+    job_process entry;
+    entry.pid = x.pid;
+    if (x.pid == driver.pid()) {
+      entry.part = job_process::role::driver;
+    } else if (x.name == "troupe-guard") {
+      entry.part = job_process::role::guard;
+    } else if (x.argv.size() > slot_argument && x.argv[1] == "__host") {
+      job_ids_.insert(x.argv[job_argument]);
+      entry.slot = std::atoi(x.argv[slot_argument].c_str());
+      entry.part = entry.slot < num_device ? job_process::role::device_host
+                                           : job_process::role::cpu_host;
+    }
+    out.push_back(entry);
+  }
+  return out;
+}
+
+job_process job_fixture::find(const program& driver, job_process::role part,
+                              int slot) {
+  std::vector<job_process> found;
+  for (const auto& x : processes(driver))
+    if (x.part == part && (slot < 0 || x.slot == slot))
+      found.push_back(x);
+  BOOST_REQUIRE_EQUAL(found.size(), 1u);
+  return found.front();
+}
+
+std::string job_fixture::left_after(troupe::deadline until) const {
+  std::vector<std::string> out;
+  for (const auto& x : troupe::test::wait_gone(mark_, until))
+    out.push_back(
+      fmt::format("{} {} ({})", x.pid, x.name, fmt::join(x.argv, " ")));
+  return fmt::format("{}", fmt::join(out, ", "));
+}
+
+// -- text ---------------------------------------------------------------------
+
+std::string flat(std::string_view text) {
+  std::istringstream in{std::string{text}};
+  std::string out;
+  for (std::string word; in >> word;)
+    out += (out.empty() ? "" : " ") + word;
+  return out;
+}
+
+std::vector<std::string> lines_of(std::string_view text) {
+  std::istringstream in{std::string{text}};
+  std::vector<std::string> out;
+  for (std::string line; std::getline(in, line);)
+    out.push_back(line);
+  return out;
+}
+
+std::string last_lines(std::string_view text, std::size_t count) {
+  auto lines = lines_of(text);
+  if (lines.size() > count)
+    lines.erase(lines.begin(),
+                lines.end() - static_cast<std::ptrdiff_t>(count));
+  return fmt::format("{}", fmt::join(lines, "\n"));
+}
+
+std::string read_file(const fs::path& file) {
+  std::ifstream in{file, std::ios::binary};
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+} // namespace run_test

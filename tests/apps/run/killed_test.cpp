@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Processes of a job are killed while a worker stands still in a known place.
+#include <chrono>
+#include <csignal>
+
+#include <boost/test/data/test_case.hpp>
+#include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
+
+#include "apps/run/job.hpp"
+
+using namespace run_test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using role = job_process::role;
+
+/// From the kill of any process of a job to the driver's end.
+constexpr auto report_bound = 5s;
+
+/// From the kill of the driver to the end of everything else.
+constexpr auto sweep_bound = 2s;
+
+struct moment {
+  const char* name;
+  wanted_fault fault;
+};
+
+/// A worker that stands still in each phase of a run.
+const moment moments[] = {
+  {"set-up", {"policy", 1, 0, "setup", "hold"}},
+  {"generation", {"policy", 1, 0, "generation", "hold"}},
+  {"training", {"trainer", 0, 1, "training", "hold"}},
+  {"sync", {"policy", 0, 0, "on_sync", "hold"}},
+};
+
+std::ostream& operator<<(std::ostream& out, const moment& x) {
+  return out << x.name;
+}
+
+auto milliseconds_since(std::chrono::steady_clock::time_point x) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+    std::chrono::steady_clock::now() - x);
+}
+
+void measured(const char* what, const moment& when,
+              std::chrono::milliseconds time) {
+  BOOST_TEST_MESSAGE(fmt::format("killed: {:14} during {:10} -> {:5} ms", what,
+                                 when.name, time.count()));
+}
+
+/// Holds a run at `when`, kills one of its processes and looks at how the
+/// driver ends. Gives back what was printed.
+std::string kill_one(job_fixture& job, const moment& when, const char* what,
+                     role part, int slot = -1) {
+  auto driver = job.start_with(when.fault);
+  auto held = job.wait_held();
+  BOOST_TEST(held.phase == when.fault.phase);
+  auto victim = job.find(*driver, part, slot);
+  auto begin = std::chrono::steady_clock::now();
+  ::kill(victim.pid, SIGKILL);
+  auto status = driver->wait(soon());
+  auto spent = milliseconds_since(begin);
+  measured(what, when, spent);
+  BOOST_TEST(status.value_or(-999) == 1);
+  BOOST_TEST(spent.count() < std::chrono::milliseconds{report_bound}.count());
+  BOOST_TEST(job.left_after(within(0ms)) == "");
+  return driver->output();
+}
+
+/// What a person finds at the end: how the process ended and which workers
+/// went with it.
+void check_last_words(const std::string& output,
+                      const std::vector<std::string>& workers) {
+  auto end = flat(last_lines(output, 6));
+  BOOST_TEST_CONTEXT("output:\n" << output) {
+    BOOST_TEST(contains(end, "killed by signal 9"));
+    for (const auto& worker : workers)
+      BOOST_TEST(contains(end, worker));
+  }
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(killed)
+
+BOOST_DATA_TEST_CASE_F(
+  job_fixture, a_killed_device_host_ends_the_run_and_its_workers_are_named,
+  boost::unit_test::data::make(moments) * boost::unit_test::data::xrange(2),
+  when, slot) {
+  auto name = fmt::format("device host {}", slot);
+  auto output = kill_one(*this, when, name.c_str(), role::device_host, slot);
+  // Each device holds one rank of the trainer and one replica of the policy.
+  check_last_words(output, {fmt::format("trainer/0/{}", slot),
+                            fmt::format("policy/{}/0", slot)});
+}
+
+BOOST_DATA_TEST_CASE_F(job_fixture,
+                       a_killed_cpu_host_ends_the_run_and_its_worker_is_named,
+                       boost::unit_test::data::make(moments), when) {
+  auto output = kill_one(*this, when, "CPU host", role::cpu_host);
+  check_last_words(output, {"reward/0/0"});
+}
+
+BOOST_DATA_TEST_CASE_F(job_fixture, a_killed_guard_ends_the_run_and_every_host,
+                       boost::unit_test::data::make(moments), when) {
+  auto output = kill_one(*this, when, "guard", role::guard);
+  BOOST_TEST_CONTEXT("output:\n" << output)
+  BOOST_TEST(
+    contains(flat(last_lines(output, 4)), "the guard process is gone"));
+}
+
+BOOST_DATA_TEST_CASE_F(job_fixture, a_killed_driver_leaves_nothing_behind,
+                       boost::unit_test::data::make(moments), when) {
+  auto driver = start_with(when.fault);
+  static_cast<void>(wait_held());
+  BOOST_TEST(processes(*driver).size() == 5u);
+  auto begin = std::chrono::steady_clock::now();
+  driver->signal(SIGKILL);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == -SIGKILL);
+  auto left = left_after(within(10s));
+  auto spent = milliseconds_since(begin);
+  measured("driver", when, spent);
+  BOOST_TEST(left == "");
+  BOOST_TEST(spent.count() < std::chrono::milliseconds{sweep_bound}.count());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_host_killed_before_it_reports_ends_the_run,
+                        job_fixture) {
+  program_options options;
+  options.env = {"FAULTY_HOLD_START=" + fifo().string()};
+  auto driver = start(run_command(), options);
+  auto held = wait_held();
+  BOOST_TEST(held.phase == "start");
+  auto begin = std::chrono::steady_clock::now();
+  ::kill(held.pid, SIGKILL);
+  auto status = driver->wait(soon());
+  auto spent = milliseconds_since(begin);
+  measured("a host", {"start", {}}, spent);
+  BOOST_TEST(status.value_or(-999) == 1);
+  BOOST_TEST(spent.count() < std::chrono::milliseconds{report_bound}.count());
+  check_last_words(driver->output(), {});
+}
+
+BOOST_FIXTURE_TEST_CASE(a_driver_killed_before_hosts_report_leaves_nothing,
+                        job_fixture) {
+  program_options options;
+  options.env = {"FAULTY_HOLD_START=" + fifo().string()};
+  auto driver = start(run_command(), options);
+  static_cast<void>(wait_held());
+  auto begin = std::chrono::steady_clock::now();
+  driver->signal(SIGKILL);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == -SIGKILL);
+  auto left = left_after(within(10s));
+  auto spent = milliseconds_since(begin);
+  measured("driver", {"start", {}}, spent);
+  BOOST_TEST(left == "");
+  BOOST_TEST(spent.count() < std::chrono::milliseconds{sweep_bound}.count());
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Modules that throw, and modules that end their process.
+#include <boost/test/data/test_case.hpp>
+#include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
+
+#include "apps/run/job.hpp"
+
+using namespace run_test;
+
+namespace {
+
+struct place {
+  wanted_fault fault;
+  /// What people call the function.
+  const char* function;
+  /// All that lives in the process.
+  const char* together;
+};
+
+const place places[] = {
+  {{"policy", 1, 0, "setup", "throw"}, "set up", "policy/1/0"},
+  {{"trainer", 0, 1, "setup", "throw"}, "set up", "trainer/0/1"},
+  {{"reward", 0, 0, "setup", "throw"}, "set up", "reward"},
+  {{"policy", 1, 0, "generation", "throw"}, "generate", "policy/1/0"},
+  {{"reward", 0, 0, "reward", "throw"}, "score", "reward"},
+  {{"trainer", 0, 0, "training", "throw"}, "train_step", "trainer/0/0"},
+  {{"trainer", 0, 1, "training", "throw"}, "train_step", "trainer/0/1"},
+  {{"policy", 0, 0, "on_sync", "throw"}, "on_sync", "policy/0/0"},
+};
+
+std::ostream& operator<<(std::ostream& out, const place& x) {
+  return out << fmt::format("{}/{}/{} {}", x.fault.model, x.fault.replica,
+                            x.fault.rank, x.fault.phase);
+}
+
+struct ending {
+  const char* action;
+  const char* words;
+};
+
+const ending endings[] = {
+  {"exit0", "exited with code 0"},
+  {"exit3", "exited with code 3"},
+  {"abort", "killed by signal 6"},
+  {"segv", "killed by signal 11"},
+};
+
+std::ostream& operator<<(std::ostream& out, const ending& x) {
+  return out << x.action;
+}
+
+/// Where a process ends in the tests of every ending.
+const place process_places[] = {places[0], places[2], places[3], places[6],
+                                places[7]};
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(module_fault)
+
+BOOST_DATA_TEST_CASE_F(job_fixture,
+                       what_a_module_throws_is_the_last_thing_printed,
+                       boost::unit_test::data::make(places), where) {
+  auto driver = start_with(where.fault);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 1);
+  auto output = driver->output();
+  const auto& x = where.fault;
+  auto end = flat(last_lines(output, 3));
+  BOOST_TEST_CONTEXT("output:\n" << output) {
+    BOOST_TEST(contains(end, fmt::format("model {}, replica {}, rank {}",
+                                         x.model, x.replica, x.rank)));
+    BOOST_TEST(contains(end, fmt::format("function {}", where.function)));
+    BOOST_TEST(end.ends_with(fmt::format("the {} broke on purpose", x.phase)));
+  }
+  BOOST_TEST(contains(read_file(only_run() / "summary.json"), "\"failed\""));
+}
+
+BOOST_DATA_TEST_CASE_F(job_fixture, a_host_that_ends_itself_is_named_at_the_end,
+                       boost::unit_test::data::make(process_places)
+                         * boost::unit_test::data::make(endings),
+                       where, how) {
+  auto fault = where.fault;
+  fault.action = how.action;
+  auto driver = start_with(fault);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 1);
+  auto output = driver->output();
+  auto end = flat(last_lines(output, 6));
+  BOOST_TEST_CONTEXT("output:\n" << output) {
+    BOOST_TEST(contains(end, how.words));
+    BOOST_TEST(contains(end, where.together));
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
