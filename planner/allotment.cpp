@@ -111,6 +111,15 @@ public:
                      [&](std::size_t a, std::size_t b) {
                        return jobs_.group_devices[a] > jobs_.group_devices[b];
                      });
+    std::vector<std::int32_t> widest(groups_.size(), 0);
+    for (std::size_t g = 0; g < groups_.size(); ++g)
+      for (const auto* x : groups_[g].members)
+        widest[g] = std::max(widest[g], x->num_gpu / x->num_replica);
+    widest_first_ = job_order_;
+    std::stable_sort(widest_first_.begin(), widest_first_.end(),
+                     [&](std::size_t a, std::size_t b) {
+                       return widest[a] > widest[b];
+                     });
   }
 
   complaint run(std::vector<std::string>& warnings) {
@@ -128,8 +137,8 @@ public:
     } else {
       best = try_topology(job_order_);
     }
-    best = better(std::move(best),
-                  [&] { return try_topology(largest_first_); });
+    for (const auto* order : {&largest_first_, &widest_first_})
+      best = better(std::move(best), [&] { return try_topology(*order); });
     return finish(std::move(best), warnings);
   }
 
@@ -137,7 +146,7 @@ private:
   struct attempt {
     complaint bad;
     damage torn;
-    bool largest_first = false;
+    const std::vector<std::size_t>* order = nullptr;
     std::vector<group_layout> layouts;
   };
 
@@ -154,9 +163,12 @@ private:
   complaint finish(attempt best, std::vector<std::string>& warnings) {
     if (best.bad)
       return std::move(best.bad);
-    if (best.largest_first)
+    if (best.order == &largest_first_)
       warnings.push_back("groups got their devices largest first, so that they "
                          "fit into nodes");
+    if (best.order == &widest_first_)
+      warnings.push_back("groups got their devices widest replica first, so "
+                         "that replicas stay together");
     for (std::size_t g = 0; g < groups_.size(); ++g)
       groups_[g].layout = std::move(best.layouts[g]);
     return std::nullopt;
@@ -177,7 +189,7 @@ private:
   /// Counts groups that are torn and would fit into a node.
   attempt try_first_fit(const std::vector<std::size_t>& order) {
     attempt out;
-    out.largest_first = &order == &largest_first_;
+    out.order = &order;
     out.layouts.resize(groups_.size());
     device_pool pool{machines_};
     for (auto g : order) {
@@ -206,7 +218,7 @@ private:
 
   attempt try_topology(const std::vector<std::size_t>& order) {
     attempt out;
-    out.largest_first = &order == &largest_first_;
+    out.order = &order;
     out.layouts.resize(groups_.size());
     topology_allotter topology{machines_, job_.strategy,
                                static_cast<std::int32_t>(
@@ -233,6 +245,8 @@ private:
   machine_facts facts_;
   std::vector<std::size_t> job_order_;
   std::vector<std::size_t> largest_first_;
+  /// By the devices of the largest replica: smaller ones fill the gaps.
+  std::vector<std::size_t> widest_first_;
 };
 
 } // namespace

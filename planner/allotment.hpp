@@ -43,7 +43,8 @@ struct group_plan {
 ///  4. what then fits no node is cut like 2. The strict strategies refuse
 ///     instead: `job_error::strategy_cannot_hold`.
 /// Whatever decided, if something is torn that would fit, all is tried again
-/// with the largest group first, and the attempt that tears least wins: first
+/// with the largest group first, and (topology) with the widest replica first;
+/// the attempt that tears least wins: first
 /// over nodes (groups, for first fit on equal nodes), then over domains.
 /// Complexity: O(devices + replicas + groups log nodes); with topology
 /// O(nodes) more for each bundle larger than a node.
