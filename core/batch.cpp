@@ -41,12 +41,12 @@ result<tensor> batch::get(std::string_view name) const {
     names.emplace_back(key);
   return fail(errc::invalid,
               fmt::format("batch has no tensor '{}'; it has: {}", name,
-                          names.empty() ? "none" : fmt::to_string(fmt::join(
-                            names, ", "))));
+                          names.empty()
+                            ? "none"
+                            : fmt::to_string(fmt::join(names, ", "))));
 }
 
-const metadata_value*
-batch::find_meta(std::string_view name) const noexcept {
+const metadata_value* batch::find_meta(std::string_view name) const noexcept {
   auto i = meta_.find(name);
   return i == meta_.end() ? nullptr : &i->second;
 }

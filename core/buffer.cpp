@@ -11,10 +11,10 @@ buffer buffer::allocate(std::size_t bytes) {
   if (bytes == 0)
     return {};
   auto* data = static_cast<std::byte*>(
-    ::operator new(bytes, std::align_val_t{alignment}));
+    ::operator new (bytes, std::align_val_t{alignment}));
   std::shared_ptr<void> owner{data, [](void* p) {
-                                ::operator delete(p,
-                                                  std::align_val_t{alignment});
+                                ::operator delete (p,
+                                                   std::align_val_t{alignment});
                               }};
   return wrap(data, bytes, std::move(owner));
 }

@@ -35,25 +35,17 @@ public:
                                    std::shared_ptr<void> owner,
                                    dlpack::device device = {});
 
-  [[nodiscard]] std::byte* data() const noexcept {
-    return data_;
-  }
+  [[nodiscard]] std::byte* data() const noexcept { return data_; }
 
-  [[nodiscard]] std::size_t size() const noexcept {
-    return size_;
-  }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
-  [[nodiscard]] bool empty() const noexcept {
-    return size_ == 0;
-  }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
   [[nodiscard]] std::span<std::byte> bytes() const noexcept {
     return {data_, size_};
   }
 
-  [[nodiscard]] dlpack::device device() const noexcept {
-    return device_;
-  }
+  [[nodiscard]] dlpack::device device() const noexcept { return device_; }
 
   /// Bytes [offset, offset + bytes) of this buffer, sharing ownership. The
   /// range must lie inside.

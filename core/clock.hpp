@@ -24,13 +24,9 @@ public:
 /// A clock that stands still until `advance`. One thread at a time.
 class manual_clock final : public clock {
 public:
-  [[nodiscard]] time_point now() const noexcept override {
-    return now_;
-  }
+  [[nodiscard]] time_point now() const noexcept override { return now_; }
 
-  void advance(duration by) noexcept {
-    now_ += by;
-  }
+  void advance(duration by) noexcept { now_ += by; }
 
 private:
   time_point now_{};

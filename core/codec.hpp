@@ -56,7 +56,7 @@ public:
   }
 
   template <class T>
-    requires std::integral<T> || std::floating_point<T>
+  requires std::integral<T> || std::floating_point<T>
   [[nodiscard]] bool get(T& value) noexcept {
     return read(&value, sizeof(value));
   }
@@ -70,13 +70,9 @@ public:
                           std::span<const std::byte>& out) noexcept;
 
   /// Bytes not read yet: an upper bound on any count still to come.
-  [[nodiscard]] std::size_t left() const noexcept {
-    return in_.size();
-  }
+  [[nodiscard]] std::size_t left() const noexcept { return in_.size(); }
 
-  [[nodiscard]] bool good() const noexcept {
-    return good_;
-  }
+  [[nodiscard]] bool good() const noexcept { return good_; }
 
 private:
   std::span<const std::byte> in_;

@@ -20,15 +20,12 @@ public:
     return deadline{source.now() + budget, source};
   }
 
-  [[nodiscard]] time_point when() const noexcept {
-    return when_;
-  }
+  [[nodiscard]] time_point when() const noexcept { return when_; }
 
   /// What is left, never below zero.
   [[nodiscard]] duration left() const noexcept {
-    return std::max(duration::zero(),
-                    std::chrono::duration_cast<duration>(when_
-                                                         - source_->now()));
+    return std::max(duration::zero(), std::chrono::duration_cast<duration>(
+                                        when_ - source_->now()));
   }
 
   /// What is left in whole milliseconds, rounded up: 0 only if passed.
@@ -36,9 +33,7 @@ public:
     return std::chrono::ceil<std::chrono::milliseconds>(left());
   }
 
-  [[nodiscard]] bool passed() const noexcept {
-    return source_->now() >= when_;
-  }
+  [[nodiscard]] bool passed() const noexcept { return source_->now() >= when_; }
 
   /// The earlier of this deadline and `budget` from now.
   [[nodiscard]] deadline at_most(duration budget) const {
@@ -47,7 +42,8 @@ public:
 
 private:
   deadline(time_point when, const clock& source)
-    : when_(when), source_(&source) {
+    : when_(when),
+      source_(&source) {
     // nop
   }
 

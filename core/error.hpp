@@ -52,17 +52,14 @@ public:
   error() = default;
 
   error(errc code, std::string message)
-    : code_(code), message_(std::move(message)) {
+    : code_(code),
+      message_(std::move(message)) {
     // nop
   }
 
-  [[nodiscard]] errc code() const noexcept {
-    return code_;
-  }
+  [[nodiscard]] errc code() const noexcept { return code_; }
 
-  [[nodiscard]] const std::string& message() const noexcept {
-    return message_;
-  }
+  [[nodiscard]] const std::string& message() const noexcept { return message_; }
 
   /// The same error seen from further out: `where` and a colon stand before
   /// the message.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
 #include <compare>
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -22,9 +22,7 @@ public:
     // nop
   }
 
-  [[nodiscard]] constexpr Rep value() const noexcept {
-    return value_;
-  }
+  [[nodiscard]] constexpr Rep value() const noexcept { return value_; }
 
   constexpr auto operator<=>(const id&) const noexcept = default;
 

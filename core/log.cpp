@@ -29,8 +29,8 @@ spdlog::level::level_enum to_spdlog(level x) {
 
 result<void> open(const settings& config) {
   try {
-    auto file
-      = std::make_shared<spdlog::sinks::basic_file_sink_mt>(config.path);
+    auto file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(
+      config.path);
     auto logger = std::make_shared<spdlog::logger>(config.tag, file);
     logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %L [%n] %v");
     logger->set_level(to_spdlog(config.threshold));
@@ -39,9 +39,8 @@ result<void> open(const settings& config) {
     sink() = std::move(logger);
     return {};
   } catch (const spdlog::spdlog_ex& x) {
-    return fail(errc::refused,
-                fmt::format("cannot write the log '{}': {}", config.path,
-                            x.what()));
+    return fail(errc::refused, fmt::format("cannot write the log '{}': {}",
+                                           config.path, x.what()));
   }
 }
 

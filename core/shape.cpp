@@ -12,9 +12,8 @@ result<std::int64_t> element_count(const shape& extents) {
       return fail(errc::invalid, fmt::format("shape {} has a negative extent",
                                              to_string(extents)));
     if (__builtin_mul_overflow(count, extent, &count))
-      return fail(errc::invalid,
-                  fmt::format("shape {} has too many elements",
-                              to_string(extents)));
+      return fail(errc::invalid, fmt::format("shape {} has too many elements",
+                                             to_string(extents)));
   }
   return count;
 }

@@ -14,15 +14,16 @@ tensor::tensor() : extents_{0} {
 }
 
 tensor::tensor(dtype type, shape extents)
-  : type_(type), extents_(std::move(extents)) {
+  : type_(type),
+    extents_(std::move(extents)) {
   size_ = element_count(extents_).value();
   storage_ = buffer::allocate(static_cast<std::size_t>(size_) * size_of(type));
 }
 
 result<tensor> tensor::from_buffer(dtype type, shape extents, buffer bytes) {
   if (!is_known(type))
-    return fail(errc::invalid, fmt::format("dtype {} is unknown",
-                                           static_cast<int>(type)));
+    return fail(errc::invalid,
+                fmt::format("dtype {} is unknown", static_cast<int>(type)));
   auto count = element_count(extents);
   if (!count)
     return fail(count.error());
@@ -32,8 +33,7 @@ result<tensor> tensor::from_buffer(dtype type, shape extents, buffer bytes) {
       || expected != bytes.size())
     return fail(errc::invalid,
                 fmt::format("{}{} does not fit a buffer of {} bytes",
-                            to_string(type), to_string(extents),
-                            bytes.size()));
+                            to_string(type), to_string(extents), bytes.size()));
   tensor x;
   x.type_ = type;
   x.extents_ = std::move(extents);
@@ -43,8 +43,7 @@ result<tensor> tensor::from_buffer(dtype type, shape extents, buffer bytes) {
 }
 
 tensor tensor::rows(std::int64_t begin, std::int64_t end) const {
-  assert(!extents_.empty() && 0 <= begin && begin <= end
-         && end <= extents_[0]);
+  assert(!extents_.empty() && 0 <= begin && begin <= end && end <= extents_[0]);
   auto row_bytes = extents_[0] == 0
                      ? std::size_t{0}
                      : storage_.size() / static_cast<std::size_t>(extents_[0]);
@@ -89,7 +88,9 @@ bool is_row_major(const dlpack::tensor& x) {
 } // namespace
 
 dlpack::managed_tensor* tensor::to_dlpack() const {
-  auto* out = new exported_tensor{{}, *this, extents_,
+  auto* out = new exported_tensor{{},
+                                  *this,
+                                  extents_,
                                   row_major_strides(extents_)};
   out->managed.dl_tensor = {storage_.data(),
                             storage_.device(),
@@ -107,8 +108,8 @@ dlpack::managed_tensor* tensor::to_dlpack() const {
 
 result<tensor> tensor::from_dlpack(dlpack::managed_tensor* source) {
   std::shared_ptr<void> owner{source, [](void* p) {
-                                auto* m
-                                  = static_cast<dlpack::managed_tensor*>(p);
+                                auto* m = static_cast<dlpack::managed_tensor*>(
+                                  p);
                                 if (m->deleter)
                                   m->deleter(m);
                               }};

@@ -38,22 +38,14 @@ public:
     return result;
   }
 
-  [[nodiscard]] dtype type() const noexcept {
-    return type_;
-  }
+  [[nodiscard]] dtype type() const noexcept { return type_; }
 
-  [[nodiscard]] const shape& extents() const noexcept {
-    return extents_;
-  }
+  [[nodiscard]] const shape& extents() const noexcept { return extents_; }
 
   /// Number of elements.
-  [[nodiscard]] std::int64_t size() const noexcept {
-    return size_;
-  }
+  [[nodiscard]] std::int64_t size() const noexcept { return size_; }
 
-  [[nodiscard]] const buffer& storage() const noexcept {
-    return storage_;
-  }
+  [[nodiscard]] const buffer& storage() const noexcept { return storage_; }
 
   [[nodiscard]] std::span<std::byte> bytes() const noexcept {
     return storage_.bytes();

@@ -8,8 +8,7 @@
 namespace troupe {
 
 std::string format_bytes(std::uint64_t bytes) {
-  constexpr std::array<const char*, 5> names{"KiB", "MiB", "GiB", "TiB",
-                                             "PiB"};
+  constexpr std::array<const char*, 5> names{"KiB", "MiB", "GiB", "TiB", "PiB"};
   if (bytes < kib)
     return fmt::format("{} B", bytes);
   auto value = static_cast<double>(bytes) / static_cast<double>(kib);

@@ -62,8 +62,7 @@ public:
       auto handler = weak.lock();
       return pending_.settle(id) ? handler : nullptr;
     };
-    self_
-      ->request(target, timeout, std::move(message))
+    self_->request(target, timeout, std::move(message))
       .then(
         [settle](Reply& reply) {
           if (auto handler = settle())
@@ -89,9 +88,7 @@ public:
   }
 
   /// Calls not yet answered, and watches.
-  [[nodiscard]] std::size_t pending() const noexcept {
-    return pending_.size();
-  }
+  [[nodiscard]] std::size_t pending() const noexcept { return pending_.size(); }
 
 private:
   template <class Handle>

@@ -23,7 +23,9 @@ public:
   using handler = std::function<void(result<std::vector<T>>)>;
 
   gather(std::size_t count, handler done)
-    : answers_(count), open_(count), done_(std::move(done)) {
+    : answers_(count),
+      open_(count),
+      done_(std::move(done)) {
     if (open_ == 0)
       finish(std::vector<T>{});
   }

@@ -33,9 +33,7 @@ public:
 
   /// Forgets a call that was answered; false if it has ended already, in which
   /// case the answer must be ignored.
-  [[nodiscard]] bool settle(call_id id) {
-    return calls_.erase(id) > 0;
-  }
+  [[nodiscard]] bool settle(call_id id) { return calls_.erase(id) > 0; }
 
   /// Fails every call to `target`, in the order they were made.
   void target_down(const Target& target, const error& reason) {
@@ -61,9 +59,7 @@ public:
     auto forgotten = std::exchange(calls_, {});
   }
 
-  [[nodiscard]] std::size_t size() const noexcept {
-    return calls_.size();
-  }
+  [[nodiscard]] std::size_t size() const noexcept { return calls_.size(); }
 
 private:
   struct entry {

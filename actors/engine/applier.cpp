@@ -6,7 +6,8 @@
 namespace troupe::engine {
 
 applier::applier(caf::actor_config& config, process::batch_store* store)
-  : applier_actor::base(config), store_(store) {
+  : applier_actor::base(config),
+    store_(store) {
   // nop
 }
 

@@ -30,8 +30,8 @@ struct applied {
   batch value;
 };
 
-using applier_actor
-  = caf::typed_actor<caf::replies_to<apply_request>::with<applied>>;
+using applier_actor = caf::typed_actor<
+  caf::replies_to<apply_request>::with<applied>>;
 
 /// Runs an application's plain functions, away from the engine, which must stay
 /// able to answer. Spawned detached outside of scheduler tests.

@@ -42,9 +42,13 @@ class driver {
 public:
   driver(const application& app, const config::job_config& config,
          const driver_settings& settings)
-    : app_(app), config_(config), settings_(settings),
-      mesh_(process::node_slot), store_(store_settings(config), &mesh_),
-      actor_config_(settings.guard != nullptr), system_(new_system()),
+    : app_(app),
+      config_(config),
+      settings_(settings),
+      mesh_(process::node_slot),
+      store_(store_settings(config), &mesh_),
+      actor_config_(settings.guard != nullptr),
+      system_(new_system()),
       self_(std::make_unique<caf::scoped_actor>(*system_)) {
     // nop
   }
@@ -115,8 +119,9 @@ private:
     if (settings_.guard)
       return start_guarded_node(x);
     model::host_services services{{}, &app_.models, &store_, &hub_};
-    auto launcher = std::make_shared<node::inproc_launcher>(
-      *system_, settings_.job, services, node::worker_threads::own);
+    auto launcher = std::make_shared<
+      node::inproc_launcher>(*system_, settings_.job, services,
+                             node::worker_threads::own);
     node_ = keep(system_->spawn<node::node>(x, launcher, errors_));
     launcher->report_to(node_);
     return {};
@@ -129,8 +134,9 @@ private:
     common.num_threads = threads_per_host();
     common.store_bytes_max = config_.runtime.store_bytes_max;
     common.log_level = config_.runtime.log_level;
-    auto launcher = std::make_shared<node::guarded_launcher>(
-      *settings_.guard, mesh_, common, settings_.log_dir);
+    auto launcher = std::make_shared<node::guarded_launcher>(*settings_.guard,
+                                                             mesh_, common,
+                                                             settings_.log_dir);
     node_ = keep(system_->spawn<node::node>(x, launcher, errors_));
     auto port = system_->middleman().publish(node_, 0, "127.0.0.1");
     if (!port)
@@ -141,8 +147,8 @@ private:
 
   result<planner::placement> make_plan() {
     job_ = config::to_job_spec(config_, app_.syncs);
-    auto planner
-      = keep(system_->spawn<job_planner>(make_cluster(settings_.devices)));
+    auto planner = keep(
+      system_->spawn<job_planner>(make_cluster(settings_.devices)));
     result<planner::placement> plan;
     (*self_)
       ->request(planner, local_timeout, plan_request{job_})
@@ -155,8 +161,7 @@ private:
   }
 
   result<void> make_models(const planner::placement& plan) {
-    model::model_surroundings around{{node_}, errors_, {num_device()},
-                                     &store_};
+    model::model_surroundings around{{node_}, errors_, {num_device()}, &store_};
     for (const auto& x : config_.models) {
       model::model_job job;
       job.spec = *std::ranges::find(job_.models, x.name,
@@ -172,8 +177,8 @@ private:
     }
     for (std::size_t i = 0; i < app_.syncs.size(); ++i) {
       const auto& pair = app_.syncs[i];
-      auto ranks
-        = planner::map_ranks(plan, job_, pair.source, pair.destination);
+      auto ranks = planner::map_ranks(plan, job_, pair.source,
+                                      pair.destination);
       if (!ranks)
         return fail(ranks.error());
       engine_sync x;
@@ -182,16 +187,16 @@ private:
       x.destination = pair.destination;
       x.kind = app_.sync_kinds[i];
       x.frequency = config_.find(pair.destination)->sync_frequency;
-      x.actor = keep(system_->spawn<sync::sync_group>(
-        x.name, models_.at(pair.source), models_.at(pair.destination),
-        std::move(*ranks)));
+      x.actor = keep(
+        system_->spawn<sync::sync_group>(x.name, models_.at(pair.source),
+                                         models_.at(pair.destination),
+                                         std::move(*ranks)));
       syncs_.push_back(std::move(x));
     }
     return {};
   }
 
-  void start_engine(std::shared_ptr<data_source> data,
-                    run_listener& listener) {
+  void start_engine(std::shared_ptr<data_source> data, run_listener& listener) {
     std::vector<protocol::node_actor> nodes{node_};
     engine_parts parts;
     parts.app = &app_;
@@ -248,9 +253,8 @@ private:
   void collect_processes(run_outcome& outcome) {
     (*self_)
       ->request(node_, local_timeout, protocol::get_node_status{})
-      .receive([&](protocol::node_status& x) {
-                 outcome.nodes.push_back(std::move(x));
-               },
+      .receive([&](protocol::node_status&
+                     x) { outcome.nodes.push_back(std::move(x)); },
                [](caf::error&) {
                  // The summary then lists no processes.
                });
@@ -314,10 +318,10 @@ private:
 } // namespace
 
 planner::cluster make_cluster(const config::device_request& x) {
-  return planner::cluster::uniform(
-    1, x.count,
-    static_cast<std::int32_t>(
-      std::max(1u, std::thread::hardware_concurrency())));
+  return planner::cluster::
+    uniform(1, x.count,
+            static_cast<std::int32_t>(
+              std::max(1u, std::thread::hardware_concurrency())));
 }
 
 result<run_outcome> drive(const application& app,

@@ -34,7 +34,9 @@ std::string_view to_string(run_end x) noexcept {
 }
 
 engine::engine(caf::actor_config& config, engine_parts parts)
-  : engine_actor::base(config), parts_(std::move(parts)), calls_(this) {
+  : engine_actor::base(config),
+    parts_(std::move(parts)),
+    calls_(this) {
   // nop
 }
 
@@ -69,50 +71,56 @@ void engine::set_up() {
   auto since = std::chrono::steady_clock::now();
   auto timeout = parts_.config.runtime.setup_timeout;
   auto count = parts_.models.size();
-  auto all = std::make_shared<call::gather<protocol::manifests>>(
-    count, [=, this](result<std::vector<protocol::manifests>> x) {
-      if (stopped())
-        return;
-      count_time("set-up", since);
-      if (!x)
-        return fail_run("set-up", x.error());
-      std::size_t index = 0;
-      for (const auto& [name, model] : parts_.models)
-        manifests_[name] = std::move((*x)[index++]);
-      prepare_syncs();
-    });
+  auto all = std::make_shared<call::gather<
+    protocol::manifests>>(count,
+                          [=,
+                           this](result<std::vector<protocol::manifests>> x) {
+                            if (stopped())
+                              return;
+                            count_time("set-up", since);
+                            if (!x)
+                              return fail_run("set-up", x.error());
+                            std::size_t index = 0;
+                            for (const auto& [name, model] : parts_.models)
+                              manifests_[name] = std::move((*x)[index++]);
+                            prepare_syncs();
+                          });
   std::size_t index = 0;
   auto ready = std::make_shared<std::int64_t>(0);
   for (const auto& [name, model] : parts_.models) {
-    calls_.ask<protocol::manifests>(
-      model, with_grace(timeout), protocol::set_up{to_ms(timeout)},
-      [=, this](result<protocol::manifests> x) {
-        if (x && !stopped())
-          phase("set-up", ++*ready, static_cast<std::int64_t>(count));
-        all->set(index, std::move(x));
-      });
+    calls_.ask<protocol::manifests>(model, with_grace(timeout),
+                                    protocol::set_up{to_ms(timeout)},
+                                    [=, this](result<protocol::manifests> x) {
+                                      if (x && !stopped())
+                                        phase("set-up", ++*ready,
+                                              static_cast<std::int64_t>(count));
+                                      all->set(index, std::move(x));
+                                    });
     ++index;
   }
 }
 
 void engine::prepare_syncs() {
   auto timeout = parts_.config.runtime.sync_timeout;
-  auto all = std::make_shared<call::gather<protocol::sync_plan>>(
-    parts_.syncs.size(),
-    [this](result<std::vector<protocol::sync_plan>> x) {
-      if (stopped())
-        return;
-      if (!x)
-        return fail_run("preparing syncs", x.error());
-      next_scope([this] { warm_start(0); });
-    });
+  auto all = std::make_shared<call::gather<
+    protocol::sync_plan>>(parts_.syncs.size(),
+                          [this](result<std::vector<protocol::sync_plan>> x) {
+                            if (stopped())
+                              return;
+                            if (!x)
+                              return fail_run("preparing syncs", x.error());
+                            next_scope([this] { warm_start(0); });
+                          });
   for (std::size_t i = 0; i < parts_.syncs.size(); ++i) {
     const auto& sync = parts_.syncs[i];
-    calls_.ask<protocol::sync_plan>(
-      sync.actor, 3 * with_grace(timeout),
-      protocol::prepare_sync{manifests_[sync.source],
-                             manifests_[sync.destination], to_ms(timeout)},
-      [all, i](result<protocol::sync_plan> x) { all->set(i, std::move(x)); });
+    calls_.ask<
+      protocol::sync_plan>(sync.actor, 3 * with_grace(timeout),
+                           protocol::prepare_sync{manifests_[sync.source],
+                                                  manifests_[sync.destination],
+                                                  to_ms(timeout)},
+                           [all, i](result<protocol::sync_plan> x) {
+                             all->set(i, std::move(x));
+                           });
   }
 }
 
@@ -133,30 +141,27 @@ void engine::warm_start(std::int64_t round) {
     return first_syncs();
   }
   phase("warm start", round, rounds);
-  stage(
-    [data = parts_.data, rows] {
-      return data->draw(data_stream::supervised, rows);
-    },
-    [=, this](process::batch_ref examples) {
-      // Not a copy of the plan: the flow keeps a pointer to its graph.
-      run_flow(parts_.app->warm_start.training, std::move(examples),
-               [=, this](const process::batch_ref&) {
-                 run_syncs(syncs_due(0), [=, this] {
-                   evaluate(data_stream::dev,
-                            [=, this](double accuracy, std::int64_t) {
-                              log::info("engine",
-                                        "warm start round {}: dev {:.4f}",
-                                        round + 1, accuracy);
-                              next_scope([=, this] {
-                                if (accuracy >= bar)
-                                  first_syncs();
-                                else
-                                  warm_start(round + 1);
-                              });
-                            });
-                 });
-               });
-    });
+  stage([data = parts_.data,
+         rows] { return data->draw(data_stream::supervised, rows); },
+        [=, this](process::batch_ref examples) {
+          // Not a copy of the plan: the flow keeps a pointer to its graph.
+          run_flow(parts_.app->warm_start.training, std::move(examples),
+                   [=, this](const process::batch_ref&) {
+                     run_syncs(syncs_due(0), [=, this] {
+                       evaluate(data_stream::dev, [=, this](double accuracy,
+                                                            std::int64_t) {
+                         log::info("engine", "warm start round {}: dev {:.4f}",
+                                   round + 1, accuracy);
+                         next_scope([=, this] {
+                           if (accuracy >= bar)
+                             first_syncs();
+                           else
+                             warm_start(round + 1);
+                         });
+                       });
+                     });
+                   });
+        });
 }
 
 void engine::first_syncs() {
@@ -203,8 +208,7 @@ void engine::begin_episode(std::int64_t number) {
 }
 
 void engine::train_episode() {
-  auto compute = [metrics = parts_.app->metrics](
-                   const std::vector<batch>& xs) {
+  auto compute = [metrics = parts_.app->metrics](const std::vector<batch>& xs) {
     batch out;
     for (const auto& metric : metrics)
       out.set_meta(metric.name, metric.compute(xs.front()));
@@ -233,7 +237,8 @@ void engine::train_episode() {
                      meta.set_meta(name, value);
                    return meta;
                  },
-                 {std::move(trained)}, false, [=, this](const applied& y) {
+                 {std::move(trained)}, false,
+                 [=, this](const applied& y) {
                    // What the experience measured is not overwritten.
                    auto before = episode_.metrics;
                    keep(y.value);
@@ -292,8 +297,8 @@ void engine::final_checks() {
       outcome_.final_accuracy = accuracy;
       outcome_.evaluated = rows;
     }
-    phase("comparing weights", 0, static_cast<std::int64_t>(
-                                    parts_.syncs.size()));
+    phase("comparing weights", 0,
+          static_cast<std::int64_t>(parts_.syncs.size()));
     compare_weights(0);
   });
 }
@@ -307,20 +312,23 @@ void engine::compare_weights(std::size_t index) {
   if (index == parts_.syncs.size())
     return close(run_end::finished);
   auto timeout = parts_.config.runtime.sync_timeout;
-  calls_.ask<protocol::sync_report>(
-    parts_.syncs[index].actor, 2 * with_grace(timeout),
-    protocol::verify_sync{to_ms(timeout)},
-    [=, this](result<protocol::sync_report> x) {
-      if (stopped())
-        return;
-      if (!x)
-        return fail_run("comparing weights", x.error());
-      outcome_.weights_identical
-        = outcome_.weights_identical.value_or(true) && x->differences.empty();
-      for (auto& line : x->differences)
-        outcome_.weight_differences.push_back(std::move(line));
-      compare_weights(index + 1);
-    });
+  calls_.ask<
+    protocol::sync_report>(parts_.syncs[index].actor, 2 * with_grace(timeout),
+                           protocol::verify_sync{to_ms(timeout)},
+                           [=, this](result<protocol::sync_report> x) {
+                             if (stopped())
+                               return;
+                             if (!x)
+                               return fail_run("comparing weights", x.error());
+                             outcome_
+                               .weights_identical = outcome_.weights_identical
+                                                      .value_or(true)
+                                                    && x->differences.empty();
+                             for (auto& line : x->differences)
+                               outcome_.weight_differences.push_back(
+                                 std::move(line));
+                             compare_weights(index + 1);
+                           });
 }
 
 void engine::close(run_end how) {
@@ -339,22 +347,27 @@ void engine::close(run_end how) {
   phase("closing", 0, 0);
   auto timeout = parts_.config.runtime.shutdown_timeout;
   auto models = [=, this] {
-    auto all = std::make_shared<call::gather<protocol::ack>>(
-      parts_.models.size(),
-      [finish](result<std::vector<protocol::ack>>) { finish(); });
+    auto all = std::make_shared<
+      call::gather<protocol::ack>>(parts_.models.size(),
+                                   [finish](
+                                     result<std::vector<protocol::ack>>) {
+                                     finish();
+                                   });
     std::size_t index = 0;
     for (const auto& [name, model] : parts_.models) {
-      calls_.ask<protocol::ack>(
-        model, with_grace(timeout), protocol::close_model{to_ms(timeout)},
-        [all, index](const result<protocol::ack>&) {
-          all->set(index, protocol::ack{});
-        });
+      calls_.ask<protocol::ack>(model, with_grace(timeout),
+                                protocol::close_model{to_ms(timeout)},
+                                [all, index](const result<protocol::ack>&) {
+                                  all->set(index, protocol::ack{});
+                                });
       ++index;
     }
   };
-  auto groups = std::make_shared<call::gather<protocol::ack>>(
-    parts_.syncs.size(),
-    [models](result<std::vector<protocol::ack>>) { models(); });
+  auto groups = std::make_shared<
+    call::gather<protocol::ack>>(parts_.syncs.size(),
+                                 [models](result<std::vector<protocol::ack>>) {
+                                   models();
+                                 });
   for (std::size_t i = 0; i < parts_.syncs.size(); ++i)
     calls_.ask<protocol::ack>(parts_.syncs[i].actor, with_grace(timeout),
                               protocol::close_sync{to_ms(timeout)},

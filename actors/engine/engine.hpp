@@ -11,8 +11,8 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include "troupe/actors/call/caller.hpp"
-#include "troupe/actors/engine/applier.hpp"
 #include "troupe/actors/engine/application.hpp"
+#include "troupe/actors/engine/applier.hpp"
 #include "troupe/actors/engine/run_listener.hpp"
 #include "troupe/actors/protocol/register.hpp"
 
@@ -29,9 +29,9 @@ struct run_ended {
   run_outcome outcome;
 };
 
-using engine_actor
-  = caf::typed_actor<caf::reacts_to<start_run>, caf::reacts_to<stop_run>,
-                     caf::reacts_to<protocol::verdict>>;
+using engine_actor = caf::typed_actor<caf::reacts_to<start_run>,
+                                      caf::reacts_to<stop_run>,
+                                      caf::reacts_to<protocol::verdict>>;
 
 using run_owner_actor = caf::typed_actor<caf::reacts_to<run_ended>>;
 

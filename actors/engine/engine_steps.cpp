@@ -77,16 +77,18 @@ void engine::advance(const std::shared_ptr<flow_run>& run) {
     request.input = *run->values[node.inputs.front()];
     request.scope = run->scope;
     request.timeout_ms = to_ms(parts_.config.runtime.call_timeout);
-    calls_.ask<protocol::invoked>(
-      parts_.models.at(node.model),
-      with_grace(parts_.config.runtime.call_timeout), std::move(request),
-      [=, this](result<protocol::invoked> x) {
-        const auto& name = run->graph->nodes[i].name;
-        count_time(name, since);
-        finish_node(run, i,
-                    x ? result<process::batch_ref>{std::move(x->output)}
-                      : fail(x.error().within(name)));
-      });
+    calls_.ask<
+      protocol::invoked>(parts_.models.at(node.model),
+                         with_grace(parts_.config.runtime.call_timeout),
+                         std::move(request),
+                         [=, this](result<protocol::invoked> x) {
+                           const auto& name = run->graph->nodes[i].name;
+                           count_time(name, since);
+                           finish_node(run, i,
+                                       x ? result<process::batch_ref>{std::move(
+                                         x->output)}
+                                         : fail(x.error().within(name)));
+                         });
   }
 }
 
@@ -147,23 +149,30 @@ void engine::run_syncs(std::vector<std::size_t> which, then done) {
   which.erase(which.begin());
   auto every = parts_.config.runtime.validate_every;
   protocol::run_sync request;
-  request.validate
-    = every > 0 && (++sync_count_ % static_cast<std::uint64_t>(every)) == 0;
+  request.validate = every > 0
+                     && (++sync_count_ % static_cast<std::uint64_t>(every))
+                          == 0;
   request.timeout_ms = to_ms(parts_.config.runtime.sync_timeout);
   auto since = std::chrono::steady_clock::now();
-  calls_.ask<protocol::sync_report>(
-    sync.actor, 3 * with_grace(parts_.config.runtime.sync_timeout), request,
-    [=, this, done = std::move(done)](result<protocol::sync_report> x) {
-      if (stopped())
-        return;
-      count_time("weight sync", since);
-      if (!x)
-        return fail_run("weight sync", x.error());
-      auto spent = std::chrono::microseconds{x->elapsed_us};
-      outcome_.syncs.push_back(spent);
-      episode_.sync += spent;
-      run_syncs(which, done);
-    });
+  calls_.ask<protocol::sync_report>(sync.actor,
+                                    3
+                                      * with_grace(
+                                        parts_.config.runtime.sync_timeout),
+                                    request,
+                                    [=, this, done = std::move(done)](
+                                      result<protocol::sync_report> x) {
+                                      if (stopped())
+                                        return;
+                                      count_time("weight sync", since);
+                                      if (!x)
+                                        return fail_run("weight sync",
+                                                        x.error());
+                                      auto spent = std::chrono::microseconds{
+                                        x->elapsed_us};
+                                      outcome_.syncs.push_back(spent);
+                                      episode_.sync += spent;
+                                      run_syncs(which, done);
+                                    });
 }
 
 void engine::evaluate(data_stream stream,
@@ -191,18 +200,21 @@ void engine::evaluate(data_stream stream,
 }
 
 void engine::next_scope(then done) {
-  calls_.ask<protocol::scope_opened>(
-    parts_.storage, std::chrono::seconds{5}, protocol::open_scope{},
-    [this, done = std::move(done)](result<protocol::scope_opened> x) {
-      if (stopped())
-        return;
-      if (!x)
-        return fail_run("storage", x.error());
-      scope_ = x->scope;
-      if (scope_ > 1)
-        send(parts_.storage, protocol::release_batches{scope_ - 1});
-      done();
-    });
+  calls_.ask<protocol::scope_opened>(parts_.storage, std::chrono::seconds{5},
+                                     protocol::open_scope{},
+                                     [this, done = std::move(done)](
+                                       result<protocol::scope_opened> x) {
+                                       if (stopped())
+                                         return;
+                                       if (!x)
+                                         return fail_run("storage", x.error());
+                                       scope_ = x->scope;
+                                       if (scope_ > 1)
+                                         send(parts_.storage,
+                                              protocol::release_batches{scope_
+                                                                        - 1});
+                                       done();
+                                     });
 }
 
 // -- small things --------------------------------------------------------------

@@ -51,8 +51,7 @@ flow::value flow::call(std::string_view model, const std::type_info& type,
 }
 
 flow::value flow::apply(std::string name,
-                        std::function<batch(const batch&)> function,
-                        value in) {
+                        std::function<batch(const batch&)> function, value in) {
   return add({flow_node::kind::apply,
               std::move(name),
               {},

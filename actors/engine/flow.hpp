@@ -41,9 +41,7 @@ struct flow_graph {
   /// The node whose result is the flow's.
   std::size_t output = 0;
 
-  [[nodiscard]] bool empty() const noexcept {
-    return nodes.empty();
-  }
+  [[nodiscard]] bool empty() const noexcept { return nodes.empty(); }
 };
 
 /// Builds a flow_graph: what an application's flow functions are handed.

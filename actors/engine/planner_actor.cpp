@@ -7,7 +7,8 @@ namespace troupe::engine {
 
 job_planner::job_planner(caf::actor_config& config,
                          troupe::planner::cluster machines)
-  : planner_actor::base(config), machines_(std::move(machines)) {
+  : planner_actor::base(config),
+    machines_(std::move(machines)) {
   // nop
 }
 

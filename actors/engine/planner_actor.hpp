@@ -16,8 +16,8 @@ struct plan_request {
   planner::job_spec job;
 };
 
-using planner_actor
-  = caf::typed_actor<caf::replies_to<plan_request>::with<planner::placement>>;
+using planner_actor = caf::typed_actor<
+  caf::replies_to<plan_request>::with<planner::placement>>;
 
 /// Knows the machines of the job and places models on them with the pure
 /// functions of planner/. A placement that its own verifier rejects is a bug

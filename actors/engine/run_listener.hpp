@@ -63,8 +63,7 @@ public:
 
   /// `done` of `total` steps of a phase; `total` 0 means unknown.
   virtual void on_phase(std::string_view name, std::int64_t done,
-                        std::int64_t total)
-    = 0;
+                        std::int64_t total) = 0;
 
   virtual void on_episode(const episode_result& result) = 0;
 

@@ -36,14 +36,17 @@ signal_watch::start(std::function<void(int)> on_signal) {
   process::unique_fd stop{::eventfd(0, EFD_CLOEXEC)};
   if (!signals || !stop)
     return fail(errc::exhausted, "no descriptor left for signals");
-  return std::unique_ptr<signal_watch>{new signal_watch{
-    std::move(signals), std::move(stop), std::move(on_signal)}};
+  return std::unique_ptr<signal_watch>{new signal_watch{std::move(signals),
+                                                        std::move(stop),
+                                                        std::move(on_signal)}};
 }
 
 signal_watch::signal_watch(process::unique_fd signals, process::unique_fd stop,
                            std::function<void(int)> on_signal)
-  : signals_(std::move(signals)), stop_(std::move(stop)),
-    on_signal_(std::move(on_signal)), thread_([this] { run(); }) {
+  : signals_(std::move(signals)),
+    stop_(std::move(stop)),
+    on_signal_(std::move(on_signal)),
+    thread_([this] { run(); }) {
   // nop
 }
 

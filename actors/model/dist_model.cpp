@@ -22,8 +22,10 @@ milliseconds with_grace(std::uint32_t timeout_ms) {
 
 dist_model::dist_model(caf::actor_config& config, model_job job,
                        model_surroundings around)
-  : protocol::dist_model_actor::base(config), job_(std::move(job)),
-    around_(std::move(around)), calls_(this) {
+  : protocol::dist_model_actor::base(config),
+    job_(std::move(job)),
+    around_(std::move(around)),
+    calls_(this) {
   // nop
 }
 
@@ -34,8 +36,9 @@ const char* dist_model::name() const {
 void dist_model::make_replicas() {
   for (auto i = replicas_.size(); i < job_.place.replicas.size(); ++i)
     replicas_.push_back(
-      spawn<replica, caf::linked>(
-        job_, replica_id{static_cast<std::int32_t>(i)}, around_));
+      spawn<replica, caf::linked>(job_,
+                                  replica_id{static_cast<std::int32_t>(i)},
+                                  around_));
 }
 
 template <class Reply, class Message>
@@ -57,16 +60,15 @@ void dist_model::relay(const Request& request, continuation<Reply> done) {
     if (id.value() < 0
         || static_cast<std::size_t>(id.value()) >= replicas_.size())
       return done(fail(errc::invalid, fmt::format("{} has no replica {}",
-                                                  job_.spec.name,
-                                                  id.value())));
-  auto all = std::make_shared<call::gather<Reply>>(
-    shares.size(),
-    [done = std::move(done)](result<std::vector<Reply>> answers) {
-      if (answers)
-        done(join(std::move(*answers)));
-      else
-        done(fail(answers.error()));
-    });
+                                                  job_.spec.name, id.value())));
+  auto all = std::make_shared<
+    call::gather<Reply>>(shares.size(), [done = std::move(done)](
+                                          result<std::vector<Reply>> answers) {
+    if (answers)
+      done(join(std::move(*answers)));
+    else
+      done(fail(answers.error()));
+  });
   std::size_t index = 0;
   for (auto& [id, share] : shares) {
     auto timeout = with_grace(share.timeout_ms);
@@ -81,8 +83,8 @@ void dist_model::relay(const Request& request, continuation<Reply> done) {
 void dist_model::invoke(const protocol::invoke& request,
                         continuation<protocol::invoked> done) {
   if (replicas_.empty())
-    return done(fail(errc::unavailable, fmt::format("{} is not set up",
-                                                    job_.spec.name)));
+    return done(
+      fail(errc::unavailable, fmt::format("{} is not set up", job_.spec.name)));
   std::vector<process::batch_ref> inputs(replicas_.size(), request.input);
   auto rows = request.input.rows();
   if (rows > 0) {
@@ -94,28 +96,31 @@ void dist_model::invoke(const protocol::invoke& request,
     inputs = std::move(*split);
   }
   auto timeout_ms = request.timeout_ms;
-  auto finish = [this, scope = request.scope, timeout_ms,
-                 done = std::move(done)](
-                  result<std::vector<protocol::invoked>> answers) {
-    if (!answers)
-      return done(fail(answers.error()));
-    auto all = join(std::move(*answers));
-    auto settled = around_.store->settle(
-      std::move(all.output), scope,
-      deadline::after(milliseconds{timeout_ms}));
-    if (!settled)
-      return done(fail(settled.error()));
-    all.output = std::move(*settled);
-    done(std::move(all));
-  };
-  auto all = std::make_shared<call::gather<protocol::invoked>>(
-    inputs.size(), std::move(finish));
+  auto finish =
+    [this, scope = request.scope, timeout_ms,
+     done = std::move(done)](result<std::vector<protocol::invoked>> answers) {
+      if (!answers)
+        return done(fail(answers.error()));
+      auto all = join(std::move(*answers));
+      auto settled = around_.store->settle(std::move(all.output), scope,
+                                           deadline::after(
+                                             milliseconds{timeout_ms}));
+      if (!settled)
+        return done(fail(settled.error()));
+      all.output = std::move(*settled);
+      done(std::move(all));
+    };
+  auto all = std::make_shared<call::gather<protocol::invoked>>(inputs.size(),
+                                                               std::move(
+                                                                 finish));
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     auto share = request;
     share.input = std::move(inputs[i]);
-    calls_.ask<protocol::invoked>(
-      replicas_[i], with_grace(timeout_ms), std::move(share),
-      [all, i](result<protocol::invoked> x) { all->set(i, std::move(x)); });
+    calls_.ask<protocol::invoked>(replicas_[i], with_grace(timeout_ms),
+                                  std::move(share),
+                                  [all, i](result<protocol::invoked> x) {
+                                    all->set(i, std::move(x));
+                                  });
   }
 }
 
@@ -129,7 +134,7 @@ dist_model::behavior_type dist_model::make_behavior() {
     [=, this](const set_up& x) {
       auto out = owe(static_cast<manifests*>(nullptr));
       make_replicas();
-      ask_all<manifests>(with_grace(x.timeout_ms) , x,
+      ask_all<manifests>(with_grace(x.timeout_ms), x,
                          [out](result<std::vector<manifests>> y) {
                            if (y)
                              out.deliver(join(std::move(*y)));

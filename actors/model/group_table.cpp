@@ -84,8 +84,9 @@ result<void> group_table::connect(const std::string& group,
   x.communicator = std::move(*connected);
   x.endpoint = nullptr;
   if (x.kind != protocol::seat_kind::member)
-    x.link = std::make_shared<comm::comm_link>(
-      x.communicator, rank_id{1 - x.rank.value()}, 0, x.backend);
+    x.link = std::make_shared<comm::comm_link>(x.communicator,
+                                               rank_id{1 - x.rank.value()}, 0,
+                                               x.backend);
   return {};
 }
 

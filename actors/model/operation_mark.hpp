@@ -46,9 +46,7 @@ public:
     mark_.set(std::move(operation));
   }
 
-  ~operation_scope() {
-    mark_.set("idle");
-  }
+  ~operation_scope() { mark_.set("idle"); }
 
   operation_scope(const operation_scope&) = delete;
   operation_scope& operator=(const operation_scope&) = delete;

@@ -31,25 +31,18 @@ class model_declaration {
 public:
   model_declaration(std::string name,
                     std::function<std::unique_ptr<module>()> make)
-    : name_(std::move(name)), make_(std::move(make)) {
+    : name_(std::move(name)),
+      make_(std::move(make)) {
     // nop
   }
 
-  [[nodiscard]] const std::string& name() const noexcept {
-    return name_;
-  }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
-  [[nodiscard]] std::unique_ptr<module> make() const {
-    return make_();
-  }
+  [[nodiscard]] std::unique_ptr<module> make() const { return make_(); }
 
-  [[nodiscard]] bool trainable() const noexcept {
-    return trainable_;
-  }
+  [[nodiscard]] bool trainable() const noexcept { return trainable_; }
 
-  [[nodiscard]] bool on_cpu() const noexcept {
-    return on_cpu_;
-  }
+  [[nodiscard]] bool on_cpu() const noexcept { return on_cpu_; }
 
   [[nodiscard]] const std::vector<option_spec>& options() const noexcept {
     return options_;
@@ -68,17 +61,11 @@ public:
     return nullptr;
   }
 
-  void set_trainable() noexcept {
-    trainable_ = true;
-  }
+  void set_trainable() noexcept { trainable_ = true; }
 
-  void set_on_cpu() noexcept {
-    on_cpu_ = true;
-  }
+  void set_on_cpu() noexcept { on_cpu_ = true; }
 
-  void add_option(option_spec x) {
-    options_.push_back(std::move(x));
-  }
+  void add_option(option_spec x) { options_.push_back(std::move(x)); }
 
   template <class M, class B>
   void add_function(std::string name, batch (B::*f)(const batch&)) {
@@ -86,9 +73,7 @@ public:
     using pointer = batch (B::*)(const batch&);
     functions_.push_back(
       {std::move(name),
-       [f](module& x, const batch& in) {
-         return (static_cast<M&>(x).*f)(in);
-       },
+       [f](module& x, const batch& in) { return (static_cast<M&>(x).*f)(in); },
        [f](const std::type_info& type, const void* other) {
          return type == typeid(pointer)
                 && *static_cast<const pointer*>(other) == f;
@@ -110,8 +95,8 @@ class module_registry {
 public:
   model_declaration& add(std::string name,
                          std::function<std::unique_ptr<module>()> make) {
-    models_.push_back(std::make_unique<model_declaration>(std::move(name),
-                                                          std::move(make)));
+    models_.push_back(
+      std::make_unique<model_declaration>(std::move(name), std::move(make)));
     return *models_.back();
   }
 

@@ -41,8 +41,12 @@ planner::parallel_layout layout_of(const planner::model_spec& spec) {
 
 replica::replica(caf::actor_config& config, model_job job, replica_id id,
                  model_surroundings around)
-  : protocol::replica_actor::base(config), job_(std::move(job)), id_(id),
-    around_(std::move(around)), layout_(layout_of(job_.spec)), calls_(this) {
+  : protocol::replica_actor::base(config),
+    job_(std::move(job)),
+    id_(id),
+    around_(std::move(around)),
+    layout_(layout_of(job_.spec)),
+    calls_(this) {
   workers_.resize(world());
   hosts_.resize(world());
 }
@@ -126,16 +130,15 @@ void replica::relay(const std::string& operation, const Request& request,
     if (rank.value() < 0 || static_cast<std::size_t>(rank.value()) >= world())
       return done(fail(errc::invalid,
                        fmt::format("{} replica {} has no rank {}",
-                                   job_.spec.name, id_.value(),
-                                   rank.value())));
-  auto all = std::make_shared<call::gather<Reply>>(
-    shares.size(),
-    [done = std::move(done)](result<std::vector<Reply>> answers) {
-      if (answers)
-        done(join(std::move(*answers)));
-      else
-        done(fail(answers.error()));
-    });
+                                   job_.spec.name, id_.value(), rank.value())));
+  auto all = std::make_shared<
+    call::gather<Reply>>(shares.size(), [done = std::move(done)](
+                                          result<std::vector<Reply>> answers) {
+    if (answers)
+      done(join(std::move(*answers)));
+    else
+      done(fail(answers.error()));
+  });
   std::size_t index = 0;
   for (auto& [rank, share] : shares) {
     auto timeout = from_ms(share.timeout_ms);
@@ -151,8 +154,8 @@ void replica::relay(const std::string& operation, const Request& request,
 
 void replica::start_worker(std::size_t rank, milliseconds timeout,
                            continuation<ack> done) {
-  const auto& place
-    = job_.place.replicas[static_cast<std::size_t>(id_.value())].ranks[rank];
+  const auto& place = job_.place.replicas[static_cast<std::size_t>(id_.value())]
+                        .ranks[rank];
   auto node = static_cast<std::size_t>(place.node.value());
   protocol::acquire_host request;
   request.timeout_ms = to_ms(timeout);
@@ -169,39 +172,47 @@ void replica::start_worker(std::size_t rank, milliseconds timeout,
     request.isolated_for = fmt::format("{}/{}", job_.spec.name, id_.value());
   auto spec = worker_spec(rank);
   spec.device = request.device;
-  calls_.ask<protocol::acquired_host>(
-    around_.nodes[node], with_grace(timeout), request,
-    [=, this](result<protocol::acquired_host> host) {
-      if (!host)
-        return done(fail(report(rank, "start", host.error())));
-      hosts_[rank] = host->host;
-      send(around_.nodes[node],
-           protocol::worker_placed{host->host, worker_name(rank)});
-      calls_.ask<protocol::started_worker>(
-        host->control, timeout, protocol::start_worker{spec},
-        [=, this](result<protocol::started_worker> started) {
-          if (!started)
-            return done(fail(report(rank, "start", started.error())));
-          workers_[rank] = started->worker;
-          // Also notice the end of a worker that nobody is calling.
-          calls_.watch(workers_[rank], [=, this](const error& reason) {
-            if (!closing_)
-              static_cast<void>(report(rank, "idle", reason));
-          });
-          done(ack{});
-        });
-    });
+  calls_.ask<
+    protocol::acquired_host>(around_.nodes[node], with_grace(timeout), request,
+                             [=, this](result<protocol::acquired_host> host) {
+                               if (!host)
+                                 return done(
+                                   fail(report(rank, "start", host.error())));
+                               hosts_[rank] = host->host;
+                               send(around_.nodes[node],
+                                    protocol::worker_placed{host->host,
+                                                            worker_name(rank)});
+                               calls_.ask<protocol::started_worker>(
+                                 host->control, timeout,
+                                 protocol::start_worker{spec},
+                                 [=, this](
+                                   result<protocol::started_worker> started) {
+                                   if (!started)
+                                     return done(fail(
+                                       report(rank, "start", started.error())));
+                                   workers_[rank] = started->worker;
+                                   // Also notice the end of a worker that nobody is calling.
+                                   calls_.watch(workers_[rank],
+                                                [=, this](const error& reason) {
+                                                  if (!closing_)
+                                                    static_cast<void>(
+                                                      report(rank, "idle",
+                                                             reason));
+                                                });
+                                   done(ack{});
+                                 });
+                             });
 }
 
 void replica::join_ranks(milliseconds timeout, continuation<ack> done) {
   if (world() == 1)
     return done(ack{});
-  auto one_process = std::ranges::all_of(
-    hosts_, [&](const auto& x) { return x == hosts_.front(); });
+  auto one_process = std::ranges::all_of(hosts_, [&](const auto& x) {
+    return x == hosts_.front();
+  });
   protocol::open_groups seats;
   seats.timeout_ms = to_ms(timeout);
-  auto add = [&](const std::string& group,
-                 const planner::rank_group& members) {
+  auto add = [&](const std::string& group, const planner::rank_group& members) {
     for (std::size_t i = 0; i < members.size(); ++i)
       seats.items.push_back(
         {worker_name(static_cast<std::size_t>(members[i].value())), group,
@@ -219,35 +230,40 @@ void replica::join_ranks(milliseconds timeout, continuation<ack> done) {
       auto rank = static_cast<std::size_t>(group.front().value());
       add(data_parallel_group(worker_name(rank), worker_spec(rank)), group);
     }
-  relay<protocol::group_addresses>(
-    "open groups", seats,
-    [=, this](result<protocol::group_addresses> addresses) {
-      if (!addresses)
-        return done(fail(addresses.error()));
-      relay<ack>("connect groups",
-                 protocol::introduce(seats, std::move(*addresses)), done);
-    });
+  relay<
+    protocol::group_addresses>("open groups", seats,
+                               [=, this](
+                                 result<protocol::group_addresses> addresses) {
+                                 if (!addresses)
+                                   return done(fail(addresses.error()));
+                                 relay<ack>("connect groups",
+                                            protocol::introduce(seats,
+                                                                std::move(
+                                                                  *addresses)),
+                                            done);
+                               });
 }
 
 void replica::set_up(milliseconds timeout,
                      continuation<protocol::manifests> done) {
-  auto started = std::make_shared<call::gather<ack>>(
-    world(), [=, this](result<std::vector<ack>> x) {
-      if (!x)
-        return done(fail(x.error()));
-      join_ranks(timeout, [=, this](result<ack> joined) {
-        if (!joined)
-          return done(fail(joined.error()));
-        ask_all<protocol::manifests>(
-          "set up", timeout, protocol::set_up{to_ms(timeout)},
-          [=](result<std::vector<protocol::manifests>> answers) {
-            if (answers)
-              done(join(std::move(*answers)));
-            else
-              done(fail(answers.error()));
-          });
-      });
+  auto started = std::make_shared<
+    call::gather<ack>>(world(), [=, this](result<std::vector<ack>> x) {
+    if (!x)
+      return done(fail(x.error()));
+    join_ranks(timeout, [=, this](result<ack> joined) {
+      if (!joined)
+        return done(fail(joined.error()));
+      ask_all<protocol::manifests>("set up", timeout,
+                                   protocol::set_up{to_ms(timeout)},
+                                   [=](result<std::vector<protocol::manifests>>
+                                         answers) {
+                                     if (answers)
+                                       done(join(std::move(*answers)));
+                                     else
+                                       done(fail(answers.error()));
+                                   });
     });
+  });
   for (std::size_t rank = 0; rank < world(); ++rank)
     start_worker(rank, timeout, [started, rank](result<ack> x) {
       started->set(rank, std::move(x));
@@ -269,30 +285,29 @@ void replica::invoke(const protocol::invoke& request,
   }
   auto timeout = from_ms(request.timeout_ms);
   auto layout = layout_;
-  auto all = std::make_shared<call::gather<protocol::invoked>>(
-    world(),
-    [layout, done = std::move(done)](
-      result<std::vector<protocol::invoked>> answers) {
-      if (!answers)
-        return done(fail(answers.error()));
-      // Of the ranks that saw the same rows the first of the last pipeline
-      // stage speaks; ranks are walked in data order.
-      std::vector<protocol::invoked> spoken;
-      for (std::int32_t data = 0; data < layout.size(dimension::data);
-           ++data) {
-        planner::parallel_layout::coordinates at;
-        at.at(dimension::data) = data;
-        at.at(dimension::pipeline) = layout.size(dimension::pipeline) - 1;
-        auto rank = layout.rank_at(at);
-        spoken.push_back(std::move(
-          (*answers)[static_cast<std::size_t>(rank.value().value())]));
-      }
-      done(join(std::move(spoken)));
-    });
+  auto all = std::make_shared<call::gather<
+    protocol::invoked>>(world(), [layout,
+                                  done = std::move(done)](
+                                   result<std::vector<protocol::invoked>>
+                                     answers) {
+    if (!answers)
+      return done(fail(answers.error()));
+    // Of the ranks that saw the same rows the first of the last pipeline
+    // stage speaks; ranks are walked in data order.
+    std::vector<protocol::invoked> spoken;
+    for (std::int32_t data = 0; data < layout.size(dimension::data); ++data) {
+      planner::parallel_layout::coordinates at;
+      at.at(dimension::data) = data;
+      at.at(dimension::pipeline) = layout.size(dimension::pipeline) - 1;
+      auto rank = layout.rank_at(at);
+      spoken.push_back(
+        std::move((*answers)[static_cast<std::size_t>(rank.value().value())]));
+    }
+    done(join(std::move(spoken)));
+  });
   for (std::size_t rank = 0; rank < world(); ++rank) {
     auto share = request;
-    auto data = layout_
-                  .coordinates_of(rank_id{static_cast<std::int32_t>(rank)})
+    auto data = layout_.coordinates_of(rank_id{static_cast<std::int32_t>(rank)})
                   .at(dimension::data);
     share.input = inputs[static_cast<std::size_t>(data)];
     ask<protocol::invoked>(rank, request.function, timeout, std::move(share),
@@ -317,9 +332,8 @@ replica::behavior_type replica::make_behavior() {
     },
     [=, this](const open_groups& x) {
       auto out = owe(static_cast<group_addresses*>(nullptr));
-      relay<group_addresses>("open groups", x, [out](auto y) {
-        out.deliver(std::move(y));
-      });
+      relay<group_addresses>("open groups", x,
+                             [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
     [=, this](const connect_groups& x) {
@@ -341,9 +355,8 @@ replica::behavior_type replica::make_behavior() {
     },
     [=, this](const transfer& x) {
       auto out = owe(static_cast<transfer_reports*>(nullptr));
-      relay<transfer_reports>("weight sync", x, [out](auto y) {
-        out.deliver(std::move(y));
-      });
+      relay<transfer_reports>("weight sync", x,
+                              [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
     [=, this](const fence& x) {
@@ -357,8 +370,7 @@ replica::behavior_type replica::make_behavior() {
     [=, this](const checkpoint& x) {
       auto out = owe_ack();
       ask_all<ack>(x.load ? "load checkpoint" : "save checkpoint",
-                   from_ms(x.timeout_ms), x,
-                   [out](result<std::vector<ack>> y) {
+                   from_ms(x.timeout_ms), x, [out](result<std::vector<ack>> y) {
                      out.deliver(y.map([](auto&&) { return ack{}; }));
                    });
       return out.promise();
@@ -366,11 +378,11 @@ replica::behavior_type replica::make_behavior() {
     [=, this](const close_model& x) {
       auto out = owe_ack();
       closing_ = true;
-      auto all = std::make_shared<call::gather<ack>>(
-        world(), [=, this](result<std::vector<ack>>) {
-          out.deliver(ack{});
-          quit();
-        });
+      auto all = std::make_shared<
+        call::gather<ack>>(world(), [=, this](result<std::vector<ack>>) {
+        out.deliver(ack{});
+        quit();
+      });
       for (std::size_t rank = 0; rank < world(); ++rank)
         ask<ack>(rank, "close", from_ms(x.timeout_ms), x,
                  // A worker that is gone already is closed.

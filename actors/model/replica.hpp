@@ -57,8 +57,7 @@ private:
   /// Asks every rank the same.
   template <class Reply, class Message>
   void ask_all(const std::string& operation, milliseconds timeout,
-               const Message& message,
-               continuation<std::vector<Reply>> done);
+               const Message& message, continuation<std::vector<Reply>> done);
 
   /// Hands each rank its items.
   template <class Reply, class Request>

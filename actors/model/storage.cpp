@@ -8,7 +8,8 @@ namespace troupe::model {
 storage::storage(caf::actor_config& config,
                  std::vector<protocol::node_actor> nodes,
                  process::batch_store* store)
-  : protocol::storage_actor::base(config), nodes_(std::move(nodes)),
+  : protocol::storage_actor::base(config),
+    nodes_(std::move(nodes)),
     store_(store) {
   // nop
 }

@@ -40,9 +40,7 @@ worker::behavior_type worker::make_behavior() {
     [this](const connect_groups& x) { return answer(state_->connect(x)); },
     [this](const close_groups& x) { return answer(state_->close(x)); },
     [this](const protocol::invoke& x) { return answer(state_->invoke(x)); },
-    [this](const protocol::transfer& x) {
-      return answer(state_->transfer(x));
-    },
+    [this](const protocol::transfer& x) { return answer(state_->transfer(x)); },
     [this](const protocol::fence& x) { return answer(state_->fence(x)); },
     [this](const protocol::checkpoint& x) { return answer(state_->run(x)); },
     [this](const close_model&) -> caf::result<ack> {

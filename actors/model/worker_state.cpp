@@ -42,11 +42,12 @@ deadline within(std::uint32_t timeout_ms) {
 /// The seed of one rank's generator: different for every rank of every model,
 /// equal in every run with the same seed.
 std::mt19937_64 make_generator(const protocol::worker_spec& spec) {
-  std::vector<std::uint32_t> words{
-    static_cast<std::uint32_t>(spec.seed),
-    static_cast<std::uint32_t>(spec.seed >> 32),
-    static_cast<std::uint32_t>(spec.name.replica.value()),
-    static_cast<std::uint32_t>(spec.name.rank.value())};
+  std::vector<std::uint32_t> words{static_cast<std::uint32_t>(spec.seed),
+                                   static_cast<std::uint32_t>(spec.seed >> 32),
+                                   static_cast<std::uint32_t>(
+                                     spec.name.replica.value()),
+                                   static_cast<std::uint32_t>(
+                                     spec.name.rank.value())};
   for (auto c : spec.name.model)
     words.push_back(static_cast<unsigned char>(c));
   std::seed_seq seed(words.begin(), words.end());
@@ -75,8 +76,11 @@ class worker_state::context final : public worker_context {
 public:
   context(const protocol::worker_spec& spec, worker_probe& probe,
           troupe::options config)
-    : spec_(spec), probe_(probe), config_(std::move(config)),
-      sizes_(sizes_of(spec)), generator_(make_generator(spec)),
+    : spec_(spec),
+      probe_(probe),
+      config_(std::move(config)),
+      sizes_(sizes_of(spec)),
+      generator_(make_generator(spec)),
       world_group_(world_group(spec.name)),
       data_parallel_group_(data_parallel_group(spec.name, spec)) {
     data_parallel_rank_ = layout_of(spec)
@@ -88,17 +92,13 @@ public:
     return spec_.name.model;
   }
 
-  replica_id replica() const noexcept override {
-    return spec_.name.replica;
-  }
+  replica_id replica() const noexcept override { return spec_.name.replica; }
 
   std::int32_t num_replica() const noexcept override {
     return spec_.num_replica;
   }
 
-  rank_id rank() const noexcept override {
-    return spec_.name.rank;
-  }
+  rank_id rank() const noexcept override { return spec_.name.rank; }
 
   std::int32_t world_size() const noexcept override {
     return static_cast<std::int32_t>(sizes_.world());
@@ -133,21 +133,13 @@ public:
     return within(spec_.collective_timeout_ms);
   }
 
-  const troupe::options& config() const noexcept override {
-    return config_;
-  }
+  const troupe::options& config() const noexcept override { return config_; }
 
-  std::mt19937_64& generator() noexcept override {
-    return generator_;
-  }
+  std::mt19937_64& generator() noexcept override { return generator_; }
 
-  std::uint64_t seed() const noexcept override {
-    return spec_.seed;
-  }
+  std::uint64_t seed() const noexcept override { return spec_.seed; }
 
-  int num_threads() const noexcept override {
-    return spec_.num_threads;
-  }
+  int num_threads() const noexcept override { return spec_.num_threads; }
 
 private:
   const protocol::worker_spec& spec_;
@@ -164,7 +156,9 @@ private:
 
 worker_state::worker_state(protocol::worker_spec spec, host_services services,
                            std::shared_ptr<worker_probe> probe)
-  : spec_(std::move(spec)), services_(services), probe_(std::move(probe)) {
+  : spec_(std::move(spec)),
+    services_(services),
+    probe_(std::move(probe)) {
   // nop
 }
 
@@ -177,8 +171,7 @@ const protocol::worker_name& worker_state::name() const noexcept {
 }
 
 template <class F>
-auto worker_state::guarded(const std::string& operation, F f)
-  -> decltype(f()) {
+auto worker_state::guarded(const std::string& operation, F f) -> decltype(f()) {
   operation_scope mark{probe_->mark, operation};
   auto failed = [&](std::string_view what) {
     log::error(to_string(spec_.name), "{} failed: {}", operation, what);
@@ -197,9 +190,8 @@ result<protocol::manifests> worker_state::set_up() {
   return guarded("set up", [&]() -> result<protocol::manifests> {
     model_ = services_.registry->find(spec_.name.model);
     if (!model_)
-      return fail(errc::invalid,
-                  fmt::format("this program has no model '{}'",
-                              spec_.name.model));
+      return fail(errc::invalid, fmt::format("this program has no model '{}'",
+                                             spec_.name.model));
     auto config = options::decode(protocol::as_bytes(spec_.config));
     if (!config)
       return fail(config.error());
@@ -239,8 +231,8 @@ worker_state::open(const protocol::open_groups& request) {
     auto address = probe_->groups.open(seat);
     if (!address)
       return fail(address.error());
-    out.items.push_back({spec_.name, seat.group, seat.rank,
-                         protocol::to_payload(*address)});
+    out.items.push_back(
+      {spec_.name, seat.group, seat.rank, protocol::to_payload(*address)});
   }
   return out;
 }
@@ -278,9 +270,8 @@ worker_state::invoke(const protocol::invoke& request) {
                 "sync");
   auto* function = model_->find(request.function);
   if (!function)
-    return fail(errc::invalid,
-                fmt::format("model '{}' has no function '{}'",
-                            spec_.name.model, request.function));
+    return fail(errc::invalid, fmt::format("model '{}' has no function '{}'",
+                                           spec_.name.model, request.function));
   return guarded(request.function, [&]() -> result<protocol::invoked> {
     auto until = within(request.timeout_ms);
     auto input = services_.store->get(request.input, until);
@@ -294,10 +285,10 @@ worker_state::invoke(const protocol::invoke& request) {
       return fail(stored.error().within("storing the output"));
     using std::chrono::duration_cast;
     using std::chrono::microseconds;
-    return protocol::invoked{
-      {{std::move(*stored)}},
-      version_,
-      static_cast<std::uint64_t>(duration_cast<microseconds>(busy).count())};
+    return protocol::invoked{{{std::move(*stored)}},
+                             version_,
+                             static_cast<std::uint64_t>(
+                               duration_cast<microseconds>(busy).count())};
   });
 }
 
@@ -392,9 +383,9 @@ worker_state::run_task(const protocol::transfer_task& task,
     }
     auto done = sends ? link->push(memory, until) : link->pull(memory, until);
     if (!done)
-      return fail(done.error().within(
-        fmt::format("tensor '{}' {} {}", name, sends ? "to" : "from",
-                    to_string(task.peer))));
+      return fail(done.error().within(fmt::format("tensor '{}' {} {}", name,
+                                                  sends ? "to" : "from",
+                                                  to_string(task.peer))));
     digest.update(memory);
     report.bytes += memory.size();
     if (compares && report.difference.empty()

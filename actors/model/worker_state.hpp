@@ -64,8 +64,7 @@ public:
 
   [[nodiscard]] result<protocol::ack> fence(const protocol::fence& request);
 
-  [[nodiscard]] result<protocol::ack>
-  run(const protocol::checkpoint& request);
+  [[nodiscard]] result<protocol::ack> run(const protocol::checkpoint& request);
 
   /// Destroys the module and leaves all groups.
   void close() noexcept;

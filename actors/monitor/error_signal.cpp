@@ -19,7 +19,8 @@ std::uint64_t wall_clock_ms() {
 } // namespace
 
 error_signal::error_signal(caf::actor_config& config)
-  : protocol::error_signal_actor::base(config), calls_(this) {
+  : protocol::error_signal_actor::base(config),
+    calls_(this) {
   // nop
 }
 

@@ -64,7 +64,9 @@ guarded_launcher::guarded_launcher(process::guard_client& guard,
                                    process::peer_mesh& mesh,
                                    host_arguments common,
                                    std::filesystem::path log_dir)
-  : guard_(guard), mesh_(mesh), common_(std::move(common)),
+  : guard_(guard),
+    mesh_(mesh),
+    common_(std::move(common)),
     log_dir_(std::move(log_dir)) {
   // nop
 }
@@ -86,18 +88,18 @@ void guarded_launcher::report_to(protocol::node_actor node,
     [tell, id] {
       // Its hosts die with it; that they did is what people need to know.
       log::error("node", "the guard process is gone");
-      tell({{id, process::node_slot, incarnation{}}, 0,
+      tell({{id, process::node_slot, incarnation{}},
+            0,
             "ended because the guard process is gone"});
     },
     &mesh_);
 }
 
-result<std::int32_t>
-guarded_launcher::launch(const protocol::host_name& host) {
+result<std::int32_t> guarded_launcher::launch(const protocol::host_name& host) {
   auto arguments = common_;
   arguments.host = host;
-  arguments.log_path
-    = (log_dir_ / fmt::format("host-{}.log", host.slot)).string();
+  arguments.log_path = (log_dir_ / fmt::format("host-{}.log", host.slot))
+                         .string();
   process::host_command command;
   command.slot = host.slot;
   command.incarnation = host.life;

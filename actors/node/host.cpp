@@ -14,8 +14,11 @@ using protocol::ack;
 
 host::host(caf::actor_config& config, model::host_services services,
            worker_threads threads, std::function<void()> on_closed)
-  : protocol::host_actor::base(config), services_(services), threads_(threads),
-    on_closed_(std::move(on_closed)), calls_(this) {
+  : protocol::host_actor::base(config),
+    services_(services),
+    threads_(threads),
+    on_closed_(std::move(on_closed)),
+    calls_(this) {
   // nop
 }
 
@@ -36,9 +39,11 @@ host::start(const protocol::start_worker& request) {
   slot x;
   x.probe = std::make_shared<model::worker_probe>(*services_.hub);
   x.actor = threads_ == worker_threads::own
-              ? spawn<model::worker, caf::detached + caf::linked>(request.spec, services_,
-                                                    x.probe)
-              : spawn<model::worker, caf::linked>(request.spec, services_, x.probe);
+              ? spawn<model::worker, caf::detached + caf::linked>(request.spec,
+                                                                  services_,
+                                                                  x.probe)
+              : spawn<model::worker, caf::linked>(request.spec, services_,
+                                                  x.probe);
   log::info(to_string(services_.host), "starts {}", to_string(name));
   protocol::started_worker reply{x.actor};
   // A worker that has ended leaves its place to the next one of its name.
@@ -84,14 +89,16 @@ host::behavior_type host::make_behavior() {
     [this](shut_down) {
       call::reply<ack> out{make_response_promise<ack>()};
       abort_all("the host shuts down");
-      auto all = std::make_shared<call::gather<ack>>(
-        workers_.size(), [out, this](result<std::vector<ack>>) {
-          out.deliver(ack{});
-          auto closed = on_closed_;
-          quit();
-          if (closed)
-            closed();
-        });
+      auto
+        all = std::make_shared<call::gather<ack>>(workers_.size(),
+                                                  [out, this](
+                                                    result<std::vector<ack>>) {
+                                                    out.deliver(ack{});
+                                                    auto closed = on_closed_;
+                                                    quit();
+                                                    if (closed)
+                                                      closed();
+                                                  });
       std::size_t index = 0;
       for (auto& [name, worker] : workers_) {
         calls_.ask<ack>(worker.actor, std::chrono::seconds{1}, close_model{},

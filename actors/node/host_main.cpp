@@ -76,9 +76,8 @@ result<bool> serve(caf::actor_system& system, const host_arguments& args,
   auto good = true;
   // Waits for as long as the job runs: ends when node or host go down, and the
   // guard ends this process if it cannot.
-  self->receive([&](caf::down_msg& x) {
-    good = x.source == control.address();
-  });
+  self->receive(
+    [&](caf::down_msg& x) { good = x.source == control.address(); });
   return good;
 }
 

@@ -12,7 +12,9 @@ namespace troupe::node {
 inproc_launcher::inproc_launcher(caf::actor_system& system, std::string job,
                                  model::host_services services,
                                  worker_threads threads)
-  : system_(system), job_(std::move(job)), services_(services),
+  : system_(system),
+    job_(std::move(job)),
+    services_(services),
     threads_(threads) {
   // nop
 }

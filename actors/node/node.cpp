@@ -18,8 +18,11 @@ using protocol::ack;
 node::node(caf::actor_config& config, node_settings settings,
            std::shared_ptr<host_launcher> launcher,
            protocol::error_signal_actor errors)
-  : protocol::node_actor::base(config), settings_(std::move(settings)),
-    launcher_(std::move(launcher)), errors_(std::move(errors)), calls_(this) {
+  : protocol::node_actor::base(config),
+    settings_(std::move(settings)),
+    launcher_(std::move(launcher)),
+    errors_(std::move(errors)),
+    calls_(this) {
   // nop
 }
 
@@ -181,12 +184,13 @@ void node::close(std::chrono::milliseconds timeout,
     for (auto& reply : std::exchange(slot.waiting, {}))
       reply.deliver(fail(errc::unavailable, "the node shuts down"));
   }
-  auto all = std::make_shared<call::gather<ack>>(
-    open.size(), [=, this](result<std::vector<ack>>) {
-      launcher_->close(until);
-      out.deliver(ack{});
-      quit();
-    });
+  auto all = std::make_shared<call::gather<ack>>(open.size(),
+                                                 [=, this](
+                                                   result<std::vector<ack>>) {
+                                                   launcher_->close(until);
+                                                   out.deliver(ack{});
+                                                   quit();
+                                                 });
   // Half of the time for a good end, the rest for force.
   for (std::size_t i = 0; i < open.size(); ++i)
     calls_.ask<ack>(open[i], timeout / 2, protocol::shut_down{},
@@ -219,9 +223,10 @@ node::behavior_type node::make_behavior() {
       for (const auto& [number, slot] : slots_)
         if (slot.control)
           open.push_back(slot.control);
-      auto all = std::make_shared<call::gather<ack>>(
-        open.size(),
-        [out](result<std::vector<ack>>) { out.deliver(ack{}); });
+      auto all = std::make_shared<
+        call::gather<ack>>(open.size(), [out](result<std::vector<ack>>) {
+        out.deliver(ack{});
+      });
       for (std::size_t i = 0; i < open.size(); ++i)
         calls_.ask<ack>(open[i], std::chrono::seconds{1}, x,
                         [all, i](const result<ack>&) { all->set(i, ack{}); });

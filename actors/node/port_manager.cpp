@@ -5,7 +5,8 @@ namespace troupe::node {
 
 port_manager::port_manager(caf::actor_config& config,
                            process::port_manager ports)
-  : protocol::port_manager_actor::base(config), ports_(std::move(ports)) {
+  : protocol::port_manager_actor::base(config),
+    ports_(std::move(ports)) {
   // nop
 }
 

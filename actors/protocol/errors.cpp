@@ -53,8 +53,8 @@ error from_caf(const caf::error& x) {
   auto code = x.category() == caf::atom("system")
                 ? code_of(static_cast<caf::sec>(x.code()))
                 : errc::internal;
-  return {code, code == errc::timed_out ? "no answer in time"
-                                        : caf::to_string(x)};
+  return {code,
+          code == errc::timed_out ? "no answer in time" : caf::to_string(x)};
 }
 
 error from_exit_reason(const caf::error& reason) {

@@ -41,12 +41,13 @@ public:
 
 private:
   template <class T>
-  static constexpr bool is_actor_handle
-    = std::is_same_v<T, caf::strong_actor_ptr>
-      || std::is_same_v<T, caf::weak_actor_ptr>
-      || requires(const T& x) {
-           { x.address() } -> std::same_as<caf::actor_addr>;
-         };
+  static constexpr bool is_actor_handle =
+    std::is_same_v<
+      T,
+      caf::
+        strong_actor_ptr> || std::is_same_v<T, caf::weak_actor_ptr> || requires(const T& x) {
+    { x.address() } -> std::same_as<caf::actor_addr>;
+  };
 
   template <class T>
   static void check_members() {

@@ -333,16 +333,15 @@ struct close_model {
 
 // -- interfaces ----------------------------------------------------------------
 
-using model_interface
-  = caf::typed_actor<caf::replies_to<set_up>::with<manifests>,
-                     caf::replies_to<open_groups>::with<group_addresses>,
-                     caf::replies_to<connect_groups>::with<ack>,
-                     caf::replies_to<close_groups>::with<ack>,
-                     caf::replies_to<invoke>::with<invoked>,
-                     caf::replies_to<transfer>::with<transfer_reports>,
-                     caf::replies_to<fence>::with<ack>,
-                     caf::replies_to<checkpoint>::with<ack>,
-                     caf::replies_to<close_model>::with<ack>>;
+using model_interface = caf::typed_actor<
+  caf::replies_to<set_up>::with<manifests>,
+  caf::replies_to<open_groups>::with<group_addresses>,
+  caf::replies_to<connect_groups>::with<ack>,
+  caf::replies_to<close_groups>::with<ack>,
+  caf::replies_to<invoke>::with<invoked>,
+  caf::replies_to<transfer>::with<transfer_reports>,
+  caf::replies_to<fence>::with<ack>, caf::replies_to<checkpoint>::with<ack>,
+  caf::replies_to<close_model>::with<ack>>;
 
 /// One rank: owns the module instance. Lives in a device host.
 using worker_actor = model_interface;

@@ -85,10 +85,9 @@ struct error_history {
 };
 
 /// Records every error. Lives in the driver.
-using error_signal_actor
-  = caf::typed_actor<caf::reacts_to<error_report>,
-                     caf::replies_to<subscribe_errors>::with<ack>,
-                     caf::replies_to<get_errors>::with<error_history>>;
+using error_signal_actor = caf::typed_actor<
+  caf::reacts_to<error_report>, caf::replies_to<subscribe_errors>::with<ack>,
+  caf::replies_to<get_errors>::with<error_history>>;
 
 /// What the error_monitor concludes: the root cause and what followed from it.
 struct verdict {
@@ -125,8 +124,8 @@ struct conclude {
 
 /// Reacts to errors: aborts communicators first, so that nobody hangs, waits a
 /// moment for the consequences, and concludes. Lives in the driver.
-using error_monitor_actor
-  = caf::typed_actor<caf::reacts_to<error_report>, caf::reacts_to<conclude>,
-                     caf::replies_to<subscribe_verdict>::with<ack>>;
+using error_monitor_actor = caf::typed_actor<
+  caf::reacts_to<error_report>, caf::reacts_to<conclude>,
+  caf::replies_to<subscribe_verdict>::with<ack>>;
 
 } // namespace troupe::protocol

@@ -21,8 +21,7 @@ struct worker_name {
   auto operator<=>(const worker_name&) const = default;
 
   template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f,
-                                                 worker_name& x) {
+  friend typename Inspector::result_type inspect(Inspector& f, worker_name& x) {
     return f(x.model, x.replica, x.rank);
   }
 };

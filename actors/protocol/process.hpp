@@ -135,12 +135,11 @@ struct shut_down {
 
 /// The control actor of a host: event-based, so that it answers whatever the
 /// workers' threads are doing.
-using host_actor
-  = caf::typed_actor<caf::replies_to<start_worker>::with<started_worker>,
-                     caf::replies_to<abort_groups>::with<ack>,
-                     caf::reacts_to<release_batches>,
-                     caf::replies_to<get_host_status>::with<host_status>,
-                     caf::replies_to<shut_down>::with<ack>>;
+using host_actor = caf::typed_actor<
+  caf::replies_to<start_worker>::with<started_worker>,
+  caf::replies_to<abort_groups>::with<ack>, caf::reacts_to<release_batches>,
+  caf::replies_to<get_host_status>::with<host_status>,
+  caf::replies_to<shut_down>::with<ack>>;
 
 /// A new host reports to its node. Sender: host. Errors: refused (other job,
 /// other build, or a life that is over).
@@ -257,15 +256,13 @@ struct close_node {
 };
 
 /// One machine: owns its devices, ports and hosts.
-using node_actor
-  = caf::typed_actor<caf::replies_to<host_hello>::with<ack>,
-                     caf::replies_to<acquire_host>::with<acquired_host>,
-                     caf::reacts_to<worker_placed>,
-                     caf::reacts_to<host_exited>,
-                     caf::replies_to<abort_groups>::with<ack>,
-                     caf::reacts_to<release_batches>,
-                     caf::replies_to<get_node_status>::with<node_status>,
-                     caf::replies_to<close_node>::with<ack>>;
+using node_actor = caf::typed_actor<
+  caf::replies_to<host_hello>::with<ack>,
+  caf::replies_to<acquire_host>::with<acquired_host>,
+  caf::reacts_to<worker_placed>, caf::reacts_to<host_exited>,
+  caf::replies_to<abort_groups>::with<ack>, caf::reacts_to<release_batches>,
+  caf::replies_to<get_node_status>::with<node_status>,
+  caf::replies_to<close_node>::with<ack>>;
 
 // -- ports ---------------------------------------------------------------------
 
@@ -301,8 +298,8 @@ struct release_ports {
   }
 };
 
-using port_manager_actor
-  = caf::typed_actor<caf::replies_to<reserve_port>::with<reserved_port>,
-                     caf::reacts_to<release_ports>>;
+using port_manager_actor = caf::typed_actor<
+  caf::replies_to<reserve_port>::with<reserved_port>,
+  caf::reacts_to<release_ports>>;
 
 } // namespace troupe::protocol

@@ -96,10 +96,10 @@ namespace troupe::protocol {
 template <class Block>
 void register_block(caf::actor_system_config& config) {
   []<std::size_t... Is>(std::index_sequence<Is...>) {
-    (float_check::check<
-       typename caf::type_by_id<Block::begin + Is>::type>(),
+    (float_check::check<typename caf::type_by_id<Block::begin + Is>::type>(),
      ...);
-  }(std::make_index_sequence<Block::end - Block::begin>{});
+  }
+  (std::make_index_sequence<Block::end - Block::begin>{});
   config.add_message_types<Block>();
 }
 

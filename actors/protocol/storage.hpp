@@ -66,11 +66,11 @@ struct scope_opened {
   }
 };
 
-using storage_actor
-  = caf::typed_actor<caf::replies_to<open_scope>::with<scope_opened>,
-                     caf::replies_to<put_batch>::with<ack>,
-                     caf::replies_to<get_batch>::with<stored_batch>,
-                     // Frees everything up to the scope, on every node.
-                     caf::reacts_to<release_batches>>;
+using storage_actor = caf::typed_actor<
+  caf::replies_to<open_scope>::with<scope_opened>,
+  caf::replies_to<put_batch>::with<ack>,
+  caf::replies_to<get_batch>::with<stored_batch>,
+  // Frees everything up to the scope, on every node.
+  caf::reacts_to<release_batches>>;
 
 } // namespace troupe::protocol

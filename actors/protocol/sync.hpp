@@ -86,10 +86,10 @@ struct close_sync {
   }
 };
 
-using sync_group_actor
-  = caf::typed_actor<caf::replies_to<prepare_sync>::with<sync_plan>,
-                     caf::replies_to<run_sync>::with<sync_report>,
-                     caf::replies_to<verify_sync>::with<sync_report>,
-                     caf::replies_to<close_sync>::with<ack>>;
+using sync_group_actor = caf::typed_actor<
+  caf::replies_to<prepare_sync>::with<sync_plan>,
+  caf::replies_to<run_sync>::with<sync_report>,
+  caf::replies_to<verify_sync>::with<sync_report>,
+  caf::replies_to<close_sync>::with<ack>>;
 
 } // namespace troupe::protocol

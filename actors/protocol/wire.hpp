@@ -28,8 +28,7 @@ public:
   constexpr bool operator==(const wire_double&) const noexcept = default;
 
   template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f,
-                                                 wire_double& x) {
+  friend typename Inspector::result_type inspect(Inspector& f, wire_double& x) {
     return f(x.bits_);
   }
 

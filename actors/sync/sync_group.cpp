@@ -45,9 +45,12 @@ sync_group::sync_group(caf::actor_config& config, std::string sync_name,
                        protocol::dist_model_actor source,
                        protocol::dist_model_actor destination,
                        std::vector<planner::rank_pair> pairs)
-  : protocol::sync_group_actor::base(config), sync_name_(std::move(sync_name)),
-    source_(std::move(source)), destination_(std::move(destination)),
-    pairs_(std::move(pairs)), calls_(this) {
+  : protocol::sync_group_actor::base(config),
+    sync_name_(std::move(sync_name)),
+    source_(std::move(source)),
+    destination_(std::move(destination)),
+    pairs_(std::move(pairs)),
+    calls_(this) {
   // nop
 }
 
@@ -74,8 +77,8 @@ error sync_group::failed(const error& why) {
 void sync_group::prepare(const protocol::prepare_sync& request,
                          continuation<protocol::sync_plan> done) {
   enter(sync_state::preparing);
-  auto schedule = make_schedule(sync_name_, request.source,
-                                request.destination, pairs_);
+  auto schedule = make_schedule(sync_name_, request.source, request.destination,
+                                pairs_);
   if (!schedule)
     return done(fail(failed(schedule.error())));
   schedule_ = std::move(*schedule);
@@ -89,8 +92,7 @@ void sync_group::prepare(const protocol::prepare_sync& request,
   });
 }
 
-void sync_group::build_links(std::uint32_t timeout_ms,
-                             continuation<ack> done) {
+void sync_group::build_links(std::uint32_t timeout_ms, continuation<ack> done) {
   using protocol::group_addresses;
   auto sending = schedule_->seats(protocol::seat_kind::sender, timeout_ms);
   auto receiving = schedule_->seats(protocol::seat_kind::receiver, timeout_ms);
@@ -102,10 +104,10 @@ void sync_group::build_links(std::uint32_t timeout_ms,
     for (auto& part : *opened)
       std::move(part.items.begin(), part.items.end(),
                 std::back_inserter(all.items));
-    auto both = std::make_shared<call::gather<ack>>(
-      2, [done](result<std::vector<ack>> x) {
-        done(x.map([](auto&&) { return ack{}; }));
-      });
+    auto both = std::make_shared<
+      call::gather<ack>>(2, [done](result<std::vector<ack>> x) {
+      done(x.map([](auto&&) { return ack{}; }));
+    });
     calls_.ask<ack>(source_, with_grace(timeout_ms),
                     protocol::introduce(sending, all),
                     [both](result<ack> x) { both->set(0, std::move(x)); });
@@ -136,23 +138,29 @@ void sync_group::move(protocol::transfer_mode mode, std::uint32_t timeout_ms,
                       continuation<protocol::transfer_reports> done) {
   using protocol::transfer_reports;
   using protocol::transfer_role;
-  auto both = std::make_shared<call::gather<transfer_reports>>(
-    2, [=, this](result<std::vector<transfer_reports>> reports) {
-      if (!reports)
-        return done(fail(reports.error()));
-      enter(sync_state::verifying);
-      if (auto same = check_reports((*reports)[0], (*reports)[1]); !same)
-        return done(fail(same.error()));
-      done(std::move((*reports)[1]));
-    });
-  calls_.ask<transfer_reports>(
-    source_, with_grace(timeout_ms),
-    schedule_->tasks(transfer_role::send, mode, timeout_ms),
-    [both](result<transfer_reports> x) { both->set(0, std::move(x)); });
-  calls_.ask<transfer_reports>(
-    destination_, with_grace(timeout_ms),
-    schedule_->tasks(transfer_role::receive, mode, timeout_ms),
-    [both](result<transfer_reports> x) { both->set(1, std::move(x)); });
+  auto both = std::make_shared<
+    call::gather<transfer_reports>>(2, [=, this](
+                                         result<std::vector<transfer_reports>>
+                                           reports) {
+    if (!reports)
+      return done(fail(reports.error()));
+    enter(sync_state::verifying);
+    if (auto same = check_reports((*reports)[0], (*reports)[1]); !same)
+      return done(fail(same.error()));
+    done(std::move((*reports)[1]));
+  });
+  calls_.ask<transfer_reports>(source_, with_grace(timeout_ms),
+                               schedule_->tasks(transfer_role::send, mode,
+                                                timeout_ms),
+                               [both](result<transfer_reports> x) {
+                                 both->set(0, std::move(x));
+                               });
+  calls_.ask<transfer_reports>(destination_, with_grace(timeout_ms),
+                               schedule_->tasks(transfer_role::receive, mode,
+                                                timeout_ms),
+                               [both](result<transfer_reports> x) {
+                                 both->set(1, std::move(x));
+                               });
 }
 
 void sync_group::run(const protocol::run_sync& request,
@@ -171,30 +179,33 @@ void sync_group::run(const protocol::run_sync& request,
         return done(fail(failed(committed.error())));
       version_ = next;
       enter(sync_state::idle);
-      done(protocol::sync_report{
-        version_, schedule_->bytes(), elapsed_us(start), {}});
+      done(protocol::sync_report{version_,
+                                 schedule_->bytes(),
+                                 elapsed_us(start),
+                                 {}});
     });
   };
   enter(sync_state::fencing);
-  set_fence(true, version_, timeout_ms, [=, this, validate = request.validate](
-                                          result<ack> fenced) {
-    if (!fenced)
-      return finish(fail(fenced.error()));
-    enter(sync_state::transferring);
-    move(protocol::transfer_mode::copy, timeout_ms,
-         [=, this](result<protocol::transfer_reports> moved) {
-           if (!moved)
-             return finish(fail(moved.error()));
-           if (!validate)
-             return finish(std::vector<std::string>{});
-           compare(timeout_ms, [=](result<protocol::sync_report> compared) {
-             if (compared)
-               finish(compared->differences);
-             else
-               finish(fail(compared.error()));
-           });
-         });
-  });
+  set_fence(true, version_, timeout_ms,
+            [=, this, validate = request.validate](result<ack> fenced) {
+              if (!fenced)
+                return finish(fail(fenced.error()));
+              enter(sync_state::transferring);
+              move(protocol::transfer_mode::copy, timeout_ms,
+                   [=, this](result<protocol::transfer_reports> moved) {
+                     if (!moved)
+                       return finish(fail(moved.error()));
+                     if (!validate)
+                       return finish(std::vector<std::string>{});
+                     compare(timeout_ms,
+                             [=](result<protocol::sync_report> compared) {
+                               if (compared)
+                                 finish(compared->differences);
+                               else
+                                 finish(fail(compared.error()));
+                             });
+                   });
+            });
 }
 
 void sync_group::compare(std::uint32_t timeout_ms,
@@ -204,12 +215,15 @@ void sync_group::compare(std::uint32_t timeout_ms,
        [=, this](result<protocol::transfer_reports> got) {
          if (!got)
            return done(fail(got.error()));
-         protocol::sync_report out{version_, schedule_->bytes(),
-                                   elapsed_us(start), {}};
+         protocol::sync_report out{version_,
+                                   schedule_->bytes(),
+                                   elapsed_us(start),
+                                   {}};
          for (const auto& x : got->items)
            if (!x.difference.empty())
-             out.differences.push_back(fmt::format(
-               "{} ({}): {}", to_string(x.from), x.link, x.difference));
+             out.differences.push_back(fmt::format("{} ({}): {}",
+                                                   to_string(x.from), x.link,
+                                                   x.difference));
          done(std::move(out));
        });
 }
@@ -221,17 +235,17 @@ sync_group::behavior_type sync_group::make_behavior() {
       return fail(errc::unavailable,
                   fmt::format("sync {} is not prepared", sync_name_));
     if (state_ != sync_state::idle)
-      return fail(errc::unavailable, fmt::format("sync {} is {}", sync_name_,
-                                                 to_string(state_)));
+      return fail(errc::unavailable,
+                  fmt::format("sync {} is {}", sync_name_, to_string(state_)));
     return {};
   };
   return {
     [this](const prepare_sync& x) {
       call::reply<sync_plan> out{make_response_promise<sync_plan>()};
       if (state_ != sync_state::idle) {
-        out.deliver(fail(errc::unavailable,
-                         fmt::format("sync {} is {}", sync_name_,
-                                     to_string(state_))));
+        out.deliver(
+          fail(errc::unavailable,
+               fmt::format("sync {} is {}", sync_name_, to_string(state_))));
         return out.promise();
       }
       prepare(x, [out](auto y) { out.deliver(std::move(y)); });
@@ -262,11 +276,13 @@ sync_group::behavior_type sync_group::make_behavior() {
     },
     [this](const close_sync& x) {
       call::reply<ack> out{make_response_promise<ack>()};
-      auto both = std::make_shared<call::gather<ack>>(
-        schedule_ ? 2 : 0, [out, this](result<std::vector<ack>>) {
-          out.deliver(ack{});
-          quit();
-        });
+      auto
+        both = std::make_shared<call::gather<ack>>(schedule_ ? 2 : 0,
+                                                   [out, this](
+                                                     result<std::vector<ack>>) {
+                                                     out.deliver(ack{});
+                                                     quit();
+                                                   });
       if (schedule_) {
         auto leave_end = [&](std::size_t index, const dist_model_actor& model,
                              seat_kind end) {

@@ -51,8 +51,7 @@ std::vector<std::string> sync_schedule::describe() const {
     lines.push_back(fmt::format("{} -> {} over {}: {} tensors, {}",
                                 to_string(edge.source),
                                 to_string(edge.destination), edge.backend,
-                                edge.tensors.size(),
-                                format_bytes(edge.bytes)));
+                                edge.tensors.size(), format_bytes(edge.bytes)));
   return lines;
 }
 
@@ -139,8 +138,8 @@ make_schedule(const std::string& name, const protocol::manifests& source,
   }
   for (const auto& [worker, manifest] : destinations)
     if (fed.count(worker) == 0)
-      return fail(errc::invalid, fmt::format("no source rank feeds {}",
-                                             to_string(worker)));
+      return fail(errc::invalid,
+                  fmt::format("no source rank feeds {}", to_string(worker)));
   return out;
 }
 

@@ -64,9 +64,9 @@ app& app::training(void_builder build) {
 
 app& app::warm_start(void_builder build, std::string rows_option,
                      std::string rounds_option, std::string accuracy_option) {
-  description_.warm_start
-    = {build_graph(description_.models, build), std::move(rows_option),
-       std::move(rounds_option), std::move(accuracy_option)};
+  description_.warm_start = {build_graph(description_.models, build),
+                             std::move(rows_option), std::move(rounds_option),
+                             std::move(accuracy_option)};
   return *this;
 }
 

@@ -44,8 +44,7 @@ public:
   /// A key of the model's section in the configuration.
   model_builder& option(std::string name, option_value otherwise,
                         std::string help) {
-    model_.add_option({std::move(name), std::move(otherwise),
-                       std::move(help)});
+    model_.add_option({std::move(name), std::move(otherwise), std::move(help)});
     return *this;
   }
 
@@ -79,8 +78,9 @@ public:
 
   template <std::derived_from<module> M>
   model_builder<M> model(std::string name) {
-    return model_builder<M>{description_.models.add(
-      std::move(name), [] { return std::make_unique<M>(); })};
+    return model_builder<M>{description_.models.add(std::move(name), [] {
+      return std::make_unique<M>();
+    })};
   }
 
   /// After training, `destination` gets the weights of `source`.
@@ -92,8 +92,8 @@ public:
 
   /// Where prompts come from. Called in the driver before anything starts; an
   /// error ends the program with code 2.
-  app& data(std::function<result<std::unique_ptr<data_source>>(
-              const config::runtime_config&)>
+  app& data(std::function<
+            result<std::unique_ptr<data_source>>(const config::runtime_config&)>
               make);
 
   /// Turns prompts into experience.

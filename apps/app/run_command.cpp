@@ -125,8 +125,8 @@ void tell_end(const prepared_job& job, const engine::run_outcome& outcome,
     view.terminal().write(console::render_summary(summary, look));
     return;
   }
-  view.terminal().write(console::render_failure(
-    make_failure(outcome, directory), look));
+  view.terminal().write(
+    console::render_failure(make_failure(outcome, directory), look));
 }
 
 } // namespace
@@ -149,8 +149,8 @@ int run(const application& app, const run_arguments& args) {
   if (!job)
     return refuse(job.error());
   const auto& runtime = job->config.runtime;
-  auto directory = console::run_directory::create(
-    runtime.output_dir, runtime.run_name, app.name);
+  auto directory = console::run_directory::create(runtime.output_dir,
+                                                  runtime.run_name, app.name);
   if (!directory)
     return refuse(directory.error());
   job->config.runtime.run_name = directory->name();

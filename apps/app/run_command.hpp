@@ -28,7 +28,6 @@ struct run_arguments {
 int run(const application& app, const run_arguments& args);
 
 /// The overrides that stand for the shorter options.
-[[nodiscard]] std::vector<std::string>
-all_overrides(const run_arguments& args);
+[[nodiscard]] std::vector<std::string> all_overrides(const run_arguments& args);
 
 } // namespace troupe::app_command

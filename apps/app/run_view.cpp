@@ -24,25 +24,15 @@ public:
     // nop
   }
 
-  void write(std::string_view text) override {
-    inner_->write(text);
-  }
+  void write(std::string_view text) override { inner_->write(text); }
 
-  bool live() const override {
-    return false;
-  }
+  bool live() const override { return false; }
 
-  bool colour() const override {
-    return false;
-  }
+  bool colour() const override { return false; }
 
-  bool unicode() const override {
-    return inner_->unicode();
-  }
+  bool unicode() const override { return inner_->unicode(); }
 
-  int columns() const override {
-    return inner_->columns();
-  }
+  int columns() const override { return inner_->columns(); }
 
 private:
   std::unique_ptr<console::terminal> inner_;
@@ -110,9 +100,9 @@ void run_view::write_plot(const console::run_directory& directory,
                           const std::string& app) {
   if (rows_.empty())
     return;
-  if (auto done = console::write_plot(
-        directory.plot_file(), rows_,
-        fmt::format("{} {}", app, directory.name()));
+  if (auto done = console::write_plot(directory.plot_file(), rows_,
+                                      fmt::format("{} {}", app,
+                                                  directory.name()));
       !done)
     progress_->note(done.error().message());
 }

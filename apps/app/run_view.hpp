@@ -36,9 +36,7 @@ public:
   /// Ends the live view; the terminal is the caller's again.
   void finish();
 
-  [[nodiscard]] console::terminal& terminal() noexcept {
-    return *terminal_;
-  }
+  [[nodiscard]] console::terminal& terminal() noexcept { return *terminal_; }
 
 private:
   std::unique_ptr<console::terminal> terminal_;

@@ -28,8 +28,7 @@ grpo_data::make(const config::runtime_config& runtime) {
     return fail(runtime.data_path.empty()
                   ? parts.error()
                   : parts.error().within(runtime.data_path));
-  return std::unique_ptr<data_source>{
-    new grpo_data{std::move(*parts), seed}};
+  return std::unique_ptr<data_source>{new grpo_data{std::move(*parts), seed}};
 }
 
 grpo_data::grpo_data(dataset questions, std::uint64_t seed)
@@ -46,8 +45,8 @@ batch grpo_data::draw(data_stream stream, std::int64_t rows) {
 }
 
 batch grpo_data::all(data_stream stream) {
-  const auto& part
-    = stream == data_stream::dev ? questions_.dev : questions_.test;
+  const auto& part = stream == data_stream::dev ? questions_.dev
+                                                : questions_.test;
   return questions_.rows(part, 0, part.size());
 }
 

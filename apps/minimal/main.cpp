@@ -15,12 +15,12 @@ using troupe::tensor;
 /// One learnable number, the mean of the guesses.
 class guesser : public troupe::module {
 public:
-  void setup(troupe::worker_context& ctx) override {
-    ctx_ = &ctx;
-  }
+  void setup(troupe::worker_context& ctx) override { ctx_ = &ctx; }
 
   troupe::parameter_list parameters() override {
-    return {{"mean", troupe::dtype::float32, {1},
+    return {{"mean",
+             troupe::dtype::float32,
+             {1},
              std::as_writable_bytes(std::span{&mean_, 1})}};
   }
 
@@ -82,9 +82,7 @@ public:
     return out;
   }
 
-  batch all(troupe::data_stream stream) override {
-    return draw(stream, 0);
-  }
+  batch all(troupe::data_stream stream) override { return draw(stream, 0); }
 };
 
 double mean_reward(const batch& experience) {
@@ -101,13 +99,12 @@ int main(int argc, char** argv) {
   troupe::app app{"minimal"};
   app.model<trainer>("trainer").trainable("train_step", &trainer::train_step);
   app.model<guesser>("policy").function("guess", &guesser::guess);
-  app.model<closeness>("reward").on_cpu().function("score",
-                                                   &closeness::score);
+  app.model<closeness>("reward").on_cpu().function("score", &closeness::score);
   app.sync("trainer", "policy");
-  app.data([](const auto&) -> troupe::result<std::unique_ptr<
-                             troupe::data_source>> {
-    return std::make_unique<questions>();
-  });
+  app.data(
+    [](const auto&) -> troupe::result<std::unique_ptr<troupe::data_source>> {
+      return std::make_unique<questions>();
+    });
   app.experience([](troupe::flow& f, troupe::flow::value prompts) {
     auto guesses = f.call("policy", &guesser::guess, prompts);
     return f.call("reward", &closeness::score, guesses);

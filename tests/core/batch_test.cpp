@@ -56,8 +56,8 @@ BOOST_AUTO_TEST_CASE(empty_batches_travel_too) {
 
 BOOST_AUTO_TEST_CASE(special_numbers_arrive_as_sent) {
   using limits = std::numeric_limits<double>;
-  for (double x : {limits::quiet_NaN(), limits::infinity(),
-                   -limits::infinity(), limits::denorm_min(), -0.0}) {
+  for (double x : {limits::quiet_NaN(), limits::infinity(), -limits::infinity(),
+                   limits::denorm_min(), -0.0}) {
     troupe::batch in;
     in.set_meta("x", x);
     auto out = decode_batch(encode(in));
@@ -96,8 +96,7 @@ BOOST_AUTO_TEST_CASE(split_and_concat_are_inverse) {
     auto whole = troupe::batch::concat(*pieces);
     BOOST_REQUIRE(whole.has_value());
     BOOST_TEST(whole->find("ids")->same_elements(*x.find("ids")));
-    BOOST_TEST((pieces->front().rows().value()
-                - pieces->back().rows().value())
+    BOOST_TEST((pieces->front().rows().value() - pieces->back().rows().value())
                <= 1);
   }
   BOOST_TEST(!x.split(0));

@@ -44,8 +44,8 @@ BOOST_AUTO_TEST_CASE(bfloat16_rounds_to_nearest_even_and_keeps_nan) {
   // 1 + 2^-8 lies half-way between two neighbours: the even one is 1.
   BOOST_TEST(static_cast<float>(bfloat16{1.00390625f}) == 1.0f);
   BOOST_TEST(static_cast<float>(bfloat16{1.01171875f}) == 1.015625f);
-  BOOST_TEST(std::isinf(static_cast<float>(
-    bfloat16{std::numeric_limits<float>::infinity()})));
+  BOOST_TEST(std::isinf(
+    static_cast<float>(bfloat16{std::numeric_limits<float>::infinity()})));
   auto nan = std::bit_cast<float>(0x7f800001u);
   BOOST_TEST(std::isnan(static_cast<float>(bfloat16{nan})));
   BOOST_TEST(std::signbit(static_cast<float>(bfloat16{-0.0f})));
@@ -69,8 +69,8 @@ BOOST_AUTO_TEST_CASE(rows_share_the_bytes) {
 }
 
 BOOST_AUTO_TEST_CASE(a_buffer_of_the_wrong_size_is_refused) {
-  BOOST_TEST(!troupe::tensor::from_buffer(dtype::float32, {2, 2},
-                                          buffer::allocate(15)));
+  BOOST_TEST(
+    !troupe::tensor::from_buffer(dtype::float32, {2, 2}, buffer::allocate(15)));
   BOOST_TEST(!troupe::tensor::from_buffer(static_cast<dtype>(77), {1},
                                           buffer::allocate(1)));
   BOOST_TEST(!troupe::tensor::from_buffer(dtype::float64, {INT64_MAX},

@@ -158,18 +158,17 @@ BOOST_AUTO_TEST_CASE(hostile_jobs_never_crash) {
   BOOST_TEST_MESSAGE("seed " << seed);
   dice roll{seed};
   auto number = [&]() -> std::int32_t {
-    constexpr std::int32_t values[] =
-      {std::numeric_limits<std::int32_t>::min(),
-       -1,
-       0,
-       1,
-       1,
-       1,
-       2,
-       3,
-       8,
-       1 << 16,
-       huge};
+    constexpr std::int32_t values[] = {std::numeric_limits<std::int32_t>::min(),
+                                       -1,
+                                       0,
+                                       1,
+                                       1,
+                                       1,
+                                       2,
+                                       3,
+                                       8,
+                                       1 << 16,
+                                       huge};
     return values[roll(0, 10)];
   };
   int placed = 0;

@@ -183,7 +183,8 @@ BOOST_AUTO_TEST_CASE(wrong_values_name_file_line_key_and_remedy) {
      "context_parallel_size, cpu_per_process, expert_model_parallel_size, "
      "gpu_per_process, greedy, isolated, max_tokens, num_cpu, num_gpu, "
      "num_replica, pipeline_model_parallel_size, profile, stop, "
-     "sync_frequency, temperature, tensor_model_parallel_size, trainable; did you mean "
+     "sync_frequency, temperature, tensor_model_parallel_size, trainable; did "
+     "you mean "
      "'num_gpu'?"},
     {"misspelt section", "runtime:", "runtme:",
      "x.yaml:10: runtme: unknown key; allowed here: app, models, runtime, "

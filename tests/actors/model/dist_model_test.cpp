@@ -267,7 +267,11 @@ BOOST_AUTO_TEST_CASE(a_request_for_a_rank_that_is_not_there_is_refused) {
 BOOST_AUTO_TEST_CASE(a_host_that_dies_fails_the_calls_to_its_workers) {
   auto policy = ready(2);
   auto host = ask_and_run<acquired_host>(machine,
-                                         acquire_host{host_kind::device, 1, "", 1000, {}})
+                                         acquire_host{host_kind::device,
+                                                      1,
+                                                      "",
+                                                      1000,
+                                                      {}})
                 .value();
   kill(host.control);
   auto got = call(policy, "echo", test::numbered(4));

@@ -269,7 +269,8 @@ BOOST_AUTO_TEST_CASE(a_dead_host_is_reported_with_the_worker_it_held) {
   BOOST_TEST(!status().hosts[0].alive);
 }
 
-BOOST_AUTO_TEST_CASE(a_host_that_dies_while_it_starts_names_who_was_to_live_there) {
+BOOST_AUTO_TEST_CASE(
+  a_host_that_dies_while_it_starts_names_who_was_to_live_there) {
   acquire_host request;
   request.device = 0;
   request.worker = {"policy", replica_id{3}, rank_id{1}};
