@@ -69,8 +69,7 @@ std::string_view short_name(dimension x) noexcept {
   return index_of(x) < num_dimension ? short_names[index_of(x)] : "unknown";
 }
 
-// -- construction
-// --------------------------------------------------------------
+// -- construction -------------------------------------------------------------
 
 result<parallel_layout> parallel_layout::make(const parallel_sizes& sizes,
                                               rank_order order,
@@ -155,8 +154,7 @@ result<parallel_layout> parallel_layout::make_for_world(
   return make(sizes, order, request.expert_tensor);
 }
 
-// -- sizes
-// -----------------------------------------------------------------------
+// -- sizes --------------------------------------------------------------------
 
 std::int32_t parallel_layout::world() const noexcept {
   return size(dimension::tensor) * size(dimension::pipeline)
@@ -173,8 +171,7 @@ parallel_sizes parallel_layout::sizes() const noexcept {
   return x;
 }
 
-// -- one rank
-// --------------------------------------------------------------------
+// -- one rank -----------------------------------------------------------------
 
 parallel_layout::stage_position
 parallel_layout::position_of(rank_id rank) const noexcept {
@@ -299,8 +296,7 @@ bool parallel_layout::is_pipeline_last(rank_id rank) const noexcept {
   return position_of(rank).stage == size(dimension::pipeline) - 1;
 }
 
-// -- all ranks
-// -------------------------------------------------------------------
+// -- all ranks ----------------------------------------------------------------
 
 rank_groups parallel_layout::groups(dimension x) const {
   rank_groups all;
@@ -368,8 +364,7 @@ result<std::vector<named_groups>> all_groups(std::int64_t world,
   return all;
 }
 
-// -- state
-// -----------------------------------------------------------------------
+// -- state --------------------------------------------------------------------
 
 result<void> parallel_state::initialize(std::int64_t world,
                                         const layout_request& request,

@@ -145,8 +145,7 @@ public:
   [[nodiscard]] bool is_pipeline_first(rank_id rank) const noexcept;
   [[nodiscard]] bool is_pipeline_last(rank_id rank) const noexcept;
 
-  // -- all ranks
-  // ---------------------------------------------------------------
+  // -- all ranks --------------------------------------------------------------
 
   /// All groups along `x`, ordered by their first rank; they partition the
   /// ranks. O(world).

@@ -15,6 +15,8 @@ result<std::string> read_text_file(const std::filesystem::path& file,
     return fail(errc::invalid,
                 fmt::format("{}: cannot be read: {}", file.string(), why));
   };
+  if (file.empty())
+    return fail(errc::invalid, "the name of the configuration is empty");
   std::error_code ignored;
   if (std::filesystem::is_directory(file, ignored))
     return refuse("is a directory");

@@ -68,8 +68,7 @@ struct batch_store::impl {
   std::uint64_t reserved = 0;
   store_stats figures;
 
-  // -- leases (mutex held)
-  // -----------------------------------------------------
+  // -- leases (mutex held) ----------------------------------------------------
 
   template <class Predicate>
   std::vector<entry> take_if(Predicate gone) {
@@ -106,8 +105,7 @@ struct batch_store::impl {
     return out.size();
   }
 
-  // -- storing
-  // -----------------------------------------------------------------
+  // -- storing ----------------------------------------------------------------
 
   result<void> reserve(std::uint64_t size) {
     std::vector<entry> expired;
@@ -172,8 +170,7 @@ struct batch_store::impl {
     return part;
   }
 
-  // -- fetching
-  // ----------------------------------------------------------------
+  // -- fetching ---------------------------------------------------------------
 
   error unknown(buffer_id id) const {
     return error{errc::unavailable,

@@ -65,8 +65,7 @@ public:
 
   ~batch_store();
 
-  // -- storing
-  // -----------------------------------------------------------------
+  // -- storing ----------------------------------------------------------------
 
   /// Encodes a batch, which is the only copy ever made of it. Fails with
   /// `errc::exhausted` if it does not fit into the bound and with
@@ -80,8 +79,7 @@ public:
   [[nodiscard]] result<batch_ref> settle(batch_ref x, std::uint64_t scope,
                                          deadline until);
 
-  // -- fetching
-  // ----------------------------------------------------------------
+  // -- fetching ---------------------------------------------------------------
 
   /// The part's rows. Fails with
   ///  - `errc::lost`: the process that held it is gone;
@@ -94,8 +92,7 @@ public:
   /// together.
   [[nodiscard]] result<batch> get(const batch_ref& x, deadline until);
 
-  // -- leases
-  // ------------------------------------------------------------------
+  // -- leases -----------------------------------------------------------------
 
   /// Releases the buffers of one scope; returns how many.
   std::size_t release(std::uint64_t scope);

@@ -118,8 +118,7 @@ struct guard_client::impl {
   bool closed = false;
   bool lost = false;
 
-  // -- reading (the reader's thread)
-  // -------------------------------------------
+  // -- reading (the reader's thread) ------------------------------------------
 
   void read_loop() {
     while (!stopping) {
@@ -217,8 +216,7 @@ struct guard_client::impl {
       on_guard_lost();
   }
 
-  // -- writing
-  // -----------------------------------------------------------------
+  // -- writing ----------------------------------------------------------------
 
   io_status send(const protocol::message& x) {
     return send_message(socket.get(), protocol::encode(x));
@@ -294,8 +292,7 @@ struct guard_client::impl {
     }
   }
 
-  // -- the end
-  // -----------------------------------------------------------------
+  // -- the end ----------------------------------------------------------------
 
   /// What the guard would have done: its hosts die with it, but the processes
   /// of their sessions do not.

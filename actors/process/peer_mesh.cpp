@@ -84,8 +84,7 @@ struct peer_mesh::impl {
   std::uint64_t last_request = 0;
   bool stopping = false;
 
-  // -- membership (mutex held)
-  // -------------------------------------------------
+  // -- membership (mutex held) ------------------------------------------------
 
   void drop(const peer_ptr& x) {
     auto i = peers.find(x->slot);
@@ -145,8 +144,7 @@ struct peer_mesh::impl {
     }
   }
 
-  // -- sending (mutex held)
-  // ----------------------------------------------------
+  // -- sending (mutex held) ---------------------------------------------------
 
   /// False if the peer was dropped instead.
   bool post(const peer_ptr& to, outgoing x) {
@@ -182,8 +180,7 @@ struct peer_mesh::impl {
     }
   }
 
-  // -- receiving (the poller's thread)
-  // -----------------------------------------
+  // -- receiving (the poller's thread) ----------------------------------------
 
   void poll_loop() {
     std::vector<peer_ptr> polled;
@@ -289,8 +286,7 @@ struct peer_mesh::impl {
     return true;
   }
 
-  // -- calls
-  // -------------------------------------------------------------------
+  // -- calls ------------------------------------------------------------------
 
   result<fetched_file> fetch(std::int32_t slot, incarnation life, buffer_id id,
                              deadline until) {

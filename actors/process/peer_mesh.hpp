@@ -63,8 +63,7 @@ public:
   /// Our own slot.
   [[nodiscard]] std::int32_t self() const noexcept;
 
-  // -- membership
-  // --------------------------------------------------------------
+  // -- membership -------------------------------------------------------------
 
   /// A new peer; one of an older incarnation in the same slot is dropped.
   /// A peer older than the one known, or already gone, is ignored.
@@ -79,8 +78,7 @@ public:
   [[nodiscard]] result<void> await_peer(std::int32_t slot, incarnation life,
                                         deadline until);
 
-  // -- buffers
-  // -----------------------------------------------------------------
+  // -- buffers ----------------------------------------------------------------
 
   /// Who answers the peers' requests; an empty handler refuses them. Returns
   /// when no call of the previous handler runs any more.
@@ -93,8 +91,7 @@ public:
   [[nodiscard]] result<fetched_file> fetch(std::int32_t slot, incarnation life,
                                            buffer_id id, deadline until);
 
-  // -- any descriptor
-  // ----------------------------------------------------------
+  // -- any descriptor ---------------------------------------------------------
 
   /// Hands a duplicate of `fd` to a peer, who finds it under `tag`. Does not
   /// wait for the peer to take it. Errors as `fetch`.

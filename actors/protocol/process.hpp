@@ -232,8 +232,7 @@ struct node_status {
   }
 };
 
-/// A host process ended. Sender: the guard's reader. `planned` exits follow a
-/// shut_down of ours.
+/// A host process ended. Sender: the guard's reader.
 struct host_exited {
   host_name host;
   std::int32_t pid = 0;

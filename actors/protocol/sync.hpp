@@ -42,7 +42,7 @@ struct sync_plan {
 
 /// Moves the weights: the destination goes from version n to n + 1.
 /// Sender: engine. Errors: lost, timed_out, corrupt, failed; after an error the
-/// destination stays fenced until a sync has succeeded.
+/// destination stays fenced: only a restart of the models heals it.
 struct run_sync {
   /// Also compare every element after the copy.
   bool validate = false;

@@ -2,7 +2,6 @@
 #include "troupe/apps/app/command_line.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <string_view>
@@ -18,6 +17,7 @@
 #include "troupe/actors/node/host_main.hpp"
 #include "troupe/apps/app/app.hpp"
 #include "troupe/apps/app/run_command.hpp"
+#include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/text.hpp"
 #include "troupe/apps/planning/plan_command.hpp"
 
@@ -28,7 +28,7 @@ namespace {
 constexpr int exit_bad_input = 2;
 
 int refuse(std::string_view text) {
-  fmt::print(stderr, "troupe: {}\n", text);
+  console::complain(text);
   return exit_bad_input;
 }
 

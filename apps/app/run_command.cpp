@@ -2,7 +2,6 @@
 #include "troupe/apps/app/run_command.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -14,6 +13,7 @@
 #include "troupe/actors/engine/driver.hpp"
 #include "troupe/actors/node/process_info.hpp"
 #include "troupe/apps/app/run_view.hpp"
+#include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/run_directory.hpp"
 #include "troupe/apps/console/summary.hpp"
 #include "troupe/core/log.hpp"
@@ -29,7 +29,7 @@ constexpr int exit_interrupted = 130;
 
 /// Bad input: nothing has been started.
 int refuse(const error& why) {
-  fmt::print(stderr, "troupe: {}\n", why.message());
+  console::complain(why.message());
   return exit_bad_input;
 }
 
@@ -117,7 +117,7 @@ void tell_end(const prepared_job& job, const engine::run_outcome& outcome,
               const console::run_directory& directory, run_view& view) {
   auto summary = make_summary(job.config, outcome, directory);
   if (auto x = directory.write_summary(summary); !x)
-    fmt::print(stderr, "troupe: {}\n", x.error().message());
+    console::complain(x.error().message());
   view.write_plot(directory, job.config.app);
   view.finish();
   auto look = console::style_for(view.terminal());

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <string_view>
 #include <unordered_map>
@@ -58,6 +60,16 @@ result<std::string> text_at(const json& object, const char* key,
   return text;
 }
 
+/// Where the text stops being JSON, and what a line looks like.
+std::string malformed(const std::string& line, const json::parse_error& e) {
+  auto what = e.byte > line.size()
+                ? std::string{"the line ends too early"}
+                : fmt::format("character {} does not belong there", e.byte);
+  return fmt::format("malformed JSON: {}; expected a line like "
+                     "{{\"prompt\": \"37+58=\", \"answer\": \"95\"}}",
+                     what);
+}
+
 result<example> parse(const std::string& line, const dataset_limits& limits) {
   if (line.size() > limits.line_bytes)
     return fail(errc::invalid, fmt::format("the line is longer than {} bytes",
@@ -65,8 +77,10 @@ result<example> parse(const std::string& line, const dataset_limits& limits) {
   json object;
   try {
     object = json::parse(line);
-  } catch (const json::exception& e) {
-    return fail(errc::invalid, fmt::format("malformed JSON: {}", e.what()));
+  } catch (const json::parse_error& e) {
+    return fail(errc::invalid, malformed(line, e));
+  } catch (const json::exception&) {
+    return fail(errc::invalid, "malformed JSON: a number is out of range");
   }
   if (!object.is_object())
     return fail(errc::invalid, fmt::format("expected an object with \"prompt\" "
@@ -94,9 +108,13 @@ result<std::vector<example>> read_jsonl(const std::filesystem::path& file,
   if (std::filesystem::is_directory(file, ignored))
     return fail(errc::invalid,
                 fmt::format("{} is a directory, not a file", file.string()));
+  errno = 0;
   std::ifstream in{file, std::ios::binary};
   if (!in)
-    return fail(errc::invalid, fmt::format("{} cannot be read", file.string()));
+    return fail(errc::invalid,
+                fmt::format("{} cannot be read: {}", file.string(),
+                            errno != 0 ? std::strerror(errno)
+                                       : "unknown reason"));
   std::vector<example> examples;
   std::unordered_map<std::string, first_use> seen;
   std::string line;

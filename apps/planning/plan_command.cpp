@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/terminal.hpp"
 #include "troupe/apps/console/write_file.hpp"
 #include "troupe/apps/planning/evaluation.hpp"
@@ -29,9 +30,10 @@ constexpr std::size_t line_width = 80;
 /// What the planner says of numbers and devices is long: it is wrapped. What
 /// names a file and a line stays in one, for tools that look for it.
 int refuse(const error& why) {
-  auto text = fmt::format("troupe: {}", report::printable(why.message()));
+  auto text = fmt::format("{}: {}", console::program_name(),
+                          report::printable(why.message()));
   if (why.code() != errc::exhausted) {
-    fmt::print(stderr, "troupe: {}\n", why.message());
+    console::complain(why.message());
     return exit_bad_input;
   }
   for (const auto& line : report::wrap(text, line_width, 2))

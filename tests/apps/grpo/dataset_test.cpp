@@ -64,8 +64,9 @@ BOOST_AUTO_TEST_CASE(lines_become_examples) {
 
 BOOST_AUTO_TEST_CASE(what_is_wrong_is_named_with_file_and_line) {
   std::string first = good;
-  refuses(first + "{\"prompt\": \"a\"", 2, "malformed JSON");
-  refuses(first + "nonsense\n", 2, "malformed JSON");
+  refuses(first + "{\"prompt\": \"a\"", 2, "the line ends too early");
+  refuses(first + "nonsense\n", 2, "character 2 does not belong there");
+  refuses(first + "{\"prompt\": 1e999}", 2, "a number is out of range");
   refuses(first + "\n[1, 2]\n", 3, "expected an object");
   refuses("{\"answer\": \"2\"}", 1, "\"prompt\" is missing");
   refuses("{\"prompt\": \"2\"}", 1, "\"answer\" is missing");
