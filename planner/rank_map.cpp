@@ -105,8 +105,7 @@ result<std::vector<rank_pair>> map_ranks(const mapped_model& source,
   if (from.tensor != to.tensor || from.expert != to.expert)
     return fail(job_error::layouts_differ,
                 fmt::format("source tensor {} x expert {} and destination "
-                            "tensor {} x expert {} differ; map them by "
-                            "segments instead",
+                            "tensor {} x expert {} differ; make them equal",
                             from.tensor, from.expert, to.tensor, to.expert));
   if (from.pipeline % to.pipeline != 0)
     return fail(job_error::not_divisible,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/config/options.hpp"
 
+#include <cmath>
 #include <stdexcept>
 
 #include <fmt/core.h>
@@ -43,6 +44,33 @@ std::string_view type_name(const option_value& x) noexcept {
     case 2: return "number";
     default: return "string";
   }
+}
+
+bool number_range::contains(double x) const noexcept {
+  return (least_belongs ? x >= least : x > least) && x < limit;
+}
+
+std::string number_range::describe() const {
+  std::string text;
+  if (std::isfinite(least))
+    text = fmt::format("{} {}", least_belongs ? "at least" : "above", least);
+  if (std::isfinite(limit))
+    text += fmt::format("{}below {}", text.empty() ? "" : " and ", limit);
+  return text.empty() ? "a finite number" : text;
+}
+
+result<void> option_spec::check(const option_value& value) const {
+  double x = 0;
+  if (auto* integer = std::get_if<std::int64_t>(&value))
+    x = static_cast<double>(*integer);
+  else if (auto* number = std::get_if<double>(&value))
+    x = *number;
+  else
+    return {};
+  if (range.contains(x))
+    return {};
+  return fail(errc::invalid, fmt::format("must be {}, is {}", range.describe(),
+                                         to_string(value)));
 }
 
 std::string to_string(const option_value& x) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -23,11 +24,34 @@ using option_value = std::variant<bool, std::int64_t, double, std::string>;
 /// For people and for resolved configurations: `true`, `3`, `0.5`, `text`.
 [[nodiscard]] std::string to_string(const option_value& x);
 
+/// The values that a number may have. NaN is never one of them.
+struct number_range {
+  double least = -std::numeric_limits<double>::infinity();
+  bool least_belongs = true;
+  /// Does not belong itself.
+  double limit = std::numeric_limits<double>::infinity();
+
+  [[nodiscard]] bool contains(double x) const noexcept;
+
+  /// `"above 0"`, `"at least 0 and below 1"`, ...
+  [[nodiscard]] std::string describe() const;
+};
+
+inline constexpr number_range not_negative{0};
+inline constexpr number_range above_zero{0, false};
+inline constexpr number_range at_least_one{1};
+inline constexpr number_range from_zero_below_one{0, true, 1};
+
 /// What an application says about one of its options.
 struct option_spec {
   std::string name;
   option_value otherwise;
   std::string help;
+  /// Of a number or an integer; the configuration is refused outside of it.
+  number_range range{};
+
+  /// Fails with `errc::invalid` and `must be ..., is ...`.
+  [[nodiscard]] result<void> check(const option_value& value) const;
 };
 
 /// Named scalars with their defaults filled in. Asking for a name that was

@@ -223,10 +223,12 @@ void section::read_option(const option_spec& spec, troupe::options& target) {
   if (node == nullptr)
     return;
   auto store = [&](auto value) {
-    if (value)
-      target.set(spec.name, option_value{std::move(*value)});
-    else
-      complain(spec.name, value.error().message());
+    if (!value)
+      return complain(spec.name, value.error().message());
+    option_value read{std::move(*value)};
+    if (auto good = spec.check(read); !good)
+      return complain(spec.name, good.error().message());
+    target.set(spec.name, std::move(read));
   };
   switch (spec.otherwise.index()) {
     case 0: store(as_flag(*node)); break;

@@ -261,9 +261,13 @@ result<void> apply_override(yaml_node& root, std::string_view assignment) {
       at->key_lines.push_back(0);
       next = &at->items.emplace_back();
     }
-    at = next;
-    if (dot == std::string_view::npos)
+    if (dot == std::string_view::npos) {
+      // What is wrong with the value is now said of --set, not of the file.
+      at->key_lines[static_cast<std::size_t>(next - at->items.data())] = 0;
+      at = next;
       break;
+    }
+    at = next;
     path.remove_prefix(dot + 1);
   }
   *at = std::move(*value);

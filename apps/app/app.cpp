@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/apps/app/app.hpp"
 
+#include <fmt/format.h>
+
 #include "troupe/apps/app/command_line.hpp"
 
 namespace troupe {
@@ -18,9 +20,10 @@ app& app::sync(std::string source, std::string destination,
   return *this;
 }
 
-app& app::option(std::string name, option_value otherwise, std::string help) {
+app& app::option(std::string name, option_value otherwise, std::string help,
+                 number_range range) {
   description_.options.push_back(
-    {std::move(name), std::move(otherwise), std::move(help)});
+    {std::move(name), std::move(otherwise), std::move(help), range});
   return *this;
 }
 
@@ -29,6 +32,18 @@ app& app::data(std::function<result<std::unique_ptr<data_source>>(
                  make) {
   description_.data = std::move(make);
   return *this;
+}
+
+app& app::data(std::function<result<std::unique_ptr<data_source>>()> make) {
+  return data([make = std::move(make)](const config::runtime_config& runtime)
+                -> result<std::unique_ptr<data_source>> {
+    if (!runtime.data_path.empty())
+      return fail(errc::invalid,
+                  fmt::format("--data {}: this application makes its data "
+                              "itself and reads no file",
+                              runtime.data_path));
+    return make();
+  });
 }
 
 namespace {

@@ -88,13 +88,17 @@ public:
             sync_schedule_kind kind = sync_schedule_kind::by_frequency);
 
   /// A key of the configuration's section `runtime`.
-  app& option(std::string name, option_value otherwise, std::string help);
+  app& option(std::string name, option_value otherwise, std::string help,
+              number_range range = {});
 
   /// Where prompts come from. Called in the driver before anything starts; an
   /// error ends the program with code 2.
   app& data(std::function<
             result<std::unique_ptr<data_source>>(const config::runtime_config&)>
               make);
+
+  /// The same for data that no file can replace: `--data` is refused.
+  app& data(std::function<result<std::unique_ptr<data_source>>()> make);
 
   /// Turns prompts into experience.
   app& experience(std::function<flow::value(flow&, flow::value)> build);

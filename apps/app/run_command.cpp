@@ -18,6 +18,7 @@
 #include "troupe/apps/console/summary.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/planner/placement.hpp"
+#include "troupe/planner/rank_map.hpp"
 
 namespace troupe::app_command {
 
@@ -45,6 +46,12 @@ result<void> check_placement(const prepared_job& job, const application& app) {
   auto plan = planner::place(spec, engine::make_cluster(job.devices));
   if (!plan)
     return fail(plan.error());
+  for (const auto& pair : app.syncs)
+    if (auto ranks = planner::map_ranks(*plan, spec, pair.source,
+                                        pair.destination);
+        !ranks)
+      return fail(ranks.error().within(
+        fmt::format("sync {} -> {}", pair.source, pair.destination)));
   return {};
 }
 
@@ -112,29 +119,40 @@ int exit_code(engine::run_end end) {
   }
 }
 
-/// The last words, on the terminal and in the run's directory.
-void tell_end(const prepared_job& job, const engine::run_outcome& outcome,
+/// The last words, on the terminal and in the run's directory. False if
+/// something that the run should leave behind could not be written.
+bool tell_end(const prepared_job& job, const engine::run_outcome& outcome,
               const console::run_directory& directory, run_view& view) {
   auto summary = make_summary(job.config, outcome, directory);
-  if (auto x = directory.write_summary(summary); !x)
-    console::complain(x.error().message());
+  auto summarized = directory.write_summary(summary);
   view.write_plot(directory, job.config.app);
   view.finish();
+  auto lost = view.lost_output();
+  if (!summarized)
+    lost = summarized.error();
+  std::error_code ignored;
+  std::erase_if(summary.files, [&](const std::string& name) {
+    return !std::filesystem::exists(directory.path() / name, ignored);
+  });
   auto look = console::style_for(view.terminal());
-  if (outcome.end != engine::run_end::failed) {
+  // The first cause of a failed run is the last thing that is said.
+  auto failed = outcome.end == engine::run_end::failed;
+  if (!failed)
     view.terminal().write(console::render_summary(summary, look));
-    return;
-  }
-  view.terminal().write(
-    console::render_failure(make_failure(outcome, directory), look));
+  if (lost)
+    console::complain(lost->message());
+  if (failed)
+    view.terminal().write(
+      console::render_failure(make_failure(outcome, directory), look));
+  return !lost;
 }
 
 } // namespace
 
 std::vector<std::string> all_overrides(const run_arguments& args) {
   auto out = args.overrides;
-  if (args.seed)
-    out.push_back(fmt::format("runtime.seed={}", *args.seed));
+  if (!args.seed.empty())
+    out.push_back("runtime.seed=" + args.seed);
   if (!args.data_path.empty())
     out.push_back("runtime.data_path=" + args.data_path);
   if (!args.name.empty())
@@ -183,9 +201,10 @@ int run(const application& app, const run_arguments& args) {
   if (!outcome)
     outcome = failed_outcome(outcome.error());
   guard.reset();
-  tell_end(*job, *outcome, *directory, view);
+  auto complete = tell_end(*job, *outcome, *directory, view);
   log::close();
-  return exit_code(outcome->end);
+  auto code = exit_code(outcome->end);
+  return code == 0 && !complete ? exit_failed : code;
 }
 
 } // namespace troupe::app_command

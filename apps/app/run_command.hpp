@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,7 +12,8 @@ namespace troupe::app_command {
 struct run_arguments {
   std::string config_file;
   std::string devices = "cpu:2";
-  std::optional<std::int64_t> seed;
+  /// As given: the configuration says what a seed may be.
+  std::string seed;
   std::string data_path;
   std::string name;
   std::string output_dir;

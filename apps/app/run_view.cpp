@@ -66,8 +66,7 @@ run_view::run_view(const console::run_directory& directory, std::string title,
                    bool plain)
   : terminal_(make_output(plain)),
     progress_(console::make_progress(*terminal_, std::move(title))) {
-  if (auto opened = metrics_.open(directory.metrics_file()); !opened)
-    progress_->note(opened.error().message());
+  lose(metrics_.open(directory.metrics_file()));
   ticker_ = std::thread{[this] {
     std::unique_lock guard{mutex_};
     while (!ended_.wait_for(guard, tick_interval, [this] { return finished_; }))
@@ -86,8 +85,9 @@ void run_view::on_phase(std::string_view name, std::int64_t done,
 
 void run_view::on_episode(const engine::episode_result& result) {
   auto row = make_row(result);
-  if (auto written = metrics_.write(row); !written)
-    progress_->note(written.error().message());
+  // What is lost is lost: one sentence says it, and another at the end.
+  if (!lost_)
+    lose(metrics_.write(row));
   progress_->episode(row);
   rows_.push_back(std::move(row));
 }
@@ -100,11 +100,15 @@ void run_view::write_plot(const console::run_directory& directory,
                           const std::string& app) {
   if (rows_.empty())
     return;
-  if (auto done = console::write_plot(directory.plot_file(), rows_,
-                                      fmt::format("{} {}", app,
-                                                  directory.name()));
-      !done)
-    progress_->note(done.error().message());
+  lose(console::write_plot(directory.plot_file(), rows_,
+                           fmt::format("{} {}", app, directory.name())));
+}
+
+void run_view::lose(const result<void>& written) {
+  if (written || lost_)
+    return;
+  lost_ = written.error();
+  progress_->note(lost_->message());
 }
 
 void run_view::finish() {

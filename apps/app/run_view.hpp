@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,13 +37,22 @@ public:
   /// Ends the live view; the terminal is the caller's again.
   void finish();
 
+  /// The first thing that could not be written; ask after `finish`.
+  [[nodiscard]] const std::optional<error>& lost_output() const noexcept {
+    return lost_;
+  }
+
   [[nodiscard]] console::terminal& terminal() noexcept { return *terminal_; }
 
 private:
+  /// Remembers and shows the first failure to write.
+  void lose(const result<void>& written);
+
   std::unique_ptr<console::terminal> terminal_;
   std::unique_ptr<console::progress_view> progress_;
   console::metrics_writer metrics_;
   std::vector<console::episode_row> rows_;
+  std::optional<error> lost_;
   /// Keeps the clock on the screen going during long calls.
   std::mutex mutex_;
   std::condition_variable ended_;

@@ -56,6 +56,9 @@ struct run_summary {
   std::vector<time_share> times;
   /// Where the outputs are; empty if there are none.
   std::filesystem::path directory;
+  /// What lies there.
+  std::vector<std::string> files{"config.yaml", "metrics.jsonl", "summary.json",
+                                 "reward.svg", "log/"};
   /// Further figures of the application, for summary.json alone.
   std::map<std::string, double> more;
 };

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "troupe/apps/console/row_text.hpp"
 #include "troupe/apps/console/sparkline.hpp"
@@ -152,7 +153,7 @@ void put_outputs(std::string& out, const run_summary& summary,
   out += '\n';
   put_wrapped(out, fmt::format("outputs in {}", summary.directory.string()),
               columns_of(look), 2);
-  put_wrapped(out, "config.yaml, metrics.jsonl, summary.json, reward.svg, log/",
+  put_wrapped(out, fmt::format("{}", fmt::join(summary.files, ", ")),
               columns_of(look), 4);
 }
 

@@ -33,13 +33,15 @@ void declare(app& x) {
   x.sync("policy_trainer", "reference", sync_schedule_kind::once);
 
   x.option("warm_start_rows", std::int64_t{1280},
-           "Supervised examples of one warm-start round");
+           "Supervised examples of one warm-start round", at_least_one);
   x.option("warm_start_rounds", std::int64_t{200},
-           "The warm start ends after this many rounds at the latest");
+           "The warm start ends after this many rounds at the latest",
+           not_negative);
   x.option("warm_start_accuracy", 0.36,
-           "The warm start ends once the dev accuracy is this high");
+           "The warm start ends once the dev accuracy is this high",
+           not_negative);
   x.option("target_accuracy", 0.98,
-           "Training ends once the dev accuracy is this high");
+           "Training ends once the dev accuracy is this high", not_negative);
   x.data(&grpo_data::make);
 
   x.warm_start(

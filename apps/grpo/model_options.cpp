@@ -10,13 +10,16 @@ namespace troupe::grpo {
 std::vector<option_spec> model_options() {
   using i = std::int64_t;
   return {
-    {"vocab_size", i{14}, "tokens the model knows, two special ones included"},
-    {"prompt_length", i{6}, "tokens of the longest prompt"},
-    {"completion_length", i{4}, "most tokens of an answer, end included"},
-    {"layers", i{2}, "transformer blocks"},
-    {"width", i{64}, "size of a hidden state"},
-    {"heads", i{4}, "attention heads; must divide the width"},
-    {"temperature", 1.0, "temperature of sampling and of all logprobs"},
+    {"vocab_size", i{14}, "tokens the model knows, two special ones included",
+     at_least_one},
+    {"prompt_length", i{6}, "tokens of the longest prompt", at_least_one},
+    {"completion_length", i{4}, "most tokens of an answer, end included",
+     at_least_one},
+    {"layers", i{2}, "transformer blocks", at_least_one},
+    {"width", i{64}, "size of a hidden state", at_least_one},
+    {"heads", i{4}, "attention heads; must divide the width", at_least_one},
+    {"temperature", 1.0, "temperature of sampling and of all logprobs",
+     above_zero},
   };
 }
 

@@ -120,7 +120,8 @@ batch policy::evaluate(const batch& questions) {
 std::vector<option_spec> policy_options() {
   auto specs = model_options();
   specs.push_back({"samples_per_prompt", std::int64_t{8},
-                   "completions drawn of each prompt: one group"});
+                   "completions drawn of each prompt: one group",
+                   at_least_one});
   return specs;
 }
 

@@ -101,10 +101,9 @@ int main(int argc, char** argv) {
   app.model<guesser>("policy").function("guess", &guesser::guess);
   app.model<closeness>("reward").on_cpu().function("score", &closeness::score);
   app.sync("trainer", "policy");
-  app.data(
-    [](const auto&) -> troupe::result<std::unique_ptr<troupe::data_source>> {
-      return std::make_unique<questions>();
-    });
+  app.data([]() -> troupe::result<std::unique_ptr<troupe::data_source>> {
+    return std::make_unique<questions>();
+  });
   app.experience([](troupe::flow& f, troupe::flow::value prompts) {
     auto guesses = f.call("policy", &guesser::guess, prompts);
     return f.call("reward", &closeness::score, guesses);

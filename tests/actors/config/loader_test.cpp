@@ -404,4 +404,17 @@ BOOST_AUTO_TEST_CASE(a_sync_of_undeclared_models_is_a_bug_of_the_application) {
                 "not declared");
 }
 
+BOOST_AUTO_TEST_CASE(an_override_is_blamed_for_its_own_value) {
+  auto text = complaint(good_yaml(), {"models.policy.num_gpu=many"});
+  BOOST_TEST(text.find("--set") != std::string::npos, text);
+  BOOST_TEST(text.find("x.yaml:") == std::string::npos, text);
+}
+
+BOOST_AUTO_TEST_CASE(an_option_outside_of_its_range_is_refused) {
+  auto text = complaint(good_yaml(), {"models.policy.temperature=-1"});
+  BOOST_TEST(text.find("temperature: must be above 0, is -1.0")
+               != std::string::npos,
+             text);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -132,4 +132,37 @@ BOOST_AUTO_TEST_CASE(damaged_wire_forms_never_crash) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_range_knows_its_ends_and_says_them) {
+  constexpr auto infinity = std::numeric_limits<double>::infinity();
+  constexpr auto nan = std::numeric_limits<double>::quiet_NaN();
+  BOOST_TEST(above_zero.contains(1e-300));
+  BOOST_TEST(!above_zero.contains(0));
+  BOOST_TEST(not_negative.contains(0));
+  BOOST_TEST(!not_negative.contains(-1e-300));
+  BOOST_TEST(from_zero_below_one.contains(0));
+  BOOST_TEST(!from_zero_below_one.contains(1));
+  for (const auto& x : {number_range{}, above_zero, from_zero_below_one}) {
+    BOOST_TEST(!x.contains(nan));
+    BOOST_TEST(!x.contains(infinity));
+  }
+  BOOST_TEST(number_range{}.describe() == "a finite number");
+  BOOST_TEST(above_zero.describe() == "above 0");
+  BOOST_TEST(at_least_one.describe() == "at least 1");
+  BOOST_TEST(from_zero_below_one.describe() == "at least 0 and below 1");
+  number_range capped;
+  capped.limit = 3;
+  BOOST_TEST(capped.describe() == "below 3");
+}
+
+BOOST_AUTO_TEST_CASE(a_value_is_checked_by_its_declaration) {
+  option_spec spec{"heads", std::int64_t{4}, "", at_least_one};
+  BOOST_TEST(spec.check(std::int64_t{1}).has_value());
+  auto bad = spec.check(std::int64_t{0});
+  BOOST_REQUIRE(!bad);
+  BOOST_TEST(bad.error().message() == "must be at least 1, is 0");
+  // A range says nothing of what is no number.
+  BOOST_TEST(spec.check(std::string{"x"}).has_value());
+  BOOST_TEST(spec.check(false).has_value());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -140,10 +140,9 @@ int main(int argc, char** argv) {
     .function("score", &reward::score)
     .options(fault::options());
   app.sync("trainer", "policy");
-  app.data(
-    [](const auto&) -> troupe::result<std::unique_ptr<troupe::data_source>> {
-      return std::make_unique<prompts>();
-    });
+  app.data([]() -> troupe::result<std::unique_ptr<troupe::data_source>> {
+    return std::make_unique<prompts>();
+  });
   app.experience([](troupe::flow& f, troupe::flow::value in) {
     auto guesses = f.call("policy", &generator::generate, in);
     return f.call("reward", &reward::score, guesses);
