@@ -28,8 +28,8 @@ BOOST_AUTO_TEST_CASE(decoding_stops_at_the_end_and_skips_pads) {
 
 BOOST_AUTO_TEST_CASE(unknown_characters_are_refused) {
   grpo::tokenizer x{"ab"};
-  BOOST_CHECK_THROW(x.encode("abc"), std::invalid_argument);
-  BOOST_CHECK_THROW(x.encode("\xc3\xa4"), std::invalid_argument);
+  BOOST_CHECK_THROW((void) x.encode("abc"), std::invalid_argument);
+  BOOST_CHECK_THROW((void) x.encode("\xc3\xa4"), std::invalid_argument);
   BOOST_CHECK_THROW(grpo::tokenizer{"a\n"}, std::invalid_argument);
   BOOST_CHECK_THROW(grpo::tokenizer{"\x80"}, std::invalid_argument);
   BOOST_TEST(grpo::tokenizer{}.vocab_size() == 2);
