@@ -9,6 +9,8 @@ namespace {
 
 /// A box is not cut for the sake of fewer bytes.
 constexpr std::uint64_t min_cut_bytes = 256;
+/// Nor for less than such a part of what a source sends.
+constexpr std::uint64_t slack_part = 64;
 
 std::uint64_t bytes_of(const box& where, std::uint64_t element_bytes) {
   return static_cast<std::uint64_t>(where.size()) * element_bytes;
@@ -32,19 +34,20 @@ public:
          const visitor& visit)
     : loads_(loads),
       sources_(candidates.begin(), candidates.end()),
-      visit_(visit) {
+      visit_(visit),
+      rest_(total) {
     std::ranges::stable_sort(sources_, {}, [&](auto r) { return loads_[r]; });
-    // How many of the emptiest rise, and how far.
-    std::uint64_t sum = total;
+    // How many of the emptiest rise.
     std::size_t rising = 0;
     while (rising < sources_.size()
-           && (rising == 0 || loads_[sources_[rising]] < sum / rising)) {
-      sum += loads_[sources_[rising]];
+           && (rising == 0
+               || loads_[sources_[rising]] < (total + waiting_) / rising)) {
+      waiting_ += loads_[sources_[rising]];
       ++rising;
     }
     sources_.resize(rising);
-    level_ = (sum + rising - 1) / rising;
-    slack_ = std::max(min_cut_bytes, total / rising / 64);
+    slack_ = std::max(min_cut_bytes, total / rising / slack_part);
+    begin_source();
   }
 
   void place(std::size_t item, const level_item& x) {
@@ -61,9 +64,23 @@ private:
     return load < level_ ? level_ - load : 0;
   }
 
+  /// How far this source and those behind it rise with what is left: what one
+  /// took too much or too little of is shared by the others.
+  void begin_source() {
+    auto count = sources_.size() - at_;
+    level_ = (rest_ + waiting_ + count - 1) / count;
+    waiting_ -= loads_[sources_[at_]];
+  }
+
+  void next_source() {
+    ++at_;
+    begin_source();
+  }
+
   void give(std::size_t item, const box& where, std::uint64_t bytes,
             std::size_t first, std::size_t count) {
     loads_[sources_[at_]] += bytes * count;
+    rest_ -= bytes * count;
     visit_(sources_[at_], item, where, first, count);
   }
 
@@ -82,13 +99,13 @@ private:
       }
       auto dim = cut_dim(where);
       if (dim == where.dims() || room() < min_cut_bytes) {
-        ++at_;
+        next_source();
         continue;
       }
       auto row = bytes / static_cast<std::uint64_t>(where[dim].size());
       auto rows = static_cast<std::int64_t>(room() / row);
       if (rows == 0 && row <= slack_) {
-        ++at_;
+        next_source();
         continue;
       }
       // What is left of one destination's box goes to the next sources; a row
@@ -109,6 +126,10 @@ private:
   std::vector<std::uint64_t>& loads_;
   std::vector<std::uint32_t> sources_;
   const visitor& visit_;
+  /// Bytes that nobody has got yet.
+  std::uint64_t rest_;
+  /// What the sources behind this one send already.
+  std::uint64_t waiting_ = 0;
   std::size_t at_ = 0;
   std::uint64_t level_ = 0;
   std::uint64_t slack_ = 0;

@@ -37,7 +37,7 @@ public:
   /// is known beforehand; each is filled up to it with items in turn, and an
   /// item that does not fit is cut, first between its destinations, then
   /// across its outermost dimensions. At most candidates - 1 items are cut.
-  /// Optimal, up to 1/64 of the level, if the sets of candidates contain or
+  /// Optimal, up to a few parts in 64, if the sets of candidates contain or
   /// exclude each other and the smaller come first.
   /// O(items + candidates log candidates).
   void assign(std::span<const std::uint32_t> candidates,
