@@ -44,7 +44,7 @@ int refuse(const error& why) {
 result<void> draw(const report::plan_inputs& inputs, const std::string& file) {
   if (file.empty())
     return {};
-  return console::write_file(file, report::render_svg(inputs));
+  return console::write_file(file, report::render_svg(inputs), "--svg");
 }
 
 /// The given plan, or with `--optimize` the best one found, drawn.

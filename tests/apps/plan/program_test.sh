@@ -87,6 +87,47 @@ refused 'no nodes file' 'cannot be read' "$plans/two_cores.yaml" \
 refused 'devices twice' excludes "${cpu[@]}" cpu:2 --nodes-spec x
 refused 'unknown model' 'there is no model' "${cpu[@]}" cpu:2 --explain nobody
 refused 'unwritable drawing' none "${cpu[@]}" cpu:2 --svg "$work/none/x.svg"
+refused 'a place of the kernel' 'choose another place with --svg' "${cpu[@]}" \
+  cpu:2 --svg /proc/x.svg
+refused 'a drawing without a name' '--svg: must not be empty' "${cpu[@]}" \
+  cpu:2 --svg ''
+refused 'no model to explain' '--explain: must not be empty' "${cpu[@]}" \
+  cpu:2 --explain ''
+refused 'no name of a nodes file' '--nodes-spec: must not be empty' \
+  "$plans/two_cores.yaml" --nodes-spec ''
+refused 'a drawing of groups' '--svg excludes --groups' --groups --world 4 \
+  --svg "$work/q.svg"
+refused 'a configuration beside groups' 'config excludes --groups' nope.yaml \
+  --groups --world 4
+for option in --devices --nodes-spec --set; do
+  refused "$option beside groups" "$option excludes --groups" --groups \
+    --world 4 "$option" x
+done
+
+# A pipe is drawn into; it must not become a file.
+mkfifo "$work/pipe"
+refused 'a pipe nobody reads' 'choose another place with --svg' "${cpu[@]}" \
+  cpu:2 --svg "$work/pipe"
+cat "$work/pipe" >"$work/piped.svg" &
+exec 3>"$work/pipe" # opened once the reader is there
+plan 'a drawing through a pipe' "${cpu[@]}" cpu:2 --svg "$work/pipe"
+exec 3>&-
+wait
+[[ -p $work/pipe ]] || complain 'a drawing through a pipe: the pipe is gone'
+grep -q '</svg>' "$work/piped.svg" || complain 'a drawing through a pipe: none'
+
+# A full disk is told. Whoever may make devices could also lose the real one.
+full=/dev/full
+if ((EUID == 0)); then
+  full=$work/full
+  mknod "$full" c 1 7 2>/dev/null && dd if=/dev/zero bs=1 count=1 of="$full" \
+    2>&1 | grep -q 'No space' || full=
+fi
+if [[ -c $full ]]; then
+  refused 'a full disk' 'free some space' "${cpu[@]}" cpu:2 --svg "$full"
+  [[ -c $full ]] || complain 'a full disk: the device is gone'
+fi
+
 refused 'unknown option' nonsense "${cpu[@]}" cpu:2 --nonsense
 refused 'no time' --budget "${cpu[@]}" cpu:2 --optimize --budget 0
 refused 'world that does not divide' 'not divisible' "${groups[@]}" 6 --tp 4
