@@ -136,7 +136,18 @@ refused 'negative world' 'between 1 and' "${groups[@]}" -4
 refused 'negative size' 'at least 1' "${groups[@]}" 4 --tp -2
 refused 'size of zero' 'at least 1' "${groups[@]}" 4 --pp 0
 refused 'huge world' 'beyond' "${groups[@]}" 2000000000
-refused 'world beyond 64 bits' beyond "${groups[@]}" 99999999999999999999
+refused 'world beyond 64 bits' "--world: '99999999999999999999' is no whole" \
+  "${groups[@]}" 99999999999999999999
+refused 'world that is no number' "--world: '4x' is no whole" "${groups[@]}" 4x
+refused 'size beyond 32 bits' "--tp: '99999999999' is no whole" \
+  "${groups[@]}" 4 --tp 99999999999
+for budget in nan inf -1 5s; do
+  refused "budget $budget" "--budget: '$budget' is no number" "${cpu[@]}" \
+    cpu:2 --optimize --budget "$budget"
+done
+plan 'decimal world' --groups --json --world 010
+grep -qF '"pp":[[0],[1],[2],[3],[4],[5],[6],[7],[8],[9]]' "$work/out" ||
+  complain "decimal world: $(cat "$work/out")"
 refused 'huge product' 'not divisible' "${groups[@]}" 16 --tp 2000000000 \
   --pp 2000000000
 refused 'unknown order' 'megatron, vllm' "${groups[@]}" 4 --order deepspeed
