@@ -4,8 +4,11 @@
 #include <cstdio>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include "troupe/actors/config/nearest.hpp"
+#include "troupe/actors/config/yaml_tree.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/terminal.hpp"
 #include "troupe/apps/console/write_file.hpp"
@@ -68,6 +71,24 @@ result<std::string> render_optimized(const planner::plan_problem& problem,
   return render_search(*found, colour);
 }
 
+/// Before anything is placed, drawn or written.
+result<void> check_model(const planner::job_spec& job,
+                         const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& model : job.models) {
+    if (model.name == name)
+      return {};
+    names.push_back(model.name);
+  }
+  auto meant = config::nearest(name, names);
+  return fail(errc::invalid,
+              fmt::format("--explain: there is no model {}; {}the job has {}",
+                          config::quote(name),
+                          meant ? fmt::format("did you mean '{}'? ", *meant)
+                                : std::string{},
+                          fmt::join(names, ", ")));
+}
+
 int print(const result<std::string>& text, console::terminal& out) {
   if (!text)
     return refuse(text.error());
@@ -82,6 +103,9 @@ result<std::string> render(const config::app_schema& schema,
   auto problem = load_problem(schema, args);
   if (!problem)
     return fail(problem.error());
+  if (!args.explain.empty())
+    if (auto known = check_model(problem->job, args.explain); !known)
+      return fail(known.error());
   if (args.optimize)
     return render_optimized(*problem, args, colour);
   auto found = evaluate(*problem);

@@ -128,6 +128,8 @@ if [[ -c $full ]]; then
   [[ -c $full ]] || complain 'a full disk: the device is gone'
 fi
 
+refused 'misspelt model' "did you mean 'policy'?" "${cpu[@]}" cpu:2 \
+  --explain polcy
 refused 'unknown option' nonsense "${cpu[@]}" cpu:2 --nonsense
 refused 'no time' --budget "${cpu[@]}" cpu:2 --optimize --budget 0
 refused 'world that does not divide' 'not divisible' "${groups[@]}" 6 --tp 4
