@@ -60,25 +60,21 @@ CLI::Validator number_between(double least, double most) {
 } // namespace
 
 void add_plan_options(CLI::App& verb, plan_arguments& args) {
-  auto* config = verb.add_option("config", args.config_file,
-                                 "The configuration (YAML)");
+  verb.add_option("config", args.config_file, "The configuration (YAML)");
   auto* devices = verb
                     .add_option("--devices", args.devices,
                                 "cpu:N, inproc:N, or cuda:0,1,...: counted, "
                                 "not looked at")
                     ->capture_default_str();
-  auto* nodes = verb
-                  .add_option("--nodes-spec", args.nodes_file,
-                              "A file that describes the machines instead")
-                  ->check(not_empty())
-                  ->excludes(devices);
-  auto* set = verb.add_option("--set", args.overrides, "As for run")
-                ->take_all();
+  verb
+    .add_option("--nodes-spec", args.nodes_file,
+                "A file that describes the machines instead")
+    ->check(not_empty())
+    ->excludes(devices);
+  verb.add_option("--set", args.overrides, "As for run")->take_all();
   auto* json = verb.add_flag("--json", args.json, "For programs");
-  auto* svg = verb
-                .add_option("--svg", args.svg_file,
-                            "Draws the plan into a file")
-                ->check(not_empty());
+  verb.add_option("--svg", args.svg_file, "Draws the plan into a file")
+    ->check(not_empty());
   auto* explain = verb
                     .add_option("--explain", args.explain,
                                 "All about one model")
@@ -97,10 +93,10 @@ void add_plan_options(CLI::App& verb, plan_arguments& args) {
     ->needs(optimize)
     ->check(number_between(0.001, 1e6))
     ->capture_default_str();
-  auto* groups = verb.add_flag("--groups", args.groups,
-                               "The parallel groups of a world instead");
-  for (auto* of_a_plan : {config, devices, nodes, set, svg, explain, optimize})
-    groups->excludes(of_a_plan);
+  auto* groups = verb
+                   .add_flag("--groups", args.groups,
+                             "The parallel groups of a world instead")
+                   ->excludes(devices);
   verb.add_option("--world", args.world, "Ranks")
     ->transform(whole_number<std::int64_t>())
     ->needs(groups);

@@ -95,14 +95,16 @@ refused 'no model to explain' '--explain: must not be empty' "${cpu[@]}" \
   cpu:2 --explain ''
 refused 'no name of a nodes file' '--nodes-spec: must not be empty' \
   "$plans/two_cores.yaml" --nodes-spec ''
-refused 'a drawing of groups' '--svg excludes --groups' --groups --world 4 \
-  --svg "$work/q.svg"
-refused 'a configuration beside groups' 'config excludes --groups' nope.yaml \
-  --groups --world 4
-for option in --devices --nodes-spec --set; do
-  refused "$option beside groups" "$option excludes --groups" --groups \
-    --world 4 "$option" x
+refused 'a configuration beside groups' 'a configuration has no meaning' \
+  nope.yaml --groups --world 4
+refused 'devices beside groups' excludes --groups --world 4 --devices cpu:2
+for option in --svg --nodes-spec --set --explain; do
+  refused "$option beside groups" "$option has no meaning" --groups --world 4 \
+    "$option" "$work/q"
 done
+refused 'a search of groups' '--optimize has no meaning' --groups --world 4 \
+  --optimize
+[[ ! -e $work/q ]] || complain 'groups are drawn'
 
 # A pipe is drawn into; it must not become a file.
 mkfifo "$work/pipe"
