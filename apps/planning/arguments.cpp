@@ -113,12 +113,13 @@ void add_plan_options(CLI::App& verb, plan_arguments& args) {
   verb.add_option("--order", args.order, "megatron or vllm")
     ->needs(groups)
     ->capture_default_str();
+  // All of them run in the root of the project; a test does so.
   verb.footer("Examples:\n"
-              "  plan apps/grpo/addition.yaml --devices cpu:2\n"
-              "  plan apps/plans/one_node.yaml "
-              "--nodes-spec apps/plans/one_node_machines.yaml\n"
-              "  plan my.yaml --explain policy\n"
-              "  plan my.yaml --optimize --budget 5\n"
+              "  plan apps/plans/two_cores.yaml --devices cpu:2\n"
+              "  plan apps/plans/eight_gpus.yaml \\\n"
+              "    --nodes-spec apps/plans/eight_gpus_machine.yaml\n"
+              "  plan apps/plans/two_cores.yaml --explain policy\n"
+              "  plan apps/plans/two_cores.yaml --optimize --budget 5\n"
               "  plan --groups --world 16 --tp 2 --pp 4 --json");
 }
 

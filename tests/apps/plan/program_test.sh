@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# program_test.sh PROGRAM FOLDER: runs `PROGRAM plan` on the shipped
-# configurations in FOLDER and on wrong input.
+# program_test.sh PROGRAM ROOT: runs `PROGRAM plan` on the configurations that
+# the project in ROOT ships, on the examples of its help and on wrong input.
 set -uo pipefail
 
 program=$1
-plans=$2
+root=$2
+plans=$root/apps/plans
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -76,6 +77,23 @@ plan 'CPU devices' "${cpu[@]}" cpu:2
 plan 'CUDA devices on any machine' "${cpu[@]}" cuda:0,1
 plan groups --groups --world 16 --tp 2 --pp 4 --order vllm
 plan 'many groups' --groups --world 256 --tp 64
+
+# What the help shows is what people try first.
+"$program" plan --help >"$work/help" || complain 'help: no exit code 0'
+sed -n '/^Examples:/,$p' "$work/help" |
+  sed -E ':a; /\\$/{N; s/\\\n */ /; ba}' | grep -E '^ *plan ' >"$work/examples"
+count=0
+while read -r _ example; do
+  count=$((count + 1))
+  read -r -a words <<<"$example"
+  for word in "${words[@]}"; do
+    [[ $word != */* || -e $root/$word ]] || complain "help: there is no $word"
+  done
+  cd "$root" || exit 1
+  plan "the help's example $example" "${words[@]}"
+  cd "$OLDPWD" || exit 1
+done <"$work/examples"
+((count >= 4)) || complain "help: only $count examples"
 
 groups=(--groups --json --world)
 refused 'too few devices' not-enough-devices "${cpu[@]}" cpu:1
