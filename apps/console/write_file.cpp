@@ -21,6 +21,16 @@ bool is_device_or_pipe(const std::filesystem::path& file) {
          || kind == file_type::fifo;
 }
 
+/// What becomes `file` once it is whole.
+std::filesystem::path draft_of(std::filesystem::path file) {
+  file += ".part";
+  return file;
+}
+
+int open_draft(const std::filesystem::path& draft) {
+  return ::open(draft.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+}
+
 result<void> write_into(const std::filesystem::path& file,
                         std::string_view text, std::string_view setting) {
   // Otherwise a pipe without a reader would hold us for ever.
@@ -74,10 +84,8 @@ result<void> write_file(const std::filesystem::path& file,
                         std::string_view text, std::string_view setting) {
   if (is_device_or_pipe(file))
     return write_into(file, text, setting);
-  auto draft = file;
-  draft += ".part";
-  auto descriptor = ::open(draft.c_str(),
-                           O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+  auto draft = draft_of(file);
+  auto descriptor = open_draft(draft);
   if (descriptor < 0)
     return fail(file_error(errno, "write", file, setting));
   auto code = write_all(descriptor, text);
@@ -92,6 +100,25 @@ result<void> write_file(const std::filesystem::path& file,
     return {};
   ::unlink(draft.c_str());
   return fail(file_error(code, "write", file, setting));
+}
+
+result<void> check_writable(const std::filesystem::path& file,
+                            std::string_view setting) {
+  if (is_device_or_pipe(file)) {
+    if (::access(file.c_str(), W_OK) == 0)
+      return {};
+    return fail(file_error(errno, "write", file, setting));
+  }
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored))
+    return fail(file_error(EISDIR, "write", file, setting));
+  auto draft = draft_of(file);
+  auto descriptor = open_draft(draft);
+  if (descriptor < 0)
+    return fail(file_error(errno, "write", file, setting));
+  ::close(descriptor);
+  ::unlink(draft.c_str());
+  return {};
 }
 
 } // namespace troupe::console

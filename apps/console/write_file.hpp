@@ -30,4 +30,11 @@ inline constexpr std::string_view output_setting = "runtime.output_dir";
 write_file(const std::filesystem::path& file, std::string_view text,
            std::string_view setting = output_setting);
 
+/// Whether `write_file` could write there now, for those who would learn it
+/// only after long work: a draft is made beside `file` and removed. Fails as
+/// `file_error` says.
+[[nodiscard]] result<void>
+check_writable(const std::filesystem::path& file,
+               std::string_view setting = output_setting);
+
 } // namespace troupe::console
