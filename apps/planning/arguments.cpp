@@ -110,6 +110,8 @@ void add_plan_options(CLI::App& verb, plan_arguments& args) {
   add_size("--cp", args.layout.context, "Context size");
   add_size("--ep", args.layout.expert,
            "Expert size; unasked 1, with vllm a whole stage");
+  add_size("--etp", args.layout.expert_tensor,
+           "Tensor size of experts, which then fold");
   verb.add_option("--order", args.order, "megatron or vllm")
     ->needs(groups)
     ->capture_default_str();

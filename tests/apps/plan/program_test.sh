@@ -95,6 +95,20 @@ while read -r _ example; do
 done <"$work/examples"
 ((count >= 4)) || complain "help: only $count examples"
 
+# Experts in the order tp-cp-ep-dp-pp, folded over context, and as vLLM does.
+experts() {
+  local expected=$1
+  shift
+  plan "experts $*" --groups --json "$@"
+  grep -qF "\"ep\":[$expected," "$work/out" ||
+    complain "experts $*: not $expected: $(cat "$work/out")"
+}
+five=(--world 16 --tp 2 --pp 2 --cp 2 --ep 2)
+experts '[0,4],[1,5],[2,6],[3,7],[8,12]' "${five[@]}" --order megatron
+experts '[0,2],[1,3],[4,6]' "${five[@]}" --order megatron --etp 2
+experts '[0,1],[2,3],[4,5]' "${five[@]}" --order vllm
+experts '[0,1,2,3,8,9,10,11]' --world 16 --tp 2 --pp 2 --cp 2 --order vllm
+
 groups=(--groups --json --world)
 refused 'too few devices' not-enough-devices "${cpu[@]}" cpu:1
 refused 'unknown devices' "unknown kind 'gpu'" "${cpu[@]}" gpu:2
