@@ -130,7 +130,7 @@ BOOST_AUTO_TEST_CASE(a_configuration_makes_up_its_gpus_and_batches) {
   BOOST_TEST(
     broken([&](json& out) { out["runtime"]["train_global_batch_size"] = 3; }));
   BOOST_TEST(broken([&](json& out) {
-    out["runtime"]["colocation"] = {{"a"}, {"a", "b"}};
+    out["runtime"]["colocation"] = json::parse(R"([["a"], ["a", "b"]])");
   }));
 }
 
