@@ -165,12 +165,14 @@ private:
     // Half of them were spent on few changes.
     left_ = std::max(left_, tries_for(base_.job, machines_) / 2);
     consider(offloads);
-    for (std::size_t i = 0; i < others.size() && !best_ && left_ > 0; ++i)
-      consider(with({others[i]}));
-    for (std::size_t i = 0; i < others.size(); ++i)
-      for (auto k = i + 1; k < others.size() && !best_ && left_ > 0; ++k)
-        if (steps_[others[i]].slot != steps_[others[k]].slot)
-          consider(with({others[i], others[k]}));
+    if (!best_)
+      for (std::size_t i = 0; i < others.size() && !done(); ++i)
+        consider(with({others[i]}));
+    if (!best_)
+      for (std::size_t i = 0; i < others.size(); ++i)
+        for (auto k = i + 1; k < others.size() && !done(); ++k)
+          if (steps_[others[i]].slot != steps_[others[k]].slot)
+            consider(with({others[i], others[k]}));
     if (best_)
       take_back();
   }
