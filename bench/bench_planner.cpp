@@ -4,16 +4,14 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
-#include <fstream>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
+#include "troupe/bench/support/bench_main.hpp"
 #include "troupe/planner/placement.hpp"
 #include "troupe/planner/rank_map.hpp"
 
@@ -149,18 +147,17 @@ std::optional<cost> time_map(std::int32_t num_rank, int runs) {
   return good ? std::optional{seconds} : std::nullopt;
 }
 
-/// Runs `measure` on each size and prints a row for it; nothing on failure.
-std::optional<std::vector<sample>>
-run(const char* what, const std::vector<std::int32_t>& sizes, int runs,
-    std::int64_t scale,
-    const std::function<std::optional<cost>(std::int32_t, int)>& measure) {
+/// Runs `measure` on each size and prints a row for it.
+result<std::vector<sample>> measure_sizes(
+  const char* what, const std::vector<std::int32_t>& sizes, int runs,
+  std::int64_t scale,
+  const std::function<std::optional<cost>(std::int32_t, int)>& measure) {
   std::vector<sample> out;
   for (auto size : sizes) {
     auto seconds = measure(size, runs);
-    if (!seconds) {
-      fmt::print(stderr, "{} of {}: no sound result\n", what, size);
-      return std::nullopt;
-    }
+    if (!seconds)
+      return fail(errc::internal,
+                  fmt::format("{} of {}: no sound result", what, size));
     fmt::print("{:<6} {:>8} {:>9} {:>12.6f} {:>12.6f}\n", what, size,
                size * scale, seconds->wall, seconds->processor);
     out.push_back({size, *seconds});
@@ -168,43 +165,38 @@ run(const char* what, const std::vector<std::int32_t>& sizes, int runs,
   return out;
 }
 
-} // namespace
-
-int main(int argc, char** argv) {
-  CLI::App app{"Times the placement of 1,000 models on 100,000 devices and the "
-               "mapping of 16,384 onto 16,384 ranks, and fits how the time "
-               "grows (1 is linear)."};
-  std::string json_file;
-  bool quick = false;
-  app.add_option("--json", json_file, "write one object name -> number");
-  app.add_flag("--quick", quick, "fewer runs; ends within 20 s");
-  CLI11_PARSE(app, argc, argv);
-  auto runs = quick ? 5 : 15;
+result<void> run(const bench::bench_options& options,
+                 bench::bench_report& out) {
+  auto runs = options.quick ? 5 : 15;
   fmt::print("{:<6} {:>8} {:>9} {:>12} {:>12}\n", "what", "size", "devices",
              "seconds", "processor s");
   // From 1,000 models on a plan is larger than any cache, so growth is the
   // planner's own.
-  auto placed = run("place", {1000, 2000, 4000, 8000}, runs,
-                    devices_per_model / models_per_group, time_placement);
-  auto mapped = run("map", {2048, 4096, 8192, 16384}, runs, 1, time_map);
-  if (!placed || !mapped)
-    return 1;
-  nlohmann::json out{
-    {"place_seconds", placed->front().seconds.wall},
-    {"place_exponent", exponent(*placed)},
-    {"map_seconds", mapped->back().seconds.wall},
-    {"map_exponent", exponent(*mapped)},
-  };
+  auto placed = measure_sizes("place", {1000, 2000, 4000, 8000}, runs,
+                              devices_per_model / models_per_group,
+                              time_placement);
+  if (!placed)
+    return fail(placed.error());
+  auto mapped = measure_sizes("map", {2048, 4096, 8192, 16384}, runs, 1,
+                              time_map);
+  if (!mapped)
+    return fail(mapped.error());
   fmt::print("\n");
-  for (const auto& [name, value] : out.items())
-    fmt::print("{:<16} {:>10.4f}\n", name, value.get<double>());
-  if (!json_file.empty()) {
-    std::ofstream file{json_file};
-    file << out.dump(2) << '\n';
-    if (!file) {
-      fmt::print(stderr, "{}: cannot be written\n", json_file);
-      return 1;
-    }
-  }
-  return 0;
+  out.add({"place_seconds", placed->front().seconds.wall, {}, "< 1"});
+  out.add({"place_exponent", exponent(*placed), {}, "<= 1.2"});
+  out.add({"map_seconds", mapped->back().seconds.wall, {}, "< 1"});
+  out.add({"map_exponent", exponent(*mapped), {}, "<= 1.2"});
+  return {};
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  return bench::
+    bench_main(argc, argv,
+               {"bench_planner",
+                "Times the placement of 1,000 models on 100,000 devices and "
+                "the mapping of 16,384 onto 16,384 ranks, and fits how the "
+                "time grows (1 is linear)."},
+               run);
 }

@@ -51,8 +51,8 @@ result<memory_report> check_memory(const placement& plan, const job_spec& job,
                         remedy->text, format_bytes(remedy->peak_bytes));
   else
     text += "; neither offload, larger tensor sizes, another colocation nor "
-            "fewer replicas help: use more or larger devices, or smaller "
-            "models";
+            "fewer replicas help, alone or together: use more or larger "
+            "devices, or smaller models";
   return fail(errc::exhausted, std::move(text));
 }
 

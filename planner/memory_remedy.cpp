@@ -2,173 +2,204 @@
 #include "troupe/planner/memory_remedy.hpp"
 
 #include <algorithm>
+#include <initializer_list>
+#include <limits>
+#include <utility>
 
-#include <fmt/format.h>
+#include "troupe/planner/remedy_step.hpp"
 
 namespace troupe::planner {
 
 namespace {
 
-struct change {
-  std::string text;
-  job_spec job;
-  std::vector<model_profile> profiles;
-};
+/// Positions in the list of steps, ascending.
+using combination = std::vector<std::size_t>;
 
-model_profile* profile_of(change& x, std::string_view name) {
-  for (auto& profile : x.profiles)
-    if (profile.name == name)
-      return &profile;
-  return nullptr;
+/// Small jobs are placed in well under a millisecond, large ones are not.
+std::size_t tries_for(const job_spec& job, const cluster& machines) {
+  constexpr std::size_t most = 1500;
+  constexpr std::size_t least = 100;
+  constexpr std::size_t small_job = 64;
+  auto size = job.models.size()
+              + static_cast<std::size_t>(std::max(machines.num_device(), 0));
+  return std::clamp(most * small_job / std::max(size, small_job), least, most);
 }
 
-std::int32_t devices_per_node(const cluster& machines) {
-  std::size_t most = 0;
-  for (const auto& node : machines.nodes)
-    most = std::max(most, node.devices.size());
-  return static_cast<std::int32_t>(most);
-}
-
-/// `base` with one more step, its text joined.
-change step(const change& base, std::string text) {
-  auto next = base;
-  next.text = base.text.empty() ? std::move(text)
-                                : fmt::format("{}, and {}", base.text, text);
-  return next;
-}
-
-void shard_optimizers(const change& base, std::vector<change>& out) {
-  for (const auto& model : base.job.models) {
-    auto next = step(base, fmt::format("set distributed_optimizer: true for "
-                                       "{}",
-                                       model.name));
-    auto* profile = profile_of(next, model.name);
-    if (profile == nullptr || profile->role != model_role::train
-        || profile->distributed_optimizer
-        || model.parallel.data * model.parallel.context < 2)
-      continue;
-    profile->distributed_optimizer = true;
-    out.push_back(std::move(next));
+class remedy_search {
+public:
+  remedy_search(const remedy_draft& base, const cluster& machines,
+                const place_function& place, const memory_fit_options& options)
+    : base_(base),
+      machines_(machines),
+      place_(place),
+      options_(options),
+      steps_(list_steps(base, machines)),
+      left_(tries_for(base.job, machines)) {
+    // nop
   }
-}
 
-void offload_one(const change& base, std::vector<change>& out) {
-  // Fewest bytes first: they travel twice in each iteration.
-  std::vector<std::pair<std::uint64_t, std::string>> order;
-  for (const auto& model : base.job.models) {
-    auto copy = base;
-    const auto* profile = profile_of(copy, model.name);
-    if (profile != nullptr && !profile->offload && !model.on_cpu())
-      order.emplace_back(idle_memory(*profile, model.parallel, 0).total(),
-                         model.name);
+  std::optional<memory_remedy> run() {
+    bool all = true;
+    for (int weight = 1; all && !best_ && weight <= heaviest(); ++weight) {
+      // One change is always tried, of many only what leaves tries for more.
+      all = weight == 1 || count_combinations(weight) <= left_ / 2;
+      if (all)
+        combine({}, 0, weight);
+      all = all && left_ > 0;
+    }
+    if (!all && !best_)
+      try_everything_offloaded();
+    return std::move(best_);
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto& a, const auto& b) {
-                     return a.first < b.first;
-                   });
-  for (const auto& entry : order) {
-    auto next = step(base,
-                     fmt::format("set offload: true for {}", entry.second));
-    profile_of(next, entry.second)->offload = true;
-    out.push_back(std::move(next));
+
+private:
+  struct found {
+    memory_remedy remedy;
+    double cost = 0;
+  };
+
+  /// The job with these changes if it can be placed and fits.
+  std::optional<found> evaluate(const combination& which) {
+    if (left_ > 0)
+      --left_;
+    auto draft = base_;
+    for (auto i : which)
+      if (!apply(steps_[i], draft))
+        return std::nullopt;
+    auto plan = place_(draft.job, machines_);
+    if (!plan)
+      return std::nullopt;
+    auto report = estimate_memory(*plan, draft.job, machines_, draft.profiles,
+                                  options_.settings);
+    if (!report || report->worst() != nullptr)
+      return std::nullopt;
+    found out;
+    if (options_.cost)
+      out.cost = options_.cost(draft.job, *plan, draft.profiles);
+    for (const auto& device : report->devices)
+      out.remedy.peak_bytes = std::max(out.remedy.peak_bytes, device.peak());
+    out.remedy.text = draft.text();
+    out.remedy.job = std::move(draft.job);
+    out.remedy.profiles = std::move(draft.profiles);
+    return out;
   }
-}
 
-void offload_all(const change& base, std::vector<change>& out) {
-  auto next = step(base, "set offload: true for all models");
-  for (auto& profile : next.profiles)
-    profile.offload = true;
-  out.push_back(std::move(next));
-}
+  void consider(const combination& which) {
+    if (left_ == 0)
+      return;
+    auto x = evaluate(which);
+    if (!x || (best_ && x->cost >= best_cost_))
+      return;
+    best_cost_ = x->cost;
+    best_steps_ = which;
+    best_ = std::move(x->remedy);
+  }
 
-/// Twice, four times... the tensor size on the same devices: fewer data copies
-/// or fewer replicas.
-void larger_tensor(const change& base, const cluster& machines,
-                   std::vector<change>& out) {
-  auto most = devices_per_node(machines);
-  for (std::size_t i = 0; i < base.job.models.size(); ++i) {
-    const auto& model = base.job.models[i];
-    auto copy = base;
-    const auto* profile = profile_of(copy, model.name);
-    if (profile == nullptr || model.on_cpu())
-      continue;
-    for (std::int32_t by = 2; model.parallel.tensor <= most / by; by *= 2) {
-      auto tensor = model.parallel.tensor * by;
-      if (profile->shape && profile->shape->num_attention_heads % tensor != 0)
-        break;
-      auto next = step(base, {});
-      auto& spec = next.job.models[i];
-      spec.parallel.tensor = tensor;
-      std::string_view what;
-      std::int32_t left = 0;
-      if (spec.parallel.data % by == 0) {
-        left = spec.parallel.data /= by;
-        what = "data copies";
-      } else if (spec.num_replica % by == 0) {
-        left = spec.num_replica /= by;
-        what = "replicas";
-      } else {
-        break;
+  /// Without a cost the first that fits is the cheapest.
+  [[nodiscard]] bool done() const {
+    return left_ == 0 || (best_ && !options_.cost);
+  }
+
+  /// The first step after `i` that may stand beside it.
+  [[nodiscard]] std::size_t after(std::size_t i) const {
+    auto next = i;
+    while (next < steps_.size() && steps_[next].slot == steps_[i].slot)
+      ++next;
+    return next;
+  }
+
+  /// Considers `chosen` with all steps from `first` on that weigh `weight`
+  /// together.
+  void combine(const combination& chosen, std::size_t first, int weight) {
+    if (weight == 0)
+      consider(chosen);
+    for (auto i = first; i < steps_.size() && weight > 0 && !done(); ++i)
+      if (steps_[i].weight <= weight) {
+        auto more = chosen;
+        more.push_back(i);
+        combine(more, after(i), weight - steps_[i].weight);
       }
-      auto text = fmt::format("raise tensor_model_parallel_size of {} from {} "
-                              "to {} ({} left: {})",
-                              spec.name, model.parallel.tensor, tensor, what,
-                              left);
-      next.text = base.text.empty()
-                    ? std::move(text)
-                    : fmt::format("{}, and {}", base.text, text);
-      out.push_back(std::move(next));
+  }
+
+  /// How many combinations weigh `weight`; the largest number if it is larger.
+  [[nodiscard]] std::size_t count_combinations(int weight) const {
+    constexpr auto most = std::numeric_limits<std::size_t>::max() / 4;
+    std::vector<std::size_t> ways(static_cast<std::size_t>(weight) + 1, 0);
+    ways[0] = 1;
+    for (std::size_t i = 0; i < steps_.size(); i = after(i)) {
+      auto more = ways;
+      for (auto k = i; k < after(i); ++k) {
+        auto own = static_cast<std::size_t>(steps_[k].weight);
+        for (auto w = own; w < ways.size(); ++w)
+          more[w] = std::min(most, more[w] + ways[w - own]);
+      }
+      ways = std::move(more);
+    }
+    return ways.back();
+  }
+
+  [[nodiscard]] int heaviest() const {
+    int sum = 0;
+    for (std::size_t i = 0; i < steps_.size(); i = after(i)) {
+      int most = 0;
+      for (auto k = i; k < after(i); ++k)
+        most = std::max(most, steps_[k].weight);
+      sum += most;
+    }
+    return sum;
+  }
+
+  /// For jobs with too many combinations: all models offloaded, and up to two
+  /// more changes. What turns out not to be needed is taken back.
+  void try_everything_offloaded() {
+    combination offloads;
+    combination others;
+    for (std::size_t i = 0; i < steps_.size(); ++i)
+      (steps_[i].what == step_kind::offload ? offloads : others).push_back(i);
+    auto with = [&offloads](std::initializer_list<std::size_t> more) {
+      auto out = offloads;
+      out.insert(out.end(), more);
+      std::sort(out.begin(), out.end());
+      return out;
+    };
+    // Half of them were spent on few changes.
+    left_ = std::max(left_, tries_for(base_.job, machines_) / 2);
+    consider(offloads);
+    if (!best_)
+      for (std::size_t i = 0; i < others.size() && !done(); ++i)
+        consider(with({others[i]}));
+    if (!best_)
+      for (std::size_t i = 0; i < others.size(); ++i)
+        for (auto k = i + 1; k < others.size() && !done(); ++k)
+          if (steps_[others[i]].slot != steps_[others[k]].slot)
+            consider(with({others[i], others[k]}));
+    if (best_)
+      take_back();
+  }
+
+  void take_back() {
+    for (std::size_t i = 0; i < best_steps_.size();) {
+      auto fewer = best_steps_;
+      fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
+      if (auto x = evaluate(fewer)) {
+        best_ = std::move(x->remedy);
+        best_steps_ = std::move(fewer);
+      } else {
+        ++i;
+      }
     }
   }
-}
 
-void leave_colocation(const change& base, std::vector<change>& out) {
-  for (std::size_t group = 0; group < base.job.colocation.size(); ++group) {
-    const auto& names = base.job.colocation[group];
-    if (names.size() < 2)
-      continue;
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      auto next = step(base, fmt::format("take {} out of its colocation group",
-                                         names[i]));
-      auto& left = next.job.colocation[group];
-      left.erase(left.begin() + static_cast<std::ptrdiff_t>(i));
-      if (left.size() < 2)
-        next.job.colocation.erase(next.job.colocation.begin()
-                                  + static_cast<std::ptrdiff_t>(group));
-      out.push_back(std::move(next));
-    }
-  }
-}
-
-void fewer_replicas(const change& base, std::vector<change>& out) {
-  for (std::size_t i = 0; i < base.job.models.size(); ++i) {
-    const auto& model = base.job.models[i];
-    if (model.on_cpu() || model.num_replica < 2)
-      continue;
-    auto each = model.num_gpu / model.num_replica;
-    for (auto left = model.num_replica / 2; left >= 1; left /= 2) {
-      auto next = step(base,
-                       fmt::format("lower the replicas of {} from {} to {} "
-                                   "(num_gpu: {})",
-                                   model.name, model.num_replica, left,
-                                   each * left));
-      next.job.models[i].num_replica = left;
-      next.job.models[i].num_gpu = each * left;
-      out.push_back(std::move(next));
-    }
-  }
-}
-
-std::vector<change> single_changes(const change& base,
-                                   const cluster& machines) {
-  std::vector<change> all;
-  shard_optimizers(base, all);
-  offload_one(base, all);
-  larger_tensor(base, machines, all);
-  leave_colocation(base, all);
-  fewer_replicas(base, all);
-  return all;
-}
+  const remedy_draft& base_;
+  const cluster& machines_;
+  const place_function& place_;
+  const memory_fit_options& options_;
+  std::vector<remedy_step> steps_;
+  std::size_t left_;
+  std::optional<memory_remedy> best_;
+  combination best_steps_;
+  double best_cost_ = 0;
+};
 
 } // namespace
 
@@ -176,58 +207,8 @@ std::optional<memory_remedy>
 find_remedy(const job_spec& job, const cluster& machines,
             std::span<const model_profile> profiles,
             const place_function& place, const memory_fit_options& options) {
-  std::optional<memory_remedy> best;
-  double best_cost = 0;
-  auto consider = [&](change& x) {
-    auto plan = place(x.job, machines);
-    if (!plan)
-      return;
-    auto report = estimate_memory(*plan, x.job, machines, x.profiles,
-                                  options.settings);
-    if (!report || report->worst() != nullptr)
-      return;
-    auto cost = options.cost ? options.cost(x.job, *plan, x.profiles) : 0;
-    if (best && cost >= best_cost)
-      return;
-    std::uint64_t peak = 0;
-    for (const auto& device : report->devices)
-      peak = std::max(peak, device.peak());
-    best_cost = cost;
-    best = memory_remedy{std::move(x.text), std::move(x.job),
-                         std::move(x.profiles), peak};
-  };
-  // Without a cost the first that fits is the cheapest.
-  auto try_all = [&](std::vector<change> changes) {
-    for (auto& x : changes) {
-      consider(x);
-      if (best && !options.cost)
-        return;
-    }
-  };
-  change base{{}, job, {profiles.begin(), profiles.end()}};
-  auto singles = single_changes(base, machines);
-  try_all(singles);
-  if (best)
-    return best;
-  // Two at once: everything offloaded with one more, then any two.
-  std::vector<change> all;
-  offload_all(base, all);
-  try_all(all);
-  if (best)
-    return best;
-  try_all(single_changes(all.front(), machines));
-  if (best)
-    return best;
-  constexpr std::size_t most_pairs = 400;
-  std::size_t tried = 0;
-  for (const auto& first : singles) {
-    auto seconds = single_changes(first, machines);
-    tried += seconds.size();
-    try_all(std::move(seconds));
-    if (best || tried > most_pairs)
-      return best;
-  }
-  return best;
+  remedy_draft base{job, {profiles.begin(), profiles.end()}, {}, {}};
+  return remedy_search{base, machines, place, options}.run();
 }
 
 } // namespace troupe::planner

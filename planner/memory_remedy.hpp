@@ -28,19 +28,20 @@ struct memory_remedy {
 
 struct memory_fit_options {
   memory_settings settings;
-  /// What a job costs, e.g. its predicted iteration time: the cheapest change
-  /// has the least. Without it the cheapest is the first that fits in this
-  /// order: distributed optimizer, offload of one model, larger tensor size on
-  /// the same devices, a model out of its colocation group, fewer replicas,
-  /// then two of these at once.
+  /// What a job costs, e.g. its predicted iteration time: of remedies of equally
+  /// many changes the cheapest has the least. Without it the cheapest is the
+  /// first that fits in the order of `list_steps`.
   std::function<double(const job_spec&, const placement&,
                        std::span<const model_profile>)>
     cost;
 };
 
-/// The cheapest change after which every device fits; it has been placed and
-/// estimated. Empty if none of the changes tried helps. O(models * log devices)
-/// placements.
+/// The cheapest change, or changes together, after which every device fits; it
+/// has been placed and estimated. All combinations of the steps of
+/// `list_steps` are tried, the fewest changes first, up to 1,500 on small jobs
+/// and 100 on the largest; when there are more, all models offloaded with up to
+/// two other changes, less what is not needed of that. Empty if nothing that was
+/// tried helps. O(tries) placements.
 [[nodiscard]] std::optional<memory_remedy>
 find_remedy(const job_spec& job, const cluster& machines,
             std::span<const model_profile> profiles,

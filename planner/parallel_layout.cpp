@@ -50,6 +50,19 @@ product_of(std::initializer_list<std::int32_t> sizes) {
   return static_cast<std::int32_t>(product);
 }
 
+/// Counts the second digit of `x` before the first: x = low + L * (a + A * (b +
+/// B * high)) becomes low + L * (b + B * (a + A * high)).
+std::int32_t swap_digits(std::int32_t x, std::int32_t low_size,
+                         std::int32_t a_size, std::int32_t b_size) noexcept {
+  auto low = x % low_size;
+  auto rest = x / low_size;
+  auto a = rest % a_size;
+  rest /= a_size;
+  auto b = rest % b_size;
+  auto high = rest / b_size;
+  return low + low_size * (b + b_size * (a + a_size * high));
+}
+
 } // namespace
 
 std::string_view to_string(rank_order x) noexcept {
@@ -91,6 +104,8 @@ result<parallel_layout> parallel_layout::make(const parallel_sizes& sizes,
                             sizes.tensor, sizes.pipeline, sizes.context,
                             sizes.data));
   auto stage = *product_of({sizes.tensor, sizes.context, sizes.data});
+  if (order == rank_order::megatron && expert_tensor == 0)
+    x.context_inside_ = sizes.context;
   if (expert_tensor == 0)
     expert_tensor = order == rank_order::megatron ? sizes.tensor : 1;
   if (auto ok = check_size(dimension::expert_tensor, expert_tensor); !ok)
@@ -102,6 +117,14 @@ result<parallel_layout> parallel_layout::make(const parallel_sizes& sizes,
                : stage / expert_tensor;
   if (auto ok = check_size(dimension::expert, expert); !ok)
     return fail(ok.error());
+  if (x.context_inside_ > 1 && sizes.data % expert != 0)
+    return fail(
+      errc::invalid,
+      fmt::format("{} data copies are not divisible by expert ({}) in the "
+                  "order tp-cp-ep-dp-pp; choose an expert size that divides "
+                  "{}, or give the expert tensor size to fold context ({}) "
+                  "into the experts",
+                  sizes.data, expert, sizes.data, sizes.context));
   auto block = product_of({expert_tensor, expert});
   if (!block || stage % *block != 0)
     return fail(
@@ -196,16 +219,31 @@ rank_id parallel_layout::rank_at(stage_position x) const noexcept {
 
 std::int32_t parallel_layout::coordinate(dimension x,
                                          stage_position at) const noexcept {
-  return x == dimension::pipeline ? at.stage
-                                  : at.offset / stride_[index_of(x)] % size(x);
+  if (x == dimension::pipeline)
+    return at.stage;
+  auto offset = is_expert(x) ? to_expert(at.offset) : at.offset;
+  return offset / stride_[index_of(x)] % size(x);
+}
+
+std::int32_t parallel_layout::to_expert(std::int32_t offset) const noexcept {
+  return swap_digits(offset, size(dimension::expert_tensor), context_inside_,
+                     size(dimension::expert));
+}
+
+std::int32_t parallel_layout::from_expert(std::int32_t offset) const noexcept {
+  return swap_digits(offset, size(dimension::expert_tensor),
+                     size(dimension::expert), context_inside_);
 }
 
 rank_id parallel_layout::with(dimension x, stage_position at,
                               std::int32_t value) const noexcept {
+  auto step = (value - coordinate(x, at)) * stride_[index_of(x)];
   if (x == dimension::pipeline)
     at.stage = value;
+  else if (is_expert(x))
+    at.offset = from_expert(to_expert(at.offset) + step);
   else
-    at.offset += (value - coordinate(x, at)) * stride_[index_of(x)];
+    at.offset += step;
   return rank_at(at);
 }
 
@@ -258,6 +296,7 @@ result<rank_id> parallel_layout::rank_at_expert(const coordinates& x) const {
   for (auto dim :
        {dimension::expert_tensor, dimension::expert, dimension::expert_data})
     at.offset += x.at(dim) * stride_[index_of(dim)];
+  at.offset = from_expert(at.offset);
   return rank_at(at);
 }
 
@@ -430,6 +469,11 @@ result<void> parallel_state::ensure_initialized(std::int64_t world,
                 fmt::format("parallel groups already initialized in another "
                             "order: {} vs. {}",
                             to_string(layout_->order()), to_string(order)));
+  if (*wanted != *layout_)
+    return fail(errc::invalid,
+                "expert parallel groups already initialized otherwise: with "
+                "an expert tensor size given they fold over context, without "
+                "one they do not");
   return {};
 }
 

@@ -18,7 +18,12 @@ namespace troupe::planner {
 /// tensor fastest, then context, then data; they differ in where the stage
 /// stands:
 ///   megatron  tp-cp-ep-dp-pp: a stage is one block of consecutive ranks
-///             (Megatron-Core `parallel_state`, default `order`);
+///             (Megatron-Core `parallel_state`, default `order`). Experts are
+///             cut from the data copies, a step of tensor x context apart, as
+///             in Megatron-Core's one rank generator; with an expert tensor
+///             size given they are cut from the whole stage, context folded
+///             in, as in its separate generator for experts (since the MoE
+///             parallel folding of November 2024). Without context both agree;
 ///   vllm      ranks reshaped to [data, pipeline, context, tensor]: a stage
 ///             is spread over the data copies (vLLM `parallel_state`).
 enum class rank_order : std::uint8_t { megatron, vllm };
@@ -61,7 +66,8 @@ struct layout_request {
   /// 0: as the framework does unasked. Megatron makes expert groups of one
   /// rank, vLLM one group of all ranks of a pipeline stage.
   std::int32_t expert = 0;
-  /// 0: as the framework does unasked (see `dimension::expert_tensor`).
+  /// 0: as the framework does unasked (see `dimension::expert_tensor`). Given,
+  /// Megatron's experts fold over context too (see `rank_order`).
   std::int32_t expert_tensor = 0;
 };
 
@@ -85,7 +91,8 @@ public:
   };
 
   /// Fails with `errc::invalid` if a size is below 1, the product overflows a
-  /// rank id, or the experts do not divide a stage. `sizes.expert` and
+  /// rank id, or the experts do not divide what they are cut from: the data
+  /// copies (Megatron unasked) or the stage. `sizes.expert` and
   /// `expert_tensor` may be 0, see `layout_request`.
   [[nodiscard]] static result<parallel_layout>
   make(const parallel_sizes& sizes, rank_order order,
@@ -179,13 +186,21 @@ private:
                                         stage_position at) const noexcept;
   [[nodiscard]] rank_id with(dimension x, stage_position at,
                              std::int32_t value) const noexcept;
+  /// Where the rank at `offset` of a stage stands when experts are counted
+  /// right after their tensor ranks, and the way back.
+  [[nodiscard]] std::int32_t to_expert(std::int32_t offset) const noexcept;
+  [[nodiscard]] std::int32_t from_expert(std::int32_t offset) const noexcept;
+
   [[nodiscard]] std::int32_t& size_slot(dimension x) noexcept {
     return size_[static_cast<std::size_t>(x)];
   }
 
   rank_order order_ = rank_order::megatron;
   std::array<std::int32_t, num_dimension> size_{1, 1, 1, 1, 1, 1, 1};
-  /// Step inside a stage; unused for `pipeline`.
+  /// Context ranks counted before the experts; 1 if they are folded in.
+  std::int32_t context_inside_ = 1;
+  /// Step inside a stage, for expert dimensions in the order of `to_expert`;
+  /// unused for `pipeline`.
   std::array<std::int32_t, num_dimension> stride_{1, 1, 1, 1, 1, 1, 1};
 };
 

@@ -28,8 +28,9 @@ struct case_set {
   /// Fields that are not compared, by their key.
   std::vector<std::string_view> ignored;
   /// For a case that records a defect: what is wrong with our plan; empty if it
-  /// is sound or the planner refuses. Null if the set has no such cases.
-  std::vector<std::string> (*problems)(const json& in) = nullptr;
+  /// is sound or the planner refuses with a reason. Never null: any set may have
+  /// such cases.
+  std::vector<std::string> (*problems)(const json& in);
   /// Leaves of `out` what is compared; null for all of it.
   json (*comparable)(json out) = nullptr;
 };

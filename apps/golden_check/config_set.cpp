@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "troupe/apps/golden_check/case_set.hpp"
+#include "troupe/apps/golden_check/soundness.hpp"
 #include "troupe/planner/chatlearn/config.hpp"
 
 namespace troupe::golden {
@@ -88,7 +88,9 @@ json solve(const json& in) {
 } // namespace
 
 case_set config_set() {
-  return {"config", solve, {}};
+  return {"config", solve, {}, [](const json& in) {
+            return config_problems(in, solve(in));
+          }};
 }
 
 } // namespace troupe::golden

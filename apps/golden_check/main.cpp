@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // golden_check FILE...: compares the planner with recorded cases.
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "troupe/apps/golden_check/case_set.hpp"
+#include "troupe/core/error.hpp"
 
 namespace {
 
@@ -34,11 +37,8 @@ bool has_tags(const json& x) {
 std::vector<std::string> check_case(const case_set& set, const json& x) {
   try {
     const auto& in = x.at("in");
-    if (has_tags(x)) {
-      if (set.problems == nullptr)
-        return {"a tagged case in a set that has no verifier"};
+    if (has_tags(x))
       return set.problems(in);
-    }
     auto expected = x.at("out");
     if (set.comparable != nullptr)
       expected = set.comparable(std::move(expected));
@@ -50,11 +50,33 @@ std::vector<std::string> check_case(const case_set& set, const json& x) {
   }
 }
 
+/// The content of a file, or why there is none.
+troupe::result<std::string> read_text(const std::string& path) {
+  using troupe::errc;
+  std::error_code code;
+  if (std::filesystem::is_directory(path, code))
+    return troupe::fail(errc::invalid, "is a directory; name the files in it");
+  std::ifstream file{path, std::ios::binary};
+  if (!file)
+    return troupe::fail(errc::invalid, "cannot be opened");
+  // The stream turns what its buffer throws into a bad state.
+  std::ostringstream text;
+  if (file.peek() != std::ifstream::traits_type::eof())
+    text << file.rdbuf();
+  if (file.bad() || !text)
+    return troupe::fail(errc::invalid, "cannot be read");
+  return text.str();
+}
+
 /// False if the file cannot be read as a set of cases.
 bool check_file(const std::string& path, bool quiet, tally& total) {
-  std::ifstream file{path};
-  auto data = json::parse(file, nullptr, false);
-  if (!file || data.is_discarded() || !data.is_object()
+  auto text = read_text(path);
+  if (!text) {
+    fmt::print(stderr, "{}: {}\n", path, text.error().message());
+    return false;
+  }
+  auto data = json::parse(*text, nullptr, false);
+  if (data.is_discarded() || !data.is_object()
       || !data.value("set", json{}).is_string()
       || !data.value("cases", json{}).is_array()) {
     fmt::print(stderr, "{}: cannot be read as a file of cases\n", path);
@@ -92,6 +114,10 @@ int main(int argc, char** argv) {
   bool quiet = false;
   app.add_option("FILE", files, "files of cases")->required();
   app.add_flag("-q,--quiet", quiet, "no line for each file");
+  // Both run in the root of the project; a test does so.
+  app.footer("Examples:\n"
+             "  golden_check tests/golden/*.json\n"
+             "  golden_check --quiet tests/golden/place.json");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -2,7 +2,7 @@
 // The sets of one function each: lbrank, sched, split_groups, ports, bucket.
 #include <tuple>
 
-#include "troupe/apps/golden_check/case_set.hpp"
+#include "troupe/apps/golden_check/soundness.hpp"
 #include "troupe/planner/chatlearn/bucket.hpp"
 #include "troupe/planner/chatlearn/candidates.hpp"
 #include "troupe/planner/chatlearn/ports.hpp"
@@ -135,23 +135,33 @@ json solve_bucket(const json& in) {
 } // namespace
 
 case_set lbrank_set() {
-  return {"lbrank", solve_lbrank, {}};
+  return {"lbrank", solve_lbrank, {}, [](const json& in) {
+            return lbrank_problems(in, solve_lbrank(in));
+          }};
 }
 
 case_set sched_set() {
-  return {"sched", solve_sched, {}};
+  return {"sched", solve_sched, {}, [](const json& in) {
+            return sched_problems(in, solve_sched(in));
+          }};
 }
 
 case_set split_groups_set() {
-  return {"split_groups", solve_split_groups, {}};
+  return {"split_groups", solve_split_groups, {}, [](const json& in) {
+            return split_groups_problems(in, solve_split_groups(in));
+          }};
 }
 
 case_set ports_set() {
-  return {"ports", solve_ports, {}};
+  return {"ports", solve_ports, {}, [](const json& in) {
+            return ports_problems(in, solve_ports(in));
+          }};
 }
 
 case_set bucket_set() {
-  return {"bucket", solve_bucket, {}};
+  return {"bucket", solve_bucket, {}, [](const json& in) {
+            return bucket_problems(in, solve_bucket(in));
+          }};
 }
 
 } // namespace troupe::golden

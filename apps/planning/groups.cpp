@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/apps/planning/groups.hpp"
 
+#include <string_view>
+#include <utility>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -25,9 +28,31 @@ to_numbers(const planner::rank_groups& groups) {
   return out;
 }
 
+/// What belongs to the plan of a job would be ignored beside `--groups`.
+result<void> check_alone(const plan_arguments& args) {
+  const std::pair<std::string_view, bool> of_a_plan[] = {
+    {"a configuration", !args.config_file.empty()},
+    {"--nodes-spec", !args.nodes_file.empty()},
+    {"--set", !args.overrides.empty()},
+    {"--svg", !args.svg_file.empty()},
+    {"--explain", !args.explain.empty()},
+    {"--optimize", args.optimize},
+  };
+  for (const auto& [what, given] : of_a_plan)
+    if (given)
+      return fail(errc::invalid,
+                  fmt::format("--groups lists the groups of a world of ranks; "
+                              "{} has no meaning beside it, leave one of them "
+                              "out",
+                              what));
+  return {};
+}
+
 } // namespace
 
 result<std::string> render_groups(const plan_arguments& args) {
+  if (auto alone = check_alone(args); !alone)
+    return fail(alone.error());
   planner::rank_order order{};
   if (!planner::from_string(args.order, order))
     return fail(errc::invalid, fmt::format("--order {}: unknown; allowed: "

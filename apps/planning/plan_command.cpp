@@ -4,8 +4,11 @@
 #include <cstdio>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include "troupe/actors/config/nearest.hpp"
+#include "troupe/actors/config/yaml_tree.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/terminal.hpp"
 #include "troupe/apps/console/write_file.hpp"
@@ -46,7 +49,7 @@ int refuse(const error& why) {
 result<void> draw(const report::plan_inputs& inputs, const std::string& file) {
   if (file.empty())
     return {};
-  return console::write_file(file, report::render_svg(inputs));
+  return console::write_file(file, report::render_svg(inputs), "--svg");
 }
 
 /// The given plan, or with `--optimize` the best one found, drawn.
@@ -70,6 +73,24 @@ result<std::string> render_optimized(const planner::plan_problem& problem,
   return render_search(*found, colour);
 }
 
+/// Before anything is placed, drawn or written.
+result<void> check_model(const planner::job_spec& job,
+                         const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& model : job.models) {
+    if (model.name == name)
+      return {};
+    names.push_back(model.name);
+  }
+  auto meant = config::nearest(name, names);
+  return fail(errc::invalid,
+              fmt::format("--explain: there is no model {}; {}the job has {}",
+                          config::quote(name),
+                          meant ? fmt::format("did you mean '{}'? ", *meant)
+                                : std::string{},
+                          fmt::join(names, ", ")));
+}
+
 int print(const result<std::string>& text, console::terminal& out) {
   if (!text)
     return refuse(text.error());
@@ -84,6 +105,9 @@ result<std::string> render(const config::app_schema& schema,
   auto problem = load_problem(schema, args);
   if (!problem)
     return fail(problem.error());
+  if (!args.explain.empty())
+    if (auto known = check_model(problem->job, args.explain); !known)
+      return fail(known.error());
   if (args.optimize)
     return render_optimized(*problem, args, colour);
   auto found = evaluate(*problem);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/bench/support/bench_main.hpp"
 
-#include <filesystem>
+#include <string>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -15,17 +15,9 @@ namespace {
 constexpr int exit_failed = 1;
 constexpr int exit_bad_input = 2;
 
-/// Figures that took minutes must not be lost to a wrong path.
-result<void> check_json_file(const std::string& file) {
-  if (file.empty())
-    return {};
-  auto folder = std::filesystem::absolute(file).parent_path();
-  std::error_code code;
-  if (!std::filesystem::is_directory(folder, code))
-    return fail(errc::invalid,
-                fmt::format("--json {}: there is no directory '{}'", file,
-                            folder.string()));
-  return {};
+/// An empty name would read as "nowhere".
+std::string not_empty(const std::string& text) {
+  return text.empty() ? "must not be empty" : "";
 }
 
 } // namespace
@@ -40,6 +32,7 @@ int bench_main(
   command
     .add_option("--json", options.json_file,
                 "Also write the figures as one JSON object")
+    ->check(not_empty)
     ->type_name("FILE");
   command.footer(fmt::format("Examples:\n"
                              "  {0}\n"
@@ -50,10 +43,13 @@ int bench_main(
   } catch (const CLI::ParseError& x) {
     return command.exit(x) == 0 ? 0 : exit_bad_input;
   }
-  if (auto good = check_json_file(options.json_file); !good) {
-    fmt::print(stderr, "{}: {}\n", about.name, good.error().message());
-    return exit_bad_input;
-  }
+  // Figures that took minutes must not be lost to a wrong path.
+  if (!options.json_file.empty())
+    if (auto good = console::check_writable(options.json_file, "--json");
+        !good) {
+      fmt::print(stderr, "{}: {}\n", about.name, good.error().message());
+      return exit_bad_input;
+    }
   bench_report report;
   if (auto done = run(options, report); !done) {
     fmt::print(stderr, "{}: {}\n", about.name, to_string(done.error()));
@@ -62,7 +58,8 @@ int bench_main(
   fmt::print("{}", report.to_table());
   if (options.json_file.empty())
     return 0;
-  auto written = console::write_file(options.json_file, report.to_json());
+  auto written = console::write_file(options.json_file, report.to_json(),
+                                     "--json");
   if (!written) {
     fmt::print(stderr, "{}: {}\n", about.name, written.error().message());
     return exit_failed;

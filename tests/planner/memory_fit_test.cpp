@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/planner/memory_fit.hpp"
 
+#include <algorithm>
+#include <string>
+
 #include <boost/test/unit_test.hpp>
 
 #include "planner/sample_job.hpp"
@@ -121,6 +124,85 @@ BOOST_AUTO_TEST_CASE(another_colocation_uses_devices_that_are_free) {
                            options);
   BOOST_REQUIRE(cheap);
   BOOST_TEST(cheap->text == "take a out of its colocation group");
+}
+
+BOOST_AUTO_TEST_CASE(changes_that_help_only_together_are_found) {
+  sample_job sample;
+  auto machines = machines_of(2, 8, 80 * gib);
+  // As if memory sufficed after these three changes only.
+  auto picky = [](const job_spec& job,
+                  const cluster& where) -> result<placement> {
+    if (job.models[0].parallel.tensor == 8 && job.models[1].num_replica == 1
+        && job.models[1].parallel.tensor == 2
+        && job.colocation.front().size() == 2
+        && job.colocation.front()[1] == "policy")
+      return simple_place(job, where);
+    return fail(errc::exhausted, "not enough");
+  };
+  auto remedy = find_remedy(sample.job, machines, sample.profiles, picky);
+  BOOST_REQUIRE(remedy);
+  BOOST_TEST(remedy->text
+             == "raise tensor_model_parallel_size of policy_trainer from 4 to "
+                "8 (data copies left: 1), and take reference out of its "
+                "colocation group, and lower the replicas of policy from 4 to "
+                "1 (num_gpu: 2)");
+}
+
+BOOST_AUTO_TEST_CASE(heads_that_do_not_divide_are_the_last_resort) {
+  sample_job sample;
+  for (auto& profile : sample.profiles)
+    profile.shape->num_attention_heads = 28;
+  auto machines = machines_of(1, 8, 80 * gib);
+  auto needs = [](std::int32_t tensor) {
+    return
+      [tensor](const job_spec& job, const cluster& where) -> result<placement> {
+        if (job.models[1].parallel.tensor == tensor)
+          return simple_place(job, where);
+        return fail(errc::exhausted, "not enough");
+      };
+  };
+  auto remedy = find_remedy(sample.job, machines, sample.profiles, needs(4));
+  BOOST_REQUIRE(remedy);
+  BOOST_TEST(!contains(remedy->text, "heads"));
+  remedy = find_remedy(sample.job, machines, sample.profiles, needs(8));
+  BOOST_REQUIRE(remedy);
+  BOOST_TEST(contains(remedy->text, "from 2 to 8"));
+  BOOST_TEST(contains(remedy->text, "does not divide the 28 attention heads"));
+}
+
+BOOST_AUTO_TEST_CASE(many_models_are_offloaded_as_far_as_needed) {
+  sample_job sample;
+  sample.job = {};
+  sample.profiles.clear();
+  auto& group = sample.job.colocation.emplace_back();
+  for (int i = 0; i < 16; ++i) {
+    auto name = "model" + std::to_string(i);
+    group.push_back(name);
+    sample.job.models.push_back(spec_of(name, 2, 1, 4));
+    sample.profiles.push_back(profile_of(name, model_role::score));
+  }
+  auto peak = [&] {
+    auto machines = machines_of(1, 8, 0);
+    auto plan = *simple_place(sample.job, machines);
+    return estimate_memory(plan, sample.job, machines, sample.profiles)
+      ->devices.front()
+      .peak();
+  };
+  auto given = sample.profiles;
+  for (std::size_t i = 0; i < 8; ++i)
+    sample.profiles[i].offload = true;
+  auto machines = machines_of(1, 8, peak());
+  sample.profiles = given;
+  BOOST_REQUIRE(peak() > machines.nodes[0].devices[0].memory_bytes);
+  auto remedy = find_remedy(sample.job, machines, sample.profiles,
+                            simple_place);
+  BOOST_REQUIRE(remedy);
+  BOOST_TEST_MESSAGE(remedy->text);
+  BOOST_TEST(remedy->peak_bytes <= machines.nodes[0].devices[0].memory_bytes);
+  auto offloaded = std::count_if(remedy->profiles.begin(),
+                                 remedy->profiles.end(),
+                                 [](const auto& x) { return x.offload; });
+  BOOST_TEST(offloaded <= 8);
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_fit_says_so) {

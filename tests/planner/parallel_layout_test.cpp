@@ -128,9 +128,42 @@ BOOST_AUTO_TEST_CASE(vllm_counts_context_between_tensor_and_pipeline) {
               == table{{0, 4}, {1, 5}, {2, 6}, {3, 7}}));
 }
 
-BOOST_AUTO_TEST_CASE(megatron_spreads_experts_over_data_and_context) {
-  // tensor 2, context 2, data 2, expert 2: expert tensor = tensor.
-  auto x = layout_of(8, {2, 1, 2, 2}, rank_order::megatron);
+BOOST_AUTO_TEST_CASE(megatron_counts_context_before_experts) {
+  // tp-cp-ep-dp-pp: rank = tensor + 2 * (context + 2 * (expert + 2 * ...)).
+  auto x = layout_of(16, {2, 2, 2, 2}, rank_order::megatron);
+  BOOST_TEST((plain(x.groups(dimension::expert))
+              == table{{0, 4},
+                       {1, 5},
+                       {2, 6},
+                       {3, 7},
+                       {8, 12},
+                       {9, 13},
+                       {10, 14},
+                       {11, 15}}));
+  BOOST_TEST((plain(x.groups(dimension::context))
+              == table{{0, 2},
+                       {1, 3},
+                       {4, 6},
+                       {5, 7},
+                       {8, 10},
+                       {9, 11},
+                       {12, 14},
+                       {13, 15}}));
+  // Copies of an expert stand on all context ranks.
+  auto two = layout_of(16, {2, 1, 2, 2}, rank_order::megatron);
+  BOOST_TEST(
+    (plain(two.groups(dimension::expert_data))
+     == table{{0, 2, 8, 10}, {1, 3, 9, 11}, {4, 6, 12, 14}, {5, 7, 13, 15}}));
+  // Experts are cut from the data copies, of which there is one here.
+  auto none = planner::parallel_layout::make_for_world(8, {2, 1, 4, 4},
+                                                       rank_order::megatron);
+  BOOST_REQUIRE(!none);
+  BOOST_TEST(none.error().message().find("divides 1") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(megatron_folds_context_into_experts_of_their_own_sizes) {
+  // tensor 2, context 2, data 2, expert 2, and expert tensor given.
+  auto x = layout_of(8, {2, 1, 2, 2, 2}, rank_order::megatron);
   BOOST_TEST((plain(x.groups(dimension::context))
               == table{{0, 2}, {1, 3}, {4, 6}, {5, 7}}));
   BOOST_TEST((plain(x.groups(dimension::data))
@@ -241,6 +274,10 @@ BOOST_AUTO_TEST_CASE(a_second_initialization_must_have_equal_sizes) {
   BOOST_TEST(!state.ensure_initialized(8, {2, 4, 1, 2}, rank_order::megatron));
   state.reset();
   BOOST_TEST(state.ensure_initialized(8, {4, 2}, order).has_value());
+  state.reset();
+  const auto megatron = rank_order::megatron;
+  BOOST_TEST(state.ensure_initialized(8, {2, 1, 2, 2}, megatron).has_value());
+  BOOST_TEST(!state.ensure_initialized(8, {2, 1, 2, 2, 2}, megatron));
 }
 
 BOOST_AUTO_TEST_CASE(random_layouts_partition_the_ranks_and_round_trip) {
@@ -255,11 +292,16 @@ BOOST_AUTO_TEST_CASE(random_layouts_partition_the_ranks_and_round_trip) {
       parallel_sizes sizes{pick(4), pick(4), pick(4), pick(3), 0};
       auto order = pick(2) == 1 ? rank_order::megatron : rank_order::vllm;
       auto stage = sizes.tensor * sizes.context * sizes.data;
-      auto expert_tensor = pick(4);
+      // 0: Megatron cuts experts from the data copies, vLLM has size 1.
+      auto expert_tensor = pick(5) - 1;
       sizes.expert = pick(8);
       auto made = planner::parallel_layout::make(sizes, order, expert_tensor);
+      auto cut = expert_tensor > 0           ? stage / expert_tensor
+                 : order == rank_order::vllm ? stage
+                                             : sizes.data;
       BOOST_REQUIRE_EQUAL(made.has_value(),
-                          stage % (expert_tensor * sizes.expert) == 0);
+                          cut % sizes.expert == 0
+                            && stage % std::max(1, expert_tensor) == 0);
       if (!made)
         continue;
       const auto& x = *made;

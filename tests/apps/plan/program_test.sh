@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# program_test.sh PROGRAM FOLDER: runs `PROGRAM plan` on the shipped
-# configurations in FOLDER and on wrong input.
+# program_test.sh PROGRAM ROOT: runs `PROGRAM plan` on the configurations that
+# the project in ROOT ships, on the examples of its help and on wrong input.
 set -uo pipefail
 
 program=$1
-plans=$2
+root=$2
+plans=$root/apps/plans
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -23,7 +24,8 @@ check_width() {
   [[ -z $long ]] || complain "$what: more than 80 columns: $long"
 }
 
-# plan NAME ARGUMENTS...: must end with 0 and print something narrow.
+# plan NAME ARGUMENTS...: must end with 0 and print something, narrow unless it
+# is for programs.
 plan() {
   local name=$1
   shift
@@ -31,7 +33,7 @@ plan() {
     complain "$name: exit code $?: $(cat "$work/err")"
   [[ -s $work/out ]] || complain "$name: prints nothing"
   [[ ! -s $work/err ]] || complain "$name: complains: $(cat "$work/err")"
-  check_width "$name" <"$work/out"
+  [[ " $* " == *' --json '* ]] || check_width "$name" <"$work/out"
 }
 
 # refused NAME WORDS ARGUMENTS...: must end with 2, print nothing but a
@@ -101,6 +103,37 @@ refused 'absent layout' 'cannot be read' --transfer "$work/none.json" \
   "${layouts[1]}"
 refused 'unknown planner' reshard --transfer "${layouts[@]}" --planner best
 
+# What the help shows is what people try first.
+"$program" plan --help >"$work/help" || complain 'help: no exit code 0'
+sed -n '/^Examples:/,$p' "$work/help" |
+  sed -E ':a; /\\$/{N; s/\\\n */ /; ba}' | grep -E '^ *plan ' >"$work/examples"
+count=0
+while read -r _ example; do
+  count=$((count + 1))
+  read -r -a words <<<"$example"
+  for word in "${words[@]}"; do
+    [[ $word != */* || -e $root/$word ]] || complain "help: there is no $word"
+  done
+  cd "$root" || exit 1
+  plan "the help's example $example" "${words[@]}"
+  cd "$OLDPWD" || exit 1
+done <"$work/examples"
+((count >= 4)) || complain "help: only $count examples"
+
+# Experts in the order tp-cp-ep-dp-pp, folded over context, and as vLLM does.
+experts() {
+  local expected=$1
+  shift
+  plan "experts $*" --groups --json "$@"
+  grep -qF "\"ep\":[$expected," "$work/out" ||
+    complain "experts $*: not $expected: $(cat "$work/out")"
+}
+five=(--world 16 --tp 2 --pp 2 --cp 2 --ep 2)
+experts '[0,4],[1,5],[2,6],[3,7],[8,12]' "${five[@]}" --order megatron
+experts '[0,2],[1,3],[4,6]' "${five[@]}" --order megatron --etp 2
+experts '[0,1],[2,3],[4,5]' "${five[@]}" --order vllm
+experts '[0,1,2,3,8,9,10,11]' --world 16 --tp 2 --pp 2 --cp 2 --order vllm
+
 groups=(--groups --json --world)
 refused 'too few devices' not-enough-devices "${cpu[@]}" cpu:1
 refused 'unknown devices' "unknown kind 'gpu'" "${cpu[@]}" gpu:2
@@ -111,6 +144,51 @@ refused 'no nodes file' 'cannot be read' "$plans/two_cores.yaml" \
 refused 'devices twice' excludes "${cpu[@]}" cpu:2 --nodes-spec x
 refused 'unknown model' 'there is no model' "${cpu[@]}" cpu:2 --explain nobody
 refused 'unwritable drawing' none "${cpu[@]}" cpu:2 --svg "$work/none/x.svg"
+refused 'a place of the kernel' 'choose another place with --svg' "${cpu[@]}" \
+  cpu:2 --svg /proc/x.svg
+refused 'a drawing without a name' '--svg: must not be empty' "${cpu[@]}" \
+  cpu:2 --svg ''
+refused 'no model to explain' '--explain: must not be empty' "${cpu[@]}" \
+  cpu:2 --explain ''
+refused 'no name of a nodes file' '--nodes-spec: must not be empty' \
+  "$plans/two_cores.yaml" --nodes-spec ''
+refused 'a configuration beside groups' 'a configuration has no meaning' \
+  nope.yaml --groups --world 4
+refused 'devices beside groups' excludes --groups --world 4 --devices cpu:2
+for option in --svg --nodes-spec --set --explain; do
+  refused "$option beside groups" "$option has no meaning" --groups --world 4 \
+    "$option" "$work/q"
+done
+refused 'a search of groups' '--optimize has no meaning' --groups --world 4 \
+  --optimize
+[[ ! -e $work/q ]] || complain 'groups are drawn'
+
+# A pipe is drawn into; it must not become a file.
+mkfifo "$work/pipe"
+refused 'a pipe nobody reads' 'choose another place with --svg' "${cpu[@]}" \
+  cpu:2 --svg "$work/pipe"
+cat "$work/pipe" >"$work/piped.svg" &
+exec 3>"$work/pipe" # opened once the reader is there
+plan 'a drawing through a pipe' "${cpu[@]}" cpu:2 --svg "$work/pipe"
+exec 3>&-
+wait
+[[ -p $work/pipe ]] || complain 'a drawing through a pipe: the pipe is gone'
+grep -q '</svg>' "$work/piped.svg" || complain 'a drawing through a pipe: none'
+
+# A full disk is told. Whoever may make devices could also lose the real one.
+full=/dev/full
+if ((EUID == 0)); then
+  full=$work/full
+  mknod "$full" c 1 7 2>/dev/null && dd if=/dev/zero bs=1 count=1 of="$full" \
+    2>&1 | grep -q 'No space' || full=
+fi
+if [[ -c $full ]]; then
+  refused 'a full disk' 'free some space' "${cpu[@]}" cpu:2 --svg "$full"
+  [[ -c $full ]] || complain 'a full disk: the device is gone'
+fi
+
+refused 'misspelt model' "did you mean 'policy'?" "${cpu[@]}" cpu:2 \
+  --explain polcy
 refused 'unknown option' nonsense "${cpu[@]}" cpu:2 --nonsense
 refused 'no time' --budget "${cpu[@]}" cpu:2 --optimize --budget 0
 refused 'world that does not divide' 'not divisible' "${groups[@]}" 6 --tp 4
@@ -119,7 +197,18 @@ refused 'negative world' 'between 1 and' "${groups[@]}" -4
 refused 'negative size' 'at least 1' "${groups[@]}" 4 --tp -2
 refused 'size of zero' 'at least 1' "${groups[@]}" 4 --pp 0
 refused 'huge world' 'beyond' "${groups[@]}" 2000000000
-refused 'world beyond 64 bits' beyond "${groups[@]}" 99999999999999999999
+refused 'world beyond 64 bits' "--world: '99999999999999999999' is no whole" \
+  "${groups[@]}" 99999999999999999999
+refused 'world that is no number' "--world: '4x' is no whole" "${groups[@]}" 4x
+refused 'size beyond 32 bits' "--tp: '99999999999' is no whole" \
+  "${groups[@]}" 4 --tp 99999999999
+for budget in nan inf -1 5s; do
+  refused "budget $budget" "--budget: '$budget' is no number" "${cpu[@]}" \
+    cpu:2 --optimize --budget "$budget"
+done
+plan 'decimal world' --groups --json --world 010
+grep -qF '"pp":[[0],[1],[2],[3],[4],[5],[6],[7],[8],[9]]' "$work/out" ||
+  complain "decimal world: $(cat "$work/out")"
 refused 'huge product' 'not divisible' "${groups[@]}" 16 --tp 2000000000 \
   --pp 2000000000
 refused 'unknown order' 'megatron, vllm' "${groups[@]}" 4 --order deepspeed

@@ -7,10 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/plan/schema_for_plans.hpp"
+#include "apps/plan/scratch_folder.hpp"
 #include "troupe/apps/planning/evaluation.hpp"
 #include "troupe/apps/planning/plan_command.hpp"
 #include "troupe/apps/planning/problem.hpp"
 #include "troupe/apps/planning/search.hpp"
+#include "troupe/planner/memory_remedy.hpp"
 
 using namespace troupe;
 using namespace troupe::planning;
@@ -156,6 +158,36 @@ BOOST_AUTO_TEST_CASE(memory_that_does_not_suffice_names_what_would) {
                                  "GiB", "too much", "the cheapest change"})
     BOOST_TEST(text.error().message().find(words) != std::string::npos,
                text.error().message());
+}
+
+BOOST_AUTO_TEST_CASE(changes_that_suffice_only_together_fit) {
+  // A trainer, a policy and a reference of 7.6 B parameters on 30 GiB: no single
+  // change is enough.
+  scratch_folder folder;
+  auto args = arguments_of(shipped_plans[1]);
+  args.nodes_file = folder.write("nodes.yaml", "nodes:\n"
+                                               "  - name: h100\n"
+                                               "    devices: 8\n"
+                                               "    memory: 30 GiB\n"
+                                               "    nics: 8\n"
+                                               "    cpus: 96\n"
+                                               "    host_memory: 1 TiB\n");
+  auto text = render(schema_for_plans(), args, false);
+  BOOST_REQUIRE(!text);
+  BOOST_TEST_MESSAGE(text.error().message());
+  BOOST_TEST(text.error().message().find("the cheapest change that fits")
+             != std::string::npos);
+  auto problem = load_problem(schema_for_plans(), args);
+  BOOST_REQUIRE(problem);
+  auto remedy = planner::find_remedy(problem->job, problem->machines,
+                                     problem->profiles, planner::place);
+  BOOST_REQUIRE(remedy);
+  problem->job = remedy->job;
+  problem->profiles = remedy->profiles;
+  auto found = evaluate(*problem);
+  BOOST_TEST(found.has_value());
+  BOOST_REQUIRE(found && found->memory);
+  BOOST_TEST(found->memory->worst() == nullptr);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
