@@ -262,13 +262,13 @@ result<sample> plan_experts(std::int64_t count) {
 }
 
 /// The slope of log(seconds) over log(tensors) by least squares.
-double slope(const std::vector<std::pair<double, double>>& points) {
+double slope(const std::vector<std::pair<std::int64_t, double>>& points) {
   double sx = 0;
   double sy = 0;
   double sxx = 0;
   double sxy = 0;
   for (auto [size, seconds] : points) {
-    auto x = std::log(size);
+    auto x = std::log(static_cast<double>(size));
     auto y = std::log(seconds);
     sx += x;
     sy += y;
@@ -295,19 +295,18 @@ result<transfer_plan_figures> measure_transfer_plans(bool quick) {
   out.plan_megabytes = peak > before
                          ? static_cast<double>(peak - before) / megabyte
                          : 0;
-  std::vector<std::pair<double, double>> points;
-  for (std::int64_t count : {15'000, 30'000, 60'000, 120'000}) {
+  for (std::int64_t count : {30'000, 60'000, 120'000, 240'000}) {
     auto x = plan_best(runs, [&] { return plan_experts(count); });
     if (!x)
       return fail(x.error());
-    points.emplace_back(static_cast<double>(count), x->processor);
+    out.plan_samples.emplace_back(count, x->processor);
     if (count == 60'000) {
       out.plan_seconds = x->wall;
       out.plan_transfers = x->transfers;
       out.plan_bytes = x->bytes;
     }
   }
-  out.plan_exponent = slope(points);
+  out.plan_exponent = slope(out.plan_samples);
   auto dense = plan_best(runs, []() -> result<sample> {
     auto from = dense_layout(32, 1, 0);
     if (!from)

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "troupe/core/error.hpp"
 
@@ -15,10 +17,13 @@ struct transfer_plan_figures {
   double plan_seconds = 0;
   /// How far the resident memory rises meanwhile, the tensors included.
   double plan_megabytes = 0;
-  /// Slope of log(seconds) over log(tensors) from 15,000 to 120,000 tensors.
+  /// Slope of log(seconds) over log(tensors) from 30,000 to 240,000 tensors:
+  /// a plan of fewer fits into a cache.
   double plan_exponent = 0;
   /// A dense model of 126 layers, TP8 x PP32 -> TP8 x DP16.
   double dense_plan_seconds = 0;
+  /// (tensors, processor seconds) behind it.
+  std::vector<std::pair<std::int64_t, double>> plan_samples;
   /// Transfers of the first plan, and its bytes.
   std::uint64_t plan_transfers = 0;
   std::uint64_t plan_bytes = 0;
