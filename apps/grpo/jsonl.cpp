@@ -118,11 +118,21 @@ result<std::vector<example>> read_jsonl(const std::filesystem::path& file,
   std::vector<example> examples;
   std::unordered_map<std::string, first_use> seen;
   std::string line;
+  std::string missing;
   for (std::size_t number = 1; read_line(in, line, limits.line_bytes);
        ++number) {
-    if (is_blank(line))
-      continue;
     auto where = fmt::format("{}:{}", file.string(), number);
+    // Blank lines may end a file; between two examples one is missing.
+    if (is_blank(line)) {
+      if (missing.empty())
+        missing = where;
+      continue;
+    }
+    if (!missing.empty())
+      return fail(errc::invalid,
+                  fmt::format("{}: the line is empty where an example is "
+                              "expected",
+                              missing));
     auto parsed = parse(line, limits);
     if (!parsed)
       return fail(parsed.error().within(where));

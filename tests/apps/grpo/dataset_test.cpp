@@ -55,9 +55,9 @@ constexpr auto good = "{\"prompt\": \"1+1=\", \"answer\": \"2\"}\n";
 BOOST_FIXTURE_TEST_SUITE(grpo_dataset, scratch_file)
 
 BOOST_AUTO_TEST_CASE(lines_become_examples) {
-  auto x = read("{\"prompt\": \"1+1=\", \"answer\": \"2\"}\r\n\n"
+  auto x = read("{\"prompt\": \"1+1=\", \"answer\": \"2\"}\r\n"
                 "{\"answer\": \"b\", \"prompt\": \"a\", \"level\": 3}\n"
-                "{\"prompt\": \"1+1=\", \"answer\": \"2\"}");
+                "{\"prompt\": \"1+1=\", \"answer\": \"2\"}\n \n\n");
   BOOST_REQUIRE(x.has_value());
   BOOST_TEST((*x == std::vector<example>{{"1+1=", "2"}, {"a", "b"}}));
 }
@@ -67,7 +67,8 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_is_named_with_file_and_line) {
   refuses(first + "{\"prompt\": \"a\"", 2, "the line ends too early");
   refuses(first + "nonsense\n", 2, "character 2 does not belong there");
   refuses(first + "{\"prompt\": 1e999}", 2, "a number is out of range");
-  refuses(first + "\n[1, 2]\n", 3, "expected an object");
+  refuses(first + "[1, 2]\n", 2, "expected an object");
+  refuses(first + "\n" + first, 2, "the line is empty");
   refuses("{\"answer\": \"2\"}", 1, "\"prompt\" is missing");
   refuses("{\"prompt\": \"2\"}", 1, "\"answer\" is missing");
   refuses("{\"prompt\": 7, \"answer\": \"2\"}", 1, "number, not a string");
