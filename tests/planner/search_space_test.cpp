@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <set>
 
+#include <fmt/format.h>
+
 #include "planner/sample_job.hpp"
 
 using namespace troupe;
@@ -26,7 +28,7 @@ plan_problem sample_problem(std::uint64_t memory_bytes = 0) {
 job_spec job_of(std::size_t models) {
   job_spec job;
   for (std::size_t i = 0; i < models; ++i)
-    job.models.push_back(spec_of("m" + std::to_string(i), 1, 1, 1));
+    job.models.push_back(spec_of(fmt::format("m{}", i), 1, 1, 1));
   return job;
 }
 
