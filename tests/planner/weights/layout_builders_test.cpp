@@ -2,6 +2,7 @@
 #include "troupe/planner/weights/layout_builders.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
 
 #include "planner/weights/sample_layouts.hpp"
 #include "support/weight_memory.hpp"
@@ -35,8 +36,8 @@ rows rows_of(const stored_tensor& x) {
 std::string text_of(const stored_tensor& x) {
   std::string out;
   for (const auto& [name, row] : rows_of(x))
-    out += (out.empty() ? "" : " ")
-           + (name.empty() ? "-" : name + std::to_string(row));
+    out += fmt::format("{}{}", out.empty() ? "" : " ",
+                       name.empty() ? "-" : fmt::format("{}{}", name, row));
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
 
 #include "planner/weights/sample_layouts.hpp"
 #include "troupe/planner/weights/compile.hpp"
@@ -137,7 +138,7 @@ BOOST_AUTO_TEST_CASE(ranks_are_named_in_runs) {
 BOOST_AUTO_TEST_CASE(many_problems_are_cut_short) {
   findings found;
   for (int i = 0; i < 50; ++i)
-    found.add(rank_id{i}, "'t" + std::to_string(i) + "'", box{}, "is bad");
+    found.add(rank_id{i}, fmt::format("'t{}'", i), box{}, "is bad");
   auto said = found.take(10);
   BOOST_REQUIRE(said.size() == 11u);
   BOOST_TEST(said.back() == "and 40 more");
