@@ -47,7 +47,9 @@ std::string_view type_name(const option_value& x) noexcept {
 }
 
 bool number_range::contains(double x) const noexcept {
-  return (least_belongs ? x >= least : x > least) && x < limit;
+  constexpr auto infinity = std::numeric_limits<double>::infinity();
+  auto enough = least_belongs ? x >= least : x > least;
+  return (enough || least == -infinity) && (x < limit || limit == infinity);
 }
 
 std::string number_range::describe() const {
@@ -56,7 +58,7 @@ std::string number_range::describe() const {
     text = fmt::format("{} {}", least_belongs ? "at least" : "above", least);
   if (std::isfinite(limit))
     text += fmt::format("{}below {}", text.empty() ? "" : " and ", limit);
-  return text.empty() ? "a finite number" : text;
+  return text.empty() ? "any number" : text;
 }
 
 result<void> option_spec::check(const option_value& value) const {

@@ -24,11 +24,11 @@ using option_value = std::variant<bool, std::int64_t, double, std::string>;
 /// For people and for resolved configurations: `true`, `3`, `0.5`, `text`.
 [[nodiscard]] std::string to_string(const option_value& x);
 
-/// The values that a number may have. NaN is never one of them.
+/// The values that a number may have. NaN is in no range with a lower bound.
 struct number_range {
   double least = -std::numeric_limits<double>::infinity();
   bool least_belongs = true;
-  /// Does not belong itself.
+  /// Does not belong itself, unless it is infinite.
   double limit = std::numeric_limits<double>::infinity();
 
   [[nodiscard]] bool contains(double x) const noexcept;

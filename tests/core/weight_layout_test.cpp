@@ -25,7 +25,7 @@ stored_tensor tensor(shape extents) {
 
 } // namespace
 
-BOOST_AUTO_TEST_SUITE(weight_layouts)
+BOOST_AUTO_TEST_SUITE(weight_layout)
 
 BOOST_AUTO_TEST_CASE(a_region_has_the_extents_of_its_box) {
   auto region = local_region(tensor({8, 4}),

@@ -141,11 +141,13 @@ BOOST_AUTO_TEST_CASE(a_range_knows_its_ends_and_says_them) {
   BOOST_TEST(!not_negative.contains(-1e-300));
   BOOST_TEST(from_zero_below_one.contains(0));
   BOOST_TEST(!from_zero_below_one.contains(1));
-  for (const auto& x : {number_range{}, above_zero, from_zero_below_one}) {
-    BOOST_TEST(!x.contains(nan));
-    BOOST_TEST(!x.contains(infinity));
-  }
-  BOOST_TEST(number_range{}.describe() == "a finite number");
+  for (auto x : {nan, infinity, -infinity, 0.0})
+    BOOST_TEST(number_range{}.contains(x));
+  BOOST_TEST(!above_zero.contains(nan));
+  BOOST_TEST(above_zero.contains(infinity));
+  BOOST_TEST(!from_zero_below_one.contains(nan));
+  BOOST_TEST(!from_zero_below_one.contains(infinity));
+  BOOST_TEST(number_range{}.describe() == "any number");
   BOOST_TEST(above_zero.describe() == "above 0");
   BOOST_TEST(at_least_one.describe() == "at least 1");
   BOOST_TEST(from_zero_below_one.describe() == "at least 0 and below 1");

@@ -14,7 +14,7 @@ inline app_schema schema_for_tests() {
     {"policy",
      false,
      false,
-     {{"temperature", 1.0, "of sampling", above_zero},
+     {{"temperature", 1.0, "of sampling"},
       {"greedy", false, "no sampling"},
       {"stop", std::string{"\n"}, "ends a completion"},
       {"max_tokens", std::int64_t{4}, "of a completion"}}},

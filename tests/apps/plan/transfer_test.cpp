@@ -157,7 +157,7 @@ std::string rows(std::int64_t n, std::int64_t missing = -1) {
 
 } // namespace
 
-BOOST_AUTO_TEST_SUITE(transfer_plans)
+BOOST_AUTO_TEST_SUITE(transfer)
 
 BOOST_AUTO_TEST_CASE(every_wrong_layout_gets_a_sentence) {
   BOOST_TEST(parse_layout(good_layout, "good.json").has_value());

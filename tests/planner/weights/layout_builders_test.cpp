@@ -43,7 +43,7 @@ std::string text_of(const stored_tensor& x) {
 
 } // namespace
 
-BOOST_AUTO_TEST_SUITE(layout_builders)
+BOOST_AUTO_TEST_SUITE(weights_layout_builders)
 
 BOOST_AUTO_TEST_CASE(parts_cover_an_extent) {
   for (std::int64_t extent : {0, 1, 7, 8, 9})

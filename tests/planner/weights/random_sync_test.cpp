@@ -158,7 +158,7 @@ private:
 
 } // namespace
 
-BOOST_AUTO_TEST_SUITE(random_syncs)
+BOOST_AUTO_TEST_SUITE(weights_random_sync)
 
 BOOST_AUTO_TEST_CASE(any_layout_gets_into_any_other) {
   auto first = first_seed();

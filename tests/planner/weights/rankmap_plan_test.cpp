@@ -247,7 +247,7 @@ private:
 
 } // namespace
 
-BOOST_AUTO_TEST_SUITE(rankmap_plans)
+BOOST_AUTO_TEST_SUITE(weights_rankmap_plan)
 
 BOOST_AUTO_TEST_CASE(a_plan_moves_the_pairs_and_groups_of_each_case) {
   std::ifstream file{TROUPE_GOLDEN_DIR "/rankmap.json"};

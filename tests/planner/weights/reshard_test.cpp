@@ -45,7 +45,7 @@ void require_sound(const transfer_plan& plan, const shared_layout& from,
 
 } // namespace
 
-BOOST_AUTO_TEST_SUITE(resharding)
+BOOST_AUTO_TEST_SUITE(weights_reshard)
 
 BOOST_AUTO_TEST_CASE(column_to_row_parallel) {
   auto from = far(single_tensor("a", {4, 4}, {{0, {0, 2}}, {0, {1, 2}}}), 0);

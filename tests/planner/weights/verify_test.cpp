@@ -46,7 +46,7 @@ struct fixture {
 
 } // namespace
 
-BOOST_FIXTURE_TEST_SUITE(verification, fixture)
+BOOST_FIXTURE_TEST_SUITE(weights_verify, fixture)
 
 BOOST_AUTO_TEST_CASE(a_plan_of_ours_is_sound) {
   BOOST_TEST(problems().empty());
