@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,11 @@ struct planned_transfer {
   link_kind link = link_kind::inproc;
   /// Bytes that each destination receives: elements in the wire's type.
   std::uint64_t bytes = 0;
+  /// The way that a mapping of ChatLearn's prescribes: the source rank that
+  /// gathers the box and sends it, and the destination rank that receives and
+  /// hands it on. Programs know neither: they move from source to destination.
+  std::optional<rank_id> gathered_by = {};
+  std::optional<rank_id> handed_on_by = {};
 };
 
 /// A static schedule that writes every element of the destination exactly once.

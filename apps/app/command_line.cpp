@@ -117,8 +117,10 @@ int plan_verb(const std::vector<app*>& apps,
               const planning::plan_arguments& args) {
   if (args.groups)
     return planning::plan_groups(args);
+  if (!args.transfer_files.empty())
+    return planning::plan_transfer(args);
   if (args.config_file.empty())
-    return refuse("plan needs a configuration, or --groups");
+    return refuse("plan needs a configuration, --groups or --transfer");
   auto x = select(apps, args.config_file);
   if (!x)
     return refuse(x.error().message());

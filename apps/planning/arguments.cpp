@@ -49,13 +49,27 @@ void add_plan_options(CLI::App& verb, plan_arguments& args) {
   verb.add_option("--order", args.order, "megatron or vllm")
     ->needs(groups)
     ->capture_default_str();
+  auto* transfer = verb
+                     .add_option("--transfer", args.transfer_files,
+                                 "Two layouts of weights (SRC.json DST.json): "
+                                 "the way of one into the other instead")
+                     ->expected(2)
+                     ->excludes(optimize)
+                     ->excludes(explain)
+                     ->excludes(groups);
+  verb.add_option("--planner", args.transfer_planner, "reshard or two_stage")
+    ->needs(transfer)
+    ->check(CLI::IsMember({"reshard", "two_stage"}))
+    ->capture_default_str();
   verb.footer("Examples:\n"
               "  plan apps/grpo/addition.yaml --devices cpu:2\n"
               "  plan apps/plans/one_node.yaml "
               "--nodes-spec apps/plans/one_node_machines.yaml\n"
               "  plan my.yaml --explain policy\n"
               "  plan my.yaml --optimize --budget 5\n"
-              "  plan --groups --world 16 --tp 2 --pp 4 --json");
+              "  plan --groups --world 16 --tp 2 --pp 4 --json\n"
+              "  plan --transfer apps/plans/layouts/trainer.json "
+              "apps/plans/layouts/policy.json");
 }
 
 } // namespace troupe::planning

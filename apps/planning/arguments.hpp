@@ -38,6 +38,12 @@ struct plan_arguments {
   std::int64_t world = 1;
   planner::layout_request layout;
   std::string order = "megatron";
+
+  /// `--transfer`: no configuration, just the layouts of a source's and a
+  /// destination's weights.
+  std::vector<std::string> transfer_files;
+  /// `reshard` or `two_stage`.
+  std::string transfer_planner = "reshard";
 };
 
 /// Declares the options of the verb `plan`; `args` must outlive `verb`.

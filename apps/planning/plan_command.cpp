@@ -13,6 +13,7 @@
 #include "troupe/apps/planning/groups.hpp"
 #include "troupe/apps/planning/problem.hpp"
 #include "troupe/apps/planning/search.hpp"
+#include "troupe/apps/planning/transfer_command.hpp"
 #include "troupe/planner/report/json.hpp"
 #include "troupe/planner/report/svg.hpp"
 #include "troupe/planner/report/text.hpp"
@@ -24,6 +25,7 @@ namespace {
 
 namespace report = planner::report;
 
+constexpr int exit_problems = 1;
 constexpr int exit_bad_input = 2;
 constexpr std::size_t line_width = 80;
 
@@ -109,6 +111,16 @@ int plan(const config::app_schema& schema, const plan_arguments& args) {
 int plan_groups(const plan_arguments& args) {
   auto out = console::make_terminal(STDOUT_FILENO);
   return print(render_groups(args), *out);
+}
+
+int plan_transfer(const plan_arguments& args) {
+  auto answer = render_transfer_plan(args);
+  if (!answer)
+    return refuse(error{answer.error().code(),
+                        report::printable(answer.error().message())});
+  auto out = console::make_terminal(STDOUT_FILENO);
+  out->write(answer->text);
+  return answer->has_problems ? exit_problems : 0;
 }
 
 } // namespace troupe::planning

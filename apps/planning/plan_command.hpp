@@ -24,4 +24,8 @@ int plan(const config::app_schema& schema, const plan_arguments& args);
 /// The same for `--groups`, which needs no application.
 int plan_groups(const plan_arguments& args);
 
+/// The same for `--transfer`. Returns 1 if something is uncovered or written
+/// twice, which is printed too.
+int plan_transfer(const plan_arguments& args);
+
 } // namespace troupe::planning

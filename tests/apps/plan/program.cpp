@@ -21,5 +21,7 @@ int main(int argc, char** argv) {
     cli.exit(x);
     return 2;
   }
+  if (!args.transfer_files.empty())
+    return plan_transfer(args);
   return args.groups ? plan_groups(args) : plan(schema_for_plans(), args);
 }

@@ -77,6 +77,30 @@ plan 'CUDA devices on any machine' "${cpu[@]}" cuda:0,1
 plan groups --groups --world 16 --tp 2 --pp 4 --order vllm
 plan 'many groups' --groups --world 256 --tp 64
 
+layouts=("$plans/layouts/trainer.json" "$plans/layouts/policy.json")
+for planner in reshard two_stage; do
+  plan "transfer by $planner" --transfer "${layouts[@]}" --planner "$planner"
+done
+"$program" plan --transfer "${layouts[@]}" --json >"$work/out" ||
+  complain 'transfer: no JSON'
+grep -q '"problems": \[\]' "$work/out" || complain 'transfer: problems'
+# The source knows no layer of that name.
+sed 's/layers\.0/layers.1/' "${layouts[1]}" >"$work/other.json"
+for look in '' --json; do
+  code=0
+  "$program" plan --transfer "${layouts[0]}" "$work/other.json" \
+    ${look:+"$look"} \
+    >"$work/out" 2>"$work/err" || code=$?
+  ((code == 1)) || complain "transfer with problems: exit code $code"
+  grep -q uncovered "$work/out" || complain 'transfer: names no problem'
+done
+refused 'one layout' transfer --transfer "${layouts[0]}"
+refused 'no layout' 'is missing' --transfer "${layouts[0]}" \
+  "$plans/models/$(ls "$plans/models" | grep -m1 json)"
+refused 'absent layout' 'cannot be read' --transfer "$work/none.json" \
+  "${layouts[1]}"
+refused 'unknown planner' reshard --transfer "${layouts[@]}" --planner best
+
 groups=(--groups --json --world)
 refused 'too few devices' not-enough-devices "${cpu[@]}" cpu:1
 refused 'unknown devices' "unknown kind 'gpu'" "${cpu[@]}" gpu:2
