@@ -50,13 +50,21 @@ public:
   /// Number of elements.
   [[nodiscard]] std::int64_t size() const noexcept;
 
-  [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+  [[nodiscard]] bool empty() const noexcept;
 
   [[nodiscard]] bool contains(const box& other) const noexcept;
 
   /// What both cover; nothing if that is empty or the dimensions differ.
   [[nodiscard]] std::optional<box>
   intersection(const box& other) const noexcept;
+
+  /// The part whose dimension `dim` is `x`, which must be a dimension of this
+  /// box and lie inside.
+  [[nodiscard]] box part(std::size_t dim, interval x) const noexcept {
+    auto out = *this;
+    out.intervals_[dim] = x;
+    return out;
+  }
 
   bool operator==(const box&) const noexcept = default;
 
