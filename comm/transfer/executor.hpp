@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "troupe/comm/link.hpp"
@@ -99,6 +100,15 @@ public:
   /// What each channel did in the last run, also in one that failed: sends
   /// first, in the program's order. For the thread that runs.
   [[nodiscard]] std::span<const channel_report> reports() const noexcept;
+
+  /// The parts of `reports()[index].sum`, by bucket: where sums of two ends
+  /// differ, these say in which bucket.
+  [[nodiscard]] std::span<const digest>
+  bucket_digests(std::size_t index) const noexcept;
+
+  /// Names a bucket of a channel and its tensors, for people.
+  [[nodiscard]] std::string bucket_text(std::size_t index,
+                                        std::size_t bucket) const;
 
   /// What a successful run in `run_mode::share` found, by tensor.
   [[nodiscard]] std::span<const shared_view> shared_views() const noexcept;
