@@ -139,22 +139,27 @@ void sync_sample::refill(std::mt19937_64& random) {
 std::vector<std::vector<std::byte>>
 sync_sample::expected(std::size_t destination) const {
   auto out = held(destination);
-  std::array<std::byte, 8> wire{};
   for (const auto& x : pieces_) {
     if (x.destination != destination)
       continue;
     const auto& from = sources[x.source].tensors[x.from.tensor];
     const auto& to = destinations[destination].tensors[x.to.tensor];
-    for (std::uint64_t i = 0; i < x.elements; ++i) {
-      auto at = [&](const program_part& part, dtype type) {
-        return part.offset_bytes
-               + region_offset(i, part.run_elements, part.loops, type);
-      };
-      convert(wire.data(), x.wire, from.memory.data() + at(x.from, from.type),
-              from.type, 1);
-      convert(out[x.to.tensor].data() + at(x.to, to.type), to.type, wire.data(),
-              x.wire, 1);
-    }
+    // Run by run through a dense copy of the wire's bytes.
+    std::vector<std::byte> wire(x.elements * size_of(x.wire));
+    auto each_run = [&](const program_part& part, dtype type, auto f) {
+      for (std::uint64_t i = 0; i < x.elements; i += part.run_elements)
+        f(wire.data() + i * size_of(x.wire),
+          part.offset_bytes
+            + region_offset(i, part.run_elements, part.loops, type));
+    };
+    each_run(x.from, from.type, [&](std::byte* at, std::uint64_t offset) {
+      convert(at, x.wire, from.memory.data() + offset, from.type,
+              x.from.run_elements);
+    });
+    each_run(x.to, to.type, [&](std::byte* at, std::uint64_t offset) {
+      convert(out[x.to.tensor].data() + offset, to.type, at, x.wire,
+              x.to.run_elements);
+    });
   }
   return out;
 }
