@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 
 namespace troupe::planner::weights {
 
@@ -56,9 +57,18 @@ std::vector<link_group> link_groups::sort_out(rank_sets::ranks from,
                            [&](auto r) { return source_places_[r]; });
   // Ranks of `sorted` whose place is the given one but for the lowest bits.
   auto at = [&](place x, int ignored) {
-    return std::ranges::equal_range(sorted, x >> ignored, {}, [&](auto r) {
+    auto place_of = [&](std::uint32_t r) {
       return source_places_[r] >> ignored;
-    });
+    };
+    // Not ranges::equal_range, whose result clang 14 cannot compile.
+    return std::span<const std::uint32_t>{std::ranges::lower_bound(sorted,
+                                                                   x >> ignored,
+                                                                   {},
+                                                                   place_of),
+                                          std::ranges::upper_bound(sorted,
+                                                                   x >> ignored,
+                                                                   {},
+                                                                   place_of)};
   };
   std::map<std::pair<link_kind, place>, link_group> groups;
   for (auto rank : to) {

@@ -2,6 +2,7 @@
 #include "troupe/planner/weights/rank_places.hpp"
 
 #include <algorithm>
+#include <span>
 
 namespace troupe::planner::weights {
 
@@ -29,7 +30,9 @@ void rank_places::find(std::uint32_t position, std::uint32_t logical,
   for (auto part : layout_.ranks()[position].parts) {
     const auto& list = entries_[part];
     for (const auto& x :
-         std::ranges::equal_range(list, logical, {}, &entry::logical)) {
+         std::span{std::ranges::lower_bound(list, logical, {}, &entry::logical),
+                   std::ranges::upper_bound(list, logical, {},
+                                            &entry::logical)}) {
       if (!x.place.segment->where.intersection(where))
         continue;
       out.push_back(x.place);
