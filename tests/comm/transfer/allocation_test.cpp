@@ -33,29 +33,32 @@ void* counted(std::size_t bytes, std::size_t alignment) {
 
 } // namespace
 
-// Of the whole program: every other form ends in one of these.
+// Of the whole program: every other form ends in one of these. Inlined, gcc 12
+// would see `free` of what `new` gave and mistrust it.
 
-void* operator new(std::size_t bytes) {
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   return counted(bytes, alignof(std::max_align_t));
 }
 
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
+[[gnu::noinline]] void* operator new(std::size_t bytes,
+                                     std::align_val_t alignment) {
   return counted(bytes, static_cast<std::size_t>(alignment));
 }
 
-void operator delete(void* where) noexcept {
+[[gnu::noinline]] void operator delete(void* where) noexcept {
   std::free(where);
 }
 
-void operator delete(void* where, std::size_t) noexcept {
+[[gnu::noinline]] void operator delete(void* where, std::size_t) noexcept {
   std::free(where);
 }
 
-void operator delete(void* where, std::align_val_t) noexcept {
+[[gnu::noinline]] void operator delete(void* where, std::align_val_t) noexcept {
   std::free(where);
 }
 
-void operator delete(void* where, std::size_t, std::align_val_t) noexcept {
+[[gnu::noinline]] void operator delete(void* where, std::size_t,
+                                       std::align_val_t) noexcept {
   std::free(where);
 }
 
