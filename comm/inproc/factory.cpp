@@ -5,6 +5,7 @@
 
 #include "troupe/comm/comm_link.hpp"
 #include "troupe/comm/inproc/transport.hpp"
+#include "troupe/comm/inproc/window_link.hpp"
 #include "troupe/comm/transport_communicator.hpp"
 
 namespace troupe::comm::inproc {
@@ -29,8 +30,9 @@ std::vector<communicator_ptr> make_group(std::int32_t size,
 
 std::pair<link_ptr, link_ptr> make_link() {
   auto ranks = make_group(2);
-  return {std::make_shared<comm_link>(ranks[0], rank_id{1}, 0, "inproc"),
-          std::make_shared<comm_link>(ranks[1], rank_id{0}, 0, "inproc")};
+  return window_link::wrap(
+    {std::make_shared<comm_link>(ranks[0], rank_id{1}, 0, "inproc"),
+     std::make_shared<comm_link>(ranks[1], rank_id{0}, 0, "inproc")});
 }
 
 } // namespace troupe::comm::inproc

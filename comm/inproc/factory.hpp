@@ -22,7 +22,8 @@ namespace troupe::comm::inproc {
 make_group(std::int32_t size, const collective_options& options = {});
 
 /// Both ends of one link: first pushes, second pulls. One memcpy per transfer,
-/// done by the puller straight from the pusher's memory.
+/// done by the puller straight from the pusher's memory. Has windows: all of
+/// the process.
 [[nodiscard]] std::pair<link_ptr, link_ptr> make_link();
 
 } // namespace troupe::comm::inproc

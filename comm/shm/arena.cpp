@@ -51,6 +51,8 @@ result<std::shared_ptr<arena>> arena::create(std::size_t bytes) {
     return fail(errc::exhausted, fmt::format("no arena of {} bytes: {}", size,
                                              std::strerror(code)));
   }
+  // A wish: most systems keep large pages from shared memory.
+  (void) ::madvise(where, size, MADV_HUGEPAGE);
   std::shared_ptr<arena> made{
     new arena{fd, {static_cast<std::byte*>(where), size}}};
   if (::fcntl(fd, F_ADD_SEALS, seals) != 0)

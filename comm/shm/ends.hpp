@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "troupe/comm/link.hpp"
@@ -13,7 +14,7 @@
 namespace troupe::comm::shm {
 
 /// Sending end. Region 0 is its staging buffer, region i+1 its i-th arena.
-class sender final : public link {
+class sender final : public link, private window_source {
 public:
   sender(socket line, std::vector<std::shared_ptr<arena>> arenas);
 
@@ -28,7 +29,25 @@ public:
 
   void abort() noexcept override;
 
+  [[nodiscard]] window_source* source_windows() noexcept override {
+    return this;
+  }
+
 private:
+  result<void> share(std::shared_ptr<arena> memory) override;
+
+  std::optional<window>
+  locate(std::span<const std::byte> data) const noexcept override;
+
+  result<void> lend(std::uint64_t count, deadline until) override;
+
+  result<std::uint64_t> reclaim(std::uint64_t known, deadline until) override;
+
+  void withdraw() noexcept override;
+
+  /// Hands over all arenas that the peer does not have yet.
+  result<void> hand_over(deadline until);
+
   result<void> try_push(std::span<const std::byte> data, deadline until);
 
   result<void> push_staged(std::span<const std::byte> data, deadline until);
@@ -40,6 +59,9 @@ private:
   /// Waits for the receipt of the oldest notice under way.
   result<void> collect(deadline until);
 
+  /// Waits for the next receipt of either kind and books it.
+  result<void> hear(deadline until);
+
   const arena& region(std::uint32_t index) const;
 
   wire wire_;
@@ -48,11 +70,13 @@ private:
   std::vector<bool> handed_over_;
   std::uint64_t announced_ = 0;
   std::uint64_t received_ = 0;
+  std::uint64_t lent_ = 0;
+  std::uint64_t returned_ = 0;
 };
 
 /// Receiving end. Copies from the sender's memory, and does not report success
 /// before the sender has promised to have kept it unchanged: the receipt.
-class receiver final : public link {
+class receiver final : public link, private window_sink {
 public:
   explicit receiver(socket line);
 
@@ -67,7 +91,25 @@ public:
 
   void abort() noexcept override;
 
+  [[nodiscard]] window_sink* sink_windows() noexcept override { return this; }
+
 private:
+  result<std::span<const std::byte>> view(window where,
+                                          std::uint64_t bytes) override;
+
+  result<void> borrow(std::uint64_t total, deadline until) override;
+
+  bool intact() const noexcept override;
+
+  result<void> give_back(std::uint64_t total, deadline until) override;
+
+  void let_go() noexcept override;
+
+  /// Receives the next notice; maps what is handed over before it.
+  result<void> listen(notice& what, socket& fd, deadline until);
+
+  result<void> map(std::uint32_t region, const socket& fd);
+
   result<void> try_pull(std::span<std::byte> data, deadline until);
 
   /// Checks a notice, which is not trusted, and finds its bytes.
@@ -80,6 +122,8 @@ private:
   wire wire_;
   std::map<std::uint32_t, foreign_arena> regions_;
   std::uint64_t sequence_ = 0;
+  std::uint64_t lent_ = 0;
+  std::uint64_t returned_ = 0;
 };
 
 } // namespace troupe::comm::shm

@@ -16,8 +16,13 @@ namespace troupe::comm::shm {
 /// Sender to receiver: where the next bytes are. The first notice that names a
 /// region carries its memfd. A push is one notice or, if it goes through the
 /// staging buffer, several that add up to `total`.
+///
+/// Two more messages of the same form: a `handover` brings the memfd of
+/// `region`, a `loan` says that `sequence` units in all may be read in place.
 struct notice {
   static constexpr std::uint32_t kind = 0x544f4e53;
+  static constexpr std::uint32_t handover = 0x444e4148;
+  static constexpr std::uint32_t loan = 0x4e414f4c;
 
   std::uint32_t magic = kind;
   std::uint32_t region = 0;
@@ -27,9 +32,11 @@ struct notice {
   std::uint64_t total = 0;
 };
 
-/// Receiver to sender: the bytes of this notice have been copied.
+/// Receiver to sender: the bytes of this notice have been copied, or, of the
+/// kind `returned`, `sequence` units in all have been read.
 struct receipt {
   static constexpr std::uint32_t kind = 0x54504352;
+  static constexpr std::uint32_t returned = 0x4e525452;
 
   std::uint32_t magic = kind;
   std::uint32_t unused = 0;
@@ -75,5 +82,16 @@ private:
   std::mutex mutex_;
   std::optional<error> cause_;
 };
+
+/// Runs `f` unless the link is dead, and lets it die of an error.
+template <class F>
+result<void> live(wire& line, F f) {
+  if (auto cause = line.cause())
+    return fail(*cause);
+  result<void> done = f();
+  if (done)
+    return done;
+  return fail(line.die(done.error()));
+}
 
 } // namespace troupe::comm::shm
