@@ -67,7 +67,7 @@ result<void> apply_data_options(config::job_config& config,
         continue;
       const auto& specs = app.models.find(model.name)->options();
       auto spec = std::ranges::find(specs, name, &option_spec::name);
-      const auto& given = model.options.at(name);
+      const auto& given = model.options.values().find(name)->second;
       if (given != value && spec != specs.end() && given != spec->otherwise)
         return fail(errc::invalid,
                     fmt::format("models.{}.{} is {}, but the data needs {}; "
