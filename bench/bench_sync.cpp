@@ -26,7 +26,7 @@ struct extent {
 };
 
 extent extent_of(const bench_options& options) {
-  return options.quick ? extent{128 * mib, 5} : extent{gib, 15};
+  return options.quick ? extent{128 * mib, 3} : extent{gib, 15};
 }
 
 /// GB/s of the median round, with the spread and a line of min, median, p99.
