@@ -191,6 +191,9 @@ bool convertible(dtype from, dtype to) noexcept {
 
 void convert(std::byte* out, dtype to, const std::byte* in, dtype from,
              std::size_t count) noexcept {
+  // Of nothing there may be no address, which memcpy must not be given.
+  if (count == 0)
+    return;
   if (from == to) {
     std::memcpy(out, in, count * size_of(from));
     return;
