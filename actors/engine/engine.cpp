@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include "troupe/actors/call/gather.hpp"
+#include "troupe/actors/model/version_key.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/core/units.hpp"
 
@@ -117,7 +118,7 @@ void engine::prepare_syncs() {
       protocol::sync_plan>(sync.actor, 3 * with_grace(timeout),
                            protocol::prepare_sync{manifests_[sync.source],
                                                   manifests_[sync.destination],
-                                                  to_ms(timeout)},
+                                                  sync.options, to_ms(timeout)},
                            [all, i](result<protocol::sync_plan> x) {
                              all->set(i, std::move(x));
                            });
@@ -215,8 +216,10 @@ void engine::train_episode() {
     return out;
   };
   auto keep = [this](const batch& x) {
+    // Which weights made a batch is no figure of the episode.
     for (const auto& [name, value] : x.meta())
-      if (!std::holds_alternative<std::string>(value))
+      if (!std::holds_alternative<std::string>(value)
+          && !model::is_version_key(name))
         episode_.metrics[name] = x.meta_number(name);
   };
   auto to_syncs = [this] {

@@ -163,17 +163,35 @@ dist_model::behavior_type dist_model::make_behavior() {
       invoke(x, [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
+    [=, this](const get_parameters& x) {
+      auto out = owe(static_cast<manifests*>(nullptr));
+      relay<manifests>(x, [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
+    [=, this](const install_programs& x) {
+      auto out = owe_ack();
+      relay<ack>(x, [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
+    [=, this](const sync_order& x) {
+      auto out = owe(static_cast<sync_standings*>(nullptr));
+      relay<sync_standings>(x, [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
     [=, this](const transfer& x) {
       auto out = owe(static_cast<transfer_reports*>(nullptr));
       relay<transfer_reports>(x, [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
-    [=, this](const fence& x) {
-      auto out = owe_ack();
-      ask_all<ack>(with_grace(x.timeout_ms), x,
-                   [out](result<std::vector<ack>> y) {
-                     out.deliver(y.map([](auto&&) { return ack{}; }));
-                   });
+    [=, this](const get_operations& x) {
+      auto out = owe(static_cast<operations*>(nullptr));
+      ask_all<operations>(with_grace(x.timeout_ms), x,
+                          [out](result<std::vector<operations>> y) {
+                            if (y)
+                              out.deliver(join(std::move(*y)));
+                            else
+                              out.deliver(fail(y.error()));
+                          });
       return out.promise();
     },
     [=, this](const checkpoint& x) {

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actors/sync_faults/job.hpp"
+
+#include <stdexcept>
+
+#include <caf/io/middleman.hpp>
+
+#include "troupe/actors/config/options.hpp"
+#include "troupe/actors/model/dist_model.hpp"
+#include "troupe/actors/monitor/error_signal.hpp"
+#include "troupe/actors/node/node.hpp"
+#include "troupe/actors/node/process_info.hpp"
+#include "troupe/actors/sync/sync_group.hpp"
+
+namespace sync_faults {
+
+using namespace troupe;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr auto setup_timeout = milliseconds{10'000};
+
+/// Hands everything on, and says so first.
+class tap : public protocol::dist_model_actor::base {
+public:
+  tap(caf::actor_config& config, protocol::dist_model_actor model,
+      std::shared_ptr<listener> hears)
+    : protocol::dist_model_actor::base(config),
+      model_(std::move(model)),
+      hears_(std::move(hears)) {
+    // nop
+  }
+
+  void on_exit() override { model_ = {}; }
+
+protected:
+  behavior_type make_behavior() override {
+    using namespace protocol;
+    auto on = [this](const auto& x) { return delegate(model_, x); };
+    return {[=](const set_up& x) { return on(x); },
+            [=](const open_groups& x) { return on(x); },
+            [=](const connect_groups& x) { return on(x); },
+            [=](const close_groups& x) { return on(x); },
+            [=](const invoke& x) { return on(x); },
+            [=](const get_parameters& x) { return on(x); },
+            [=](const install_programs& x) { return on(x); },
+            [=, this](const sync_order& x) {
+              tell(std::string{to_string(x.action)}, x);
+              return on(x);
+            },
+            [=, this](const transfer& x) {
+              if (!x.warm_up)
+                tell("transfer", x);
+              return on(x);
+            },
+            [=](const get_operations& x) { return on(x); },
+            [=](const checkpoint& x) { return on(x); },
+            [=](const close_model& x) { return on(x); }};
+  }
+
+private:
+  template <class Message>
+  void tell(const std::string& step, const Message& x) {
+    if (*hears_)
+      for (const auto& item : x.items)
+        (*hears_)(step, item.to);
+  }
+
+  protocol::dist_model_actor model_;
+  std::shared_ptr<listener> hears_;
+};
+
+model::model_job job_of(const std::string& name, int replicas, int ranks,
+                        int first_device, const std::filesystem::path& page) {
+  model::model_job x;
+  x.spec.name = name;
+  x.spec.num_gpu = replicas * ranks;
+  x.spec.num_replica = replicas;
+  x.spec.parallel.data = ranks;
+  x.place.name = name;
+  auto device = first_device;
+  for (auto i = 0; i < replicas; ++i) {
+    planner::replica_place replica;
+    for (auto rank = 0; rank < ranks; ++rank)
+      replica.ranks.push_back({node_id{0}, {device_id{device++}}});
+    x.place.replicas.push_back(std::move(replica));
+  }
+  options own;
+  own.set("page", page.string());
+  bytes encoded;
+  own.encode(encoded);
+  x.config = protocol::to_payload(encoded);
+  x.collective_timeout = setup_timeout;
+  return x;
+}
+
+} // namespace
+
+job::job(std::filesystem::path folder)
+  : folder_(std::move(folder)),
+    page_(map_page(folder_ / "page")),
+    id_(node::make_job_id()),
+    mesh_(process::node_slot),
+    store_({}, &mesh_) {
+  if (!page_)
+    throw std::runtime_error("cannot map " + folder_.string());
+  process::guard_settings settings;
+  settings.job_id = id_;
+  auto guard = process::guard_client::start(settings);
+  if (!guard)
+    throw std::runtime_error(to_string(guard.error()));
+  guard_ = std::move(*guard);
+  system_ = std::make_unique<caf::actor_system>(config_);
+  self_ = std::make_unique<caf::scoped_actor>(*system_);
+  errors_ = system_->spawn<monitor::error_signal>();
+  node::node_settings x;
+  x.job = id_;
+  x.num_device = static_cast<std::int32_t>(num_ranks);
+  x.device_kind = "cpu";
+  node::host_arguments common;
+  common.app = "sync_faults";
+  common.job = id_;
+  common.store_bytes_max = std::uint64_t{64} << 20;
+  common.log_level = "error";
+  auto launcher = std::make_shared<node::guarded_launcher>(*guard_, mesh_,
+                                                           common, folder_);
+  node_ = system_->spawn<node::node>(x, launcher, errors_);
+  auto port = system_->middleman().publish(node_, 0, "127.0.0.1");
+  if (!port)
+    throw std::runtime_error("no port for the node");
+  launcher->report_to(node_, *port);
+}
+
+job::~job() {
+  end_models();
+  guard_->close(deadline::after(milliseconds{2000}));
+  self_.reset();
+  // Actors that wait for dead processes need not be waited for.
+  static_cast<void>(system_.release());
+}
+
+void job::end_models() {
+  for (const auto& x : {trainer_, policy_})
+    if (x)
+      (*self_)
+        ->request(x, milliseconds{700}, protocol::close_model{200})
+        .receive([](protocol::ack) {}, [](caf::error&) {});
+  for (const auto& x : {trainer_, policy_})
+    if (x)
+      caf::anon_send_exit(x, caf::exit_reason::kill);
+  if (sync_)
+    caf::anon_send_exit(sync_, caf::exit_reason::kill);
+  trainer_ = policy_ = {};
+  sync_ = {};
+}
+
+result<void> job::make(const protocol::sync_options& options) {
+  end_models();
+  model::model_surroundings around{{node_},
+                                   errors_,
+                                   {static_cast<std::int32_t>(num_ranks)},
+                                   &store_};
+  trainer_ = system_->spawn<model::dist_model>(job_of("trainer", 1, 2, 0,
+                                                      folder_ / "page"),
+                                               around);
+  policy_ = system_->spawn<model::dist_model>(job_of("policy", 2, 1, 2,
+                                                     folder_ / "page"),
+                                              around);
+  protocol::prepare_sync prepare;
+  result<void> made;
+  auto set_up = [&](const auto& model, protocol::manifests& into) {
+    (*self_)
+      ->request(model, 2 * setup_timeout,
+                protocol::set_up{
+                  static_cast<std::uint32_t>(setup_timeout.count())})
+      .receive([&](protocol::manifests& x) { into = std::move(x); },
+               [&](caf::error& x) { made = fail(protocol::from_caf(x)); });
+  };
+  set_up(trainer_, prepare.source);
+  set_up(policy_, prepare.destination);
+  if (!made)
+    return made;
+  sync_ = system_->spawn<sync::sync_group>("t2p",
+                                           system_->spawn<tap>(trainer_,
+                                                               listener_),
+                                           system_->spawn<tap>(policy_,
+                                                               listener_));
+  prepare.options = options;
+  prepare.timeout_ms = static_cast<std::uint32_t>(setup_timeout.count());
+  (*self_)
+    ->request(sync_, 3 * setup_timeout, prepare)
+    .receive([](protocol::sync_plan&) {},
+             [&](caf::error& x) { made = fail(protocol::from_caf(x)); });
+  return made;
+}
+
+void job::listen(listener x) {
+  // Between syncs nobody listens.
+  *listener_ = std::move(x);
+}
+
+namespace {
+
+protocol::invoke call_of(const std::string& function,
+                         process::batch_store& store, double value,
+                         std::uint32_t timeout_ms) {
+  protocol::invoke x;
+  x.function = function;
+  batch in;
+  in.set_meta("value", value);
+  x.input.parts.push_back(store.put(in, 1).value());
+  x.scope = 1;
+  x.timeout_ms = timeout_ms;
+  return x;
+}
+
+} // namespace
+
+result<void> job::call(const std::string& model, const std::string& function,
+                       double value) {
+  result<void> done;
+  auto timeout_ms = std::uint32_t{1000};
+  (*self_)
+    ->request(model == "trainer" ? trainer_ : policy_,
+              milliseconds{timeout_ms} * 3,
+              call_of(function, store_, value, timeout_ms))
+    .receive([](protocol::invoked&) {},
+             [&](caf::error& x) { done = fail(protocol::from_caf(x)); });
+  return done;
+}
+
+result<protocol::sync_report> job::sync(std::uint32_t timeout_ms) {
+  result<protocol::sync_report> out = fail(errc::internal, "no answer");
+  auto look = call_of("look", store_, 0, timeout_ms);
+  auto pending = (*self_)->request(sync_, setup_timeout,
+                                   protocol::run_sync{false, false,
+                                                      timeout_ms});
+  // Calls come in all the while; nobody waits for their answers.
+  for (auto i = 0; i < 20; ++i)
+    caf::anon_send(policy_, look);
+  pending.receive([&](protocol::sync_report& x) { out = std::move(x); },
+                  [&](caf::error& x) { out = fail(protocol::from_caf(x)); });
+  return out;
+}
+
+} // namespace sync_faults

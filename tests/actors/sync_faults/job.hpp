@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <caf/actor_system.hpp>
+#include <caf/scoped_actor.hpp>
+
+#include "actors/sync_faults/shared_page.hpp"
+#include "troupe/actors/model/model_job.hpp"
+#include "troupe/actors/node/guarded_launcher.hpp"
+#include "troupe/actors/node/system_config.hpp"
+#include "troupe/actors/process/batch_store.hpp"
+#include "troupe/actors/process/guard_client.hpp"
+#include "troupe/actors/process/peer_mesh.hpp"
+#include "troupe/actors/protocol/register.hpp"
+
+namespace sync_faults {
+
+/// Looks at what a sync_group says to its models before they hear it: the step
+/// ("pin", "transfer", ...) and the rank.
+using listener = std::function<void(const std::string& step,
+                                    const troupe::protocol::worker_name& to)>;
+
+/// A node with four host processes: two ranks of "trainer", two replicas of
+/// "policy", and a sync_group between them. The node lives on when the models
+/// are made anew.
+class job {
+public:
+  /// Forks the guard: before any thread.
+  explicit job(std::filesystem::path folder);
+  ~job();
+  job(const job&) = delete;
+  job& operator=(const job&) = delete;
+
+  [[nodiscard]] shared_page& page() noexcept { return *page_; }
+
+  /// Makes the models and the sync; what is left of earlier ones is ended.
+  [[nodiscard]] troupe::result<void>
+  make(const troupe::protocol::sync_options& options);
+
+  /// Who hears the steps of syncs.
+  void listen(listener x);
+
+  /// Calls a function of every rank of a model.
+  troupe::result<void> call(const std::string& model,
+                            const std::string& function, double value = 0);
+
+  /// Runs the sync, and calls "look" at the destination all the while.
+  [[nodiscard]] troupe::result<troupe::protocol::sync_report>
+  sync(std::uint32_t timeout_ms);
+
+private:
+  void end_models();
+
+  std::filesystem::path folder_;
+  shared_page* page_ = nullptr;
+  std::unique_ptr<troupe::process::guard_client> guard_;
+  std::string id_;
+  troupe::process::peer_mesh mesh_;
+  troupe::process::batch_store store_;
+  troupe::node::system_config config_;
+  std::unique_ptr<caf::actor_system> system_;
+  std::unique_ptr<caf::scoped_actor> self_;
+  troupe::protocol::error_signal_actor errors_;
+  troupe::protocol::node_actor node_;
+  troupe::protocol::dist_model_actor trainer_;
+  troupe::protocol::dist_model_actor policy_;
+  troupe::protocol::sync_group_actor sync_;
+  std::shared_ptr<listener> listener_ = std::make_shared<listener>();
+};
+
+} // namespace sync_faults
