@@ -207,12 +207,14 @@ void put_runtime(std::string& out, const runtime_config& runtime,
   keys.put("sample_per_episode", runtime.sample_per_episode);
   keys.put("eval_episode_interval", runtime.eval_episode_interval);
   keys.put("save_episode_interval", runtime.save_episode_interval);
+  keys.put("checkpoints_max", runtime.checkpoints_max);
   keys.put("seed", runtime.seed);
   keys.put("deterministic", runtime.deterministic);
   keys.put("setup_timeout_ms", runtime.setup_timeout.count());
   keys.put("call_timeout_ms", runtime.call_timeout.count());
   keys.put("sync_timeout_ms", runtime.sync_timeout.count());
   keys.put("collective_timeout_ms", runtime.collective_timeout.count());
+  keys.put("checkpoint_timeout_ms", runtime.checkpoint_timeout.count());
   keys.put("shutdown_timeout_ms", runtime.shutdown_timeout.count());
   keys.put("pulse_ms", runtime.pulse.count());
   keys.put("pulse_timeout_ms", runtime.pulse_timeout.count());

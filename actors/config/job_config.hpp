@@ -93,6 +93,8 @@ struct runtime_config {
   std::int64_t eval_episode_interval = 0;
   /// Save a checkpoint every n episodes, 0 means never.
   std::int64_t save_episode_interval = 0;
+  /// How many checkpoints are kept.
+  std::int64_t checkpoints_max = 2;
   std::int64_t seed = 1;
   /// The same seed gives the same run, bit for bit.
   bool deterministic = true;
@@ -102,6 +104,7 @@ struct runtime_config {
   std::chrono::milliseconds call_timeout{60'000};
   std::chrono::milliseconds sync_timeout{30'000};
   std::chrono::milliseconds collective_timeout{30'000};
+  std::chrono::milliseconds checkpoint_timeout{120'000};
   std::chrono::milliseconds shutdown_timeout{2'000};
   /// Interval of pulses and the silence after which a process counts as lost.
   std::chrono::milliseconds pulse{500};

@@ -134,6 +134,7 @@ void read_times(section& keys, runtime_config& runtime) {
   keys.milliseconds("call_timeout_ms", runtime.call_timeout);
   keys.milliseconds("sync_timeout_ms", runtime.sync_timeout);
   keys.milliseconds("collective_timeout_ms", runtime.collective_timeout);
+  keys.milliseconds("checkpoint_timeout_ms", runtime.checkpoint_timeout);
   keys.milliseconds("shutdown_timeout_ms", runtime.shutdown_timeout);
   keys.milliseconds("pulse_ms", runtime.pulse);
   keys.milliseconds("pulse_timeout_ms", runtime.pulse_timeout);
@@ -175,6 +176,7 @@ void read_runtime(const yaml_node* node, int line, const app_schema& schema,
   keys.integer("sample_per_episode", runtime.sample_per_episode, 1);
   keys.integer("eval_episode_interval", runtime.eval_episode_interval, 0);
   keys.integer("save_episode_interval", runtime.save_episode_interval, 0);
+  keys.integer("checkpoints_max", runtime.checkpoints_max, 1);
   keys.integer("seed", runtime.seed, 0);
   keys.flag("deterministic", runtime.deterministic);
   read_times(keys, runtime);
@@ -192,6 +194,8 @@ void read_runtime(const yaml_node* node, int line, const app_schema& schema,
   keys.flag("debug", runtime.debug);
   keys.elsewhere("exp_name", "unknown key; ChatLearn's name of 'run_name'; "
                              "rename it");
+  keys.elsewhere("max_data_ckpt_nums", "unknown key; ChatLearn's name of "
+                                       "'checkpoints_max'; rename it");
   keys.elsewhere("validate_param_sync",
                  "unknown key; write validate_every: 1 to validate every sync");
   keys.elsewhere("coalesced_buffer_mb",

@@ -3,8 +3,10 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/actors/config/devices.hpp"
 #include "troupe/actors/engine/application.hpp"
 #include "troupe/actors/engine/run_listener.hpp"
@@ -18,6 +20,9 @@ struct driver_settings {
   config::device_request devices;
   /// Where hosts write their logs.
   std::filesystem::path log_dir;
+  /// Where checkpoints are kept, and the one to go on from. Absolute.
+  std::filesystem::path checkpoint_dir;
+  std::optional<checkpoint::saved> resume;
   /// Starts the hosts; null for `--devices inproc`. Outlives the run.
   process::guard_client* guard = nullptr;
 };

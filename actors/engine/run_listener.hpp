@@ -14,6 +14,15 @@
 
 namespace troupe::engine {
 
+/// Which samples an episode trained on: the ledger. Samples are counted over
+/// all episodes of a run; the next episode begins where this one ends.
+struct sample_range {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  /// Of the batch that was drawn.
+  std::string digest;
+};
+
 /// What one episode gave.
 struct episode_result {
   /// 1-based, and how many there will be.
@@ -23,6 +32,7 @@ struct episode_result {
   std::map<std::string, double> metrics;
   /// If it was evaluated.
   std::optional<double> accuracy;
+  sample_range samples;
   /// All syncs of the episode together.
   std::chrono::microseconds sync{};
   std::chrono::nanoseconds spent{};

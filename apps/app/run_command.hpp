@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct run_arguments {
   std::string data_path;
   std::string name;
   std::string output_dir;
+  /// The run to go on with, by name or path; then there is no `config_file`.
+  std::string resume;
   /// `--set key=value`.
   std::vector<std::string> overrides;
   /// No live view even on a terminal.
@@ -26,6 +29,10 @@ struct run_arguments {
 /// Runs a job from the configuration file to the closing summary; returns the
 /// exit code.
 int run(const application& app, const run_arguments& args);
+
+/// Where `args.resume` is. Fails with `errc::invalid` if there is no such run.
+[[nodiscard]] result<std::filesystem::path>
+resumed_run(const run_arguments& args);
 
 /// The overrides that stand for the shorter options.
 [[nodiscard]] std::vector<std::string> all_overrides(const run_arguments& args);

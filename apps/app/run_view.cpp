@@ -60,13 +60,24 @@ std::optional<double> take(std::map<std::string, double>& from,
   return value;
 }
 
+nlohmann::ordered_json make_ledger_line(const engine::episode_result& x) {
+  nlohmann::ordered_json out;
+  out["episode"] = x.episode;
+  out["begin"] = x.samples.begin;
+  out["end"] = x.samples.end;
+  out["digest"] = x.samples.digest;
+  return out;
+}
+
 } // namespace
 
 run_view::run_view(const console::run_directory& directory, std::string title,
-                   bool plain)
+                   bool plain, std::vector<console::episode_row> rows)
   : terminal_(make_output(plain)),
-    progress_(console::make_progress(*terminal_, std::move(title))) {
+    progress_(console::make_progress(*terminal_, std::move(title))),
+    rows_(std::move(rows)) {
   lose(metrics_.open(directory.metrics_file()));
+  lose(ledger_.open(directory.ledger_file()));
   ticker_ = std::thread{[this] {
     std::unique_lock guard{mutex_};
     while (!ended_.wait_for(guard, tick_interval, [this] { return finished_; }))
@@ -88,6 +99,8 @@ void run_view::on_episode(const engine::episode_result& result) {
   // What is lost is lost: one sentence says it, and another at the end.
   if (!lost_)
     lose(metrics_.write(row));
+  if (!lost_)
+    lose(ledger_.write(make_ledger_line(result)));
   progress_->episode(row);
   rows_.push_back(std::move(row));
 }

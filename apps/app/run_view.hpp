@@ -22,8 +22,9 @@ namespace troupe::app_command {
 /// the console's.
 class run_view final : public engine::run_listener {
 public:
+  /// `rows` are of the episodes before, for the plot.
   run_view(const console::run_directory& directory, std::string title,
-           bool plain);
+           bool plain, std::vector<console::episode_row> rows = {});
   ~run_view() override;
 
   void on_phase(std::string_view name, std::int64_t done,
@@ -51,6 +52,7 @@ private:
   std::unique_ptr<console::terminal> terminal_;
   std::unique_ptr<console::progress_view> progress_;
   console::metrics_writer metrics_;
+  console::metrics_writer ledger_;
   std::vector<console::episode_row> rows_;
   std::optional<error> lost_;
   /// Keeps the clock on the screen going during long calls.

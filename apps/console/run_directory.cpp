@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <fstream>
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,8 +93,11 @@ run_directory::create(const std::filesystem::path& output_dir,
     auto path = output_dir / chosen;
     if (::mkdir(path.c_str(), 0777) == 0) {
       run_directory out{path, std::move(chosen)};
-      if (::mkdir(out.log_dir().c_str(), 0777) == 0)
+      if (::mkdir(out.log_dir().c_str(), 0777) == 0) {
+        if (auto ours = out.claim(); !ours)
+          return fail(ours.error());
         return out;
+      }
       auto code = errno;
       ::rmdir(path.c_str());
       return fail(file_error(code, "make the folder", out.log_dir()));
@@ -108,6 +113,91 @@ run_directory::create(const std::filesystem::path& output_dir,
   return fail(errc::exhausted,
               fmt::format("no free name for a run in {}; give runtime.run_name",
                           output_dir.string()));
+}
+
+result<std::filesystem::path>
+run_directory::find(const std::filesystem::path& output_dir,
+                    std::string_view name) {
+  auto path = name.find('/') == std::string_view::npos
+                ? output_dir / name
+                : std::filesystem::path{name};
+  // `runs/first/` is `runs/first`.
+  if (path.filename().empty())
+    path = path.parent_path();
+  std::error_code ignored;
+  if (std::filesystem::exists(path / "config.yaml", ignored))
+    return path;
+  return fail(errc::invalid,
+              fmt::format("there is no run '{}': {} is missing", printable(name),
+                          (path / "config.yaml").string()));
+}
+
+result<run_directory>
+run_directory::reopen(const std::filesystem::path& path) {
+  run_directory out{path, path.filename().string()};
+  if (auto ours = out.claim(); !ours)
+    return fail(ours.error());
+  if (::mkdir(out.log_dir().c_str(), 0777) != 0 && errno != EEXIST)
+    return fail(file_error(errno, "make the folder", out.log_dir()));
+  return out;
+}
+
+result<void> run_directory::claim() {
+  auto fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0)
+    return fail(file_error(errno, "open the folder", path_));
+  lock_ = std::shared_ptr<void>(nullptr, [fd](void*) { ::close(fd); });
+  // File systems that know no locks have to do without.
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+    return {};
+  return fail(errc::unavailable,
+              fmt::format("the run in {} is still going on; wait for its end or "
+                          "stop it",
+                          path_.string()));
+}
+
+namespace {
+
+/// The lines of `file` that are JSON objects of episodes up to `episode`.
+std::vector<nlohmann::ordered_json>
+rows_until(const std::filesystem::path& file, std::int64_t episode) {
+  std::vector<nlohmann::ordered_json> out;
+  std::ifstream in{file};
+  for (std::string line; std::getline(in, line);) {
+    auto row = nlohmann::ordered_json::parse(line, nullptr, false);
+    if (!row.is_object() || !row.contains("episode")
+        || !row["episode"].is_number_integer())
+      continue;
+    if (row["episode"].get<std::int64_t>() <= episode)
+      out.push_back(std::move(row));
+  }
+  return out;
+}
+
+result<void> write_rows(const std::filesystem::path& file,
+                        const std::vector<nlohmann::ordered_json>& rows) {
+  std::string text;
+  for (const auto& row : rows)
+    text += json_text(row) + '\n';
+  return write_file(file, text);
+}
+
+} // namespace
+
+result<std::vector<episode_row>>
+run_directory::rewind(std::int64_t episode) const {
+  std::error_code ignored;
+  if (std::filesystem::exists(ledger_file(), ignored))
+    if (auto done = write_rows(ledger_file(), rows_until(ledger_file(), episode));
+        !done)
+      return fail(done.error());
+  auto rows = rows_until(metrics_file(), episode);
+  if (auto done = write_rows(metrics_file(), rows); !done)
+    return fail(done.error());
+  std::vector<episode_row> out;
+  for (const auto& row : rows)
+    out.push_back(row_from_json(row));
+  return out;
 }
 
 result<void> run_directory::write_config(std::string_view yaml) const {

@@ -55,7 +55,7 @@ protected:
               return on(x);
             },
             [=](const get_operations& x) { return on(x); },
-            [=](const checkpoint& x) { return on(x); },
+            [=](const run_checkpoint& x) { return on(x); },
             [=](const close_model& x) { return on(x); }};
   }
 

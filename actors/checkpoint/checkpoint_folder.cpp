@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/checkpoint/checkpoint_folder.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <system_error>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "troupe/actors/checkpoint/batch_file.hpp"
+#include "troupe/core/digest.hpp"
+
+namespace troupe::checkpoint {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view prefix = "episode-";
+constexpr std::string_view partial = ".partial";
+constexpr const char* manifest_name = "MANIFEST";
+constexpr const char* state_name = "troupe.engine";
+constexpr std::size_t read_bytes = std::size_t{4} << 20;
+
+/// What a manifest says of a file.
+struct file_facts {
+  std::string sum;
+  std::uint64_t bytes = 0;
+
+  bool operator==(const file_facts&) const = default;
+};
+
+/// By path, relative to the checkpoint.
+using manifest = std::map<std::string, file_facts>;
+
+/// Opens, hands the descriptor to `f` and closes; `f` gives 0 or an error
+/// number.
+result<void> with_file(const fs::path& file, int flags,
+                       std::string_view action,
+                       const std::function<int(int)>& f) {
+  auto fd = ::open(file.c_str(), flags | O_CLOEXEC, 0666);
+  auto code = fd < 0 ? errno : f(fd);
+  if (fd >= 0 && ::close(fd) != 0 && code == 0)
+    code = errno;
+  if (code != 0)
+    return fail(file_error(code, action, file));
+  return {};
+}
+
+/// Also for folders: their entries are what is brought to the disk.
+result<void> bring_to_disk(const fs::path& path) {
+  return with_file(path, O_RDONLY, "write", [](int fd) {
+    // Some file systems have nothing to do for folders and say so.
+    return ::fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
+  });
+}
+
+result<file_facts> look_at(const fs::path& file) {
+  file_facts out;
+  digest sum;
+  auto chunk = std::make_unique<std::byte[]>(read_bytes);
+  auto read = with_file(file, O_RDONLY, "read", [&](int fd) {
+    for (;;) {
+      std::size_t filled = 0;
+      while (filled < read_bytes) {
+        auto count = ::read(fd, chunk.get() + filled, read_bytes - filled);
+        if (count < 0 && errno == EINTR)
+          continue;
+        if (count < 0)
+          return errno;
+        if (count == 0)
+          break;
+        filled += static_cast<std::size_t>(count);
+      }
+      sum += digest_of({chunk.get(), filled}, 0, out.bytes);
+      out.bytes += filled;
+      if (filled < read_bytes)
+        return 0;
+    }
+  });
+  if (!read)
+    return fail(read.error());
+  out.sum = to_string(sum);
+  return out;
+}
+
+/// What lies in a checkpoint, but for the manifest itself. Brings folders to
+/// the disk if `durable`, and files too.
+result<manifest> take_stock(const fs::path& directory, bool durable) {
+  manifest out;
+  std::error_code problem;
+  fs::recursive_directory_iterator i{directory, problem};
+  for (; !problem && i != fs::recursive_directory_iterator{};
+       i.increment(problem)) {
+    auto name = i->path().lexically_relative(directory).string();
+    if (name == manifest_name)
+      continue;
+    if (durable)
+      if (auto done = bring_to_disk(i->path()); !done)
+        return fail(done.error());
+    if (i->is_directory())
+      continue;
+    auto facts = look_at(i->path());
+    if (!facts)
+      return fail(facts.error());
+    out.emplace(std::move(name), std::move(*facts));
+  }
+  if (problem)
+    return fail(file_error(problem.value(), "read", directory));
+  return out;
+}
+
+std::string to_text(const manifest& x) {
+  std::string out;
+  for (const auto& [name, facts] : x)
+    out += fmt::format("{} {} {}\n", facts.sum, facts.bytes, name);
+  return out;
+}
+
+result<std::string> read_text(const fs::path& file) {
+  std::string out;
+  auto read = with_file(file, O_RDONLY, "read", [&](int fd) {
+    char part[4096];
+    for (;;) {
+      auto count = ::read(fd, part, sizeof(part));
+      if (count < 0 && errno == EINTR)
+        continue;
+      if (count <= 0)
+        return count < 0 ? errno : 0;
+      out.append(part, static_cast<std::size_t>(count));
+    }
+  });
+  if (!read)
+    return fail(read.error());
+  return out;
+}
+
+result<void> write_manifest(const fs::path& file, const manifest& x) {
+  auto text = to_text(x);
+  return with_file(file, O_CREAT | O_TRUNC | O_WRONLY, "write", [&](int fd) {
+    std::string_view left{text};
+    while (!left.empty()) {
+      auto count = ::write(fd, left.data(), left.size());
+      if (count < 0 && errno == EINTR)
+        continue;
+      if (count <= 0)
+        return count < 0 ? errno : EIO;
+      left.remove_prefix(static_cast<std::size_t>(count));
+    }
+    return ::fsync(fd) == 0 ? 0 : errno;
+  });
+}
+
+/// Nothing if the files are those of the manifest, else what is wrong.
+std::optional<std::string> find_damage(const fs::path& directory) {
+  auto written = read_text(directory / manifest_name);
+  if (!written)
+    return written.error().message();
+  auto found = take_stock(directory, false);
+  if (!found)
+    return found.error().message();
+  if (to_text(*found) == *written)
+    return std::nullopt;
+  // Both are sorted by name: the first line that differs names the file.
+  std::string_view left{*written};
+  for (const auto& [name, facts] : *found) {
+    auto line = to_text({{name, facts}});
+    if (!left.starts_with(line))
+      return fmt::format("{} is not what was saved", (directory / name).string());
+    left.remove_prefix(line.size());
+  }
+  return fmt::format("a file of {} is missing", directory.string());
+}
+
+} // namespace
+
+checkpoint_folder::checkpoint_folder(fs::path folder)
+  : folder_(std::move(folder)) {
+  // nop
+}
+
+fs::path checkpoint_folder::directory_of(std::int64_t episode) const {
+  return folder_ / fmt::format("{}{:08}", prefix, episode);
+}
+
+std::vector<std::int64_t> checkpoint_folder::episodes() const {
+  std::vector<std::int64_t> out;
+  std::error_code problem;
+  fs::directory_iterator i{folder_, problem};
+  for (; !problem && i != fs::directory_iterator{}; i.increment(problem)) {
+    auto name = i->path().filename().string();
+    if (!name.starts_with(prefix))
+      continue;
+    std::int64_t episode = -1;
+    const auto* last = name.data() + name.size();
+    auto [end, code] = std::from_chars(name.data() + prefix.size(), last,
+                                       episode);
+    if (code == std::errc{} && end == last && episode >= 0)
+      out.push_back(episode);
+  }
+  std::ranges::sort(out, std::greater{});
+  return out;
+}
+
+result<fs::path> checkpoint_folder::begin(std::int64_t episode) const {
+  std::error_code problem;
+  fs::create_directories(folder_, problem);
+  if (problem)
+    return fail(file_error(problem.value(), "make the folder", folder_));
+  // What a killed run left half written.
+  for (const auto& x : fs::directory_iterator{folder_, problem})
+    if (x.path().extension() == partial)
+      fs::remove_all(x.path(), problem);
+  auto directory = directory_of(episode);
+  directory += partial;
+  fs::create_directory(directory, problem);
+  if (problem)
+    return fail(file_error(problem.value(), "make the folder", directory));
+  return directory;
+}
+
+result<void> checkpoint_folder::commit(std::int64_t episode,
+                                       const batch& state) const {
+  auto directory = directory_of(episode);
+  auto draft = directory;
+  draft += partial;
+  if (auto done = write_batch(draft / state_name, state); !done)
+    return done;
+  auto stock = take_stock(draft, true);
+  if (!stock)
+    return fail(stock.error());
+  if (auto done = write_manifest(draft / manifest_name, *stock); !done)
+    return done;
+  if (auto done = bring_to_disk(draft); !done)
+    return done;
+  // One of the same episode is of a run that went on from an earlier one.
+  std::error_code problem;
+  fs::remove_all(directory, problem);
+  fs::rename(draft, directory, problem);
+  if (problem)
+    return fail(file_error(problem.value(), "rename", draft));
+  return bring_to_disk(folder_);
+}
+
+void checkpoint_folder::keep_newest(std::size_t count) const {
+  auto all = episodes();
+  for (std::size_t i = count; i < all.size(); ++i) {
+    // First the name, so that nothing half removed looks complete.
+    auto directory = directory_of(all[i]);
+    auto doomed = directory;
+    doomed += partial;
+    std::error_code ignored;
+    fs::rename(directory, doomed, ignored);
+    fs::remove_all(doomed, ignored);
+  }
+}
+
+result<saved> checkpoint_folder::latest() const {
+  saved out;
+  for (auto episode : episodes()) {
+    out.episode = episode;
+    out.directory = directory_of(episode);
+    auto damage = find_damage(out.directory);
+    if (!damage) {
+      auto state = read_batch(out.directory / state_name);
+      if (state) {
+        out.state = std::move(*state);
+        return out;
+      }
+      damage = state.error().message();
+    }
+    out.passed_over.push_back(std::move(*damage));
+  }
+  auto text = fmt::format("there is no complete checkpoint in {}",
+                          folder_.string());
+  for (const auto& line : out.passed_over)
+    text += "; " + line;
+  return fail(errc::invalid, std::move(text));
+}
+
+} // namespace troupe::checkpoint
