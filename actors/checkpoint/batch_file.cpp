@@ -89,8 +89,8 @@ result<void> write_batch(const std::filesystem::path& file,
   std::error_code problem;
   std::filesystem::create_directories(file.parent_path(), problem);
   if (problem)
-    return fail(file_error(problem.value(), "make the folder",
-                           file.parent_path()));
+    return fail(
+      file_error(problem.value(), "make the folder", file.parent_path()));
   open_file out{file, O_CREAT | O_TRUNC | O_WRONLY};
   if (out.get() < 0)
     return fail(file_error(errno, "write", file));

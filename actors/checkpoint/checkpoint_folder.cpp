@@ -43,8 +43,7 @@ using manifest = std::map<std::string, file_facts>;
 
 /// Opens, hands the descriptor to `f` and closes; `f` gives 0 or an error
 /// number.
-result<void> with_file(const fs::path& file, int flags,
-                       std::string_view action,
+result<void> with_file(const fs::path& file, int flags, std::string_view action,
                        const std::function<int(int)>& f) {
   auto fd = ::open(file.c_str(), flags | O_CLOEXEC, 0666);
   auto code = fd < 0 ? errno : f(fd);
@@ -174,7 +173,8 @@ std::optional<std::string> find_damage(const fs::path& directory) {
   for (const auto& [name, facts] : *found) {
     auto line = to_text({{name, facts}});
     if (!left.starts_with(line))
-      return fmt::format("{} is not what was saved", (directory / name).string());
+      return fmt::format("{} is not what was saved",
+                         (directory / name).string());
     left.remove_prefix(line.size());
   }
   return fmt::format("a file of {} is missing", directory.string());

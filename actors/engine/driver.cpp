@@ -216,9 +216,12 @@ private:
     parts.storage = keep(system_->spawn<model::storage>(nodes, &store_));
     parts.errors = errors_;
     parts.applier = keep(system_->spawn<applier, caf::detached>(&store_));
-    parts.keeper = keep(system_->spawn<checkpoint_keeper, caf::detached>(
-      checkpoint::checkpoint_folder{settings_.checkpoint_dir},
-      static_cast<std::size_t>(config_.runtime.checkpoints_max)));
+    parts.keeper = keep(
+      system_->spawn<
+        checkpoint_keeper,
+        caf::detached>(checkpoint::checkpoint_folder{settings_.checkpoint_dir},
+                       static_cast<std::size_t>(
+                         config_.runtime.checkpoints_max)));
     parts.resume = settings_.resume;
     parts.listener = &listener;
     parts.owner = caf::actor_cast<run_owner_actor>(

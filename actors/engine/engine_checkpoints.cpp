@@ -110,8 +110,9 @@ void engine::save(std::int64_t episode, then done) {
         return fail_run("saving a checkpoint", all.error());
       commit(episode, state);
     };
-    auto all = std::make_shared<call::gather<protocol::ack>>(
-      parts_.models.size(), saved);
+    auto all = std::make_shared<call::gather<protocol::ack>>(parts_.models
+                                                               .size(),
+                                                             saved);
     std::size_t index = 0;
     for (const auto& [name, model] : parts_.models) {
       protocol::run_checkpoint request;
@@ -190,8 +191,7 @@ void engine::resume() {
     try {
       restore(parts_.resume->state);
     } catch (const std::exception& problem) {
-      return fail_run("loading a checkpoint",
-                      {errc::failed, problem.what()});
+      return fail_run("loading a checkpoint", {errc::failed, problem.what()});
     }
     // No figure of the run: the run that is gone on with had none here.
     auto syncs = sync_count_;

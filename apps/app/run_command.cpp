@@ -89,10 +89,11 @@ result<void> find_checkpoint(prepared_job& job) {
   auto found = checkpoint::checkpoint_folder{job.directory->checkpoint_dir()}
                  .latest();
   if (!found)
-    return fail(found.error().within(fmt::format(
-      "run '{}' cannot go on (runtime.save_episode_interval says how often one "
-      "is saved)",
-      runtime.run_name)));
+    return fail(found.error().within(
+      fmt::format("run '{}' cannot go on (runtime.save_episode_interval says "
+                  "how often one "
+                  "is saved)",
+                  runtime.run_name)));
   if (found->episode >= runtime.num_episode)
     return fail(errc::invalid,
                 fmt::format("run '{}' has run all of its {} episodes; raise "
@@ -215,8 +216,9 @@ std::vector<std::string> all_overrides(const run_arguments& args) {
 }
 
 result<std::filesystem::path> resumed_run(const run_arguments& args) {
-  return console::run_directory::find(
-    args.output_dir.empty() ? "runs" : args.output_dir, args.resume);
+  return console::run_directory::find(args.output_dir.empty() ? "runs"
+                                                              : args.output_dir,
+                                      args.resume);
 }
 
 int run(const application& app, const run_arguments& args) {

@@ -128,12 +128,11 @@ run_directory::find(const std::filesystem::path& output_dir,
   if (std::filesystem::exists(path / "config.yaml", ignored))
     return path;
   return fail(errc::invalid,
-              fmt::format("there is no run '{}': {} is missing", printable(name),
-                          (path / "config.yaml").string()));
+              fmt::format("there is no run '{}': {} is missing",
+                          printable(name), (path / "config.yaml").string()));
 }
 
-result<run_directory>
-run_directory::reopen(const std::filesystem::path& path) {
+result<run_directory> run_directory::reopen(const std::filesystem::path& path) {
   run_directory out{path, path.filename().string()};
   if (auto ours = out.claim(); !ours)
     return fail(ours.error());
@@ -151,9 +150,10 @@ result<void> run_directory::claim() {
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
     return {};
   return fail(errc::unavailable,
-              fmt::format("the run in {} is still going on; wait for its end or "
-                          "stop it",
-                          path_.string()));
+              fmt::
+                format("the run in {} is still going on; wait for its end or "
+                       "stop it",
+                       path_.string()));
 }
 
 namespace {
@@ -188,7 +188,8 @@ result<std::vector<episode_row>>
 run_directory::rewind(std::int64_t episode) const {
   std::error_code ignored;
   if (std::filesystem::exists(ledger_file(), ignored))
-    if (auto done = write_rows(ledger_file(), rows_until(ledger_file(), episode));
+    if (auto done = write_rows(ledger_file(),
+                               rows_until(ledger_file(), episode));
         !done)
       return fail(done.error());
   auto rows = rows_until(metrics_file(), episode);

@@ -57,9 +57,10 @@ struct run_summary {
   /// Where the outputs are; empty if there are none.
   std::filesystem::path directory;
   /// What lies there.
-  std::vector<std::string> files{"config.yaml", "metrics.jsonl", "ledger.jsonl",
-                                 "summary.json", "reward.svg",
-                                 "checkpoints/", "log/"};
+  std::vector<std::string> files{"config.yaml",  "metrics.jsonl",
+                                 "ledger.jsonl", "summary.json",
+                                 "reward.svg",   "checkpoints/",
+                                 "log/"};
   /// Further figures of the application, for summary.json alone.
   std::map<std::string, double> more;
 };

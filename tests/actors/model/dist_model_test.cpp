@@ -293,7 +293,7 @@ BOOST_AUTO_TEST_CASE(hosts_tell_what_every_rank_does) {
 
 BOOST_AUTO_TEST_CASE(a_checkpoint_reaches_every_replica) {
   auto policy = ready(2);
-  ask_and_run<ack>(policy, checkpoint{false, "/tmp/x", 1000}).value();
+  ask_and_run<ack>(policy, run_checkpoint{false, "/tmp/x", 1000}).value();
   BOOST_TEST(calls_of("save /tmp/x/weight.rank0") == 2u);
 }
 

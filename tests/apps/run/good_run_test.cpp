@@ -14,19 +14,6 @@ using nlohmann::json;
 
 namespace {
 
-/// The metrics of a run without what the clock says.
-std::vector<json> timeless_metrics(const std::filesystem::path& run) {
-  std::vector<json> out;
-  for (const auto& line : lines_of(read_file(run / "metrics.jsonl"))) {
-    auto x = json::parse(line);
-    for (const auto* key :
-         {"tokens_per_second", "sync_ms", "elapsed_seconds", "episode_seconds"})
-      x.erase(key);
-    out.push_back(std::move(x));
-  }
-  return out;
-}
-
 const char* const kinds[] = {"cpu:2", "inproc:2"};
 
 } // namespace

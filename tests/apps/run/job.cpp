@@ -216,6 +216,22 @@ std::string read_file(const fs::path& file) {
   return out.str();
 }
 
+std::vector<nlohmann::json> read_rows(const fs::path& file) {
+  std::vector<nlohmann::json> out;
+  for (const auto& line : lines_of(read_file(file)))
+    out.push_back(nlohmann::json::parse(line));
+  return out;
+}
+
+std::vector<nlohmann::json> timeless_metrics(const fs::path& run) {
+  auto out = read_rows(run / "metrics.jsonl");
+  for (auto& x : out)
+    for (const auto* key :
+         {"tokens_per_second", "sync_ms", "elapsed_seconds", "episode_seconds"})
+      x.erase(key);
+  return out;
+}
+
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
