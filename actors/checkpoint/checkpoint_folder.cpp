@@ -124,6 +124,23 @@ std::string to_text(const manifest& x) {
   return out;
 }
 
+/// The lines of a manifest by the names in them.
+std::map<std::string, std::string> lines_of(std::string_view text) {
+  std::map<std::string, std::string> out;
+  while (!text.empty()) {
+    auto line = text.substr(0, text.find('\n') + 1);
+    if (line.empty())
+      line = text;
+    text.remove_prefix(line.size());
+    // SUM BYTES NAME
+    auto name = line.substr(0, line.find('\n'));
+    for (auto i = 0; i < 2; ++i)
+      name.remove_prefix(std::min(name.size(), name.find(' ') + 1));
+    out.emplace(name, line);
+  }
+  return out;
+}
+
 result<std::string> read_text(const fs::path& file) {
   std::string out;
   auto read = with_file(file, O_RDONLY, "read", [&](int fd) {
@@ -168,16 +185,20 @@ std::optional<std::string> find_damage(const fs::path& directory) {
     return found.error().message();
   if (to_text(*found) == *written)
     return std::nullopt;
-  // Both are sorted by name: the first line that differs names the file.
-  std::string_view left{*written};
-  for (const auto& [name, facts] : *found) {
-    auto line = to_text({{name, facts}});
-    if (!left.starts_with(line))
-      return fmt::format("{} is not what was saved",
-                         (directory / name).string());
-    left.remove_prefix(line.size());
+  auto named = [&](const std::string& name, std::string_view what) {
+    return fmt::format("{} {}", (directory / name).string(), what);
+  };
+  for (const auto& [name, line] : lines_of(*written)) {
+    auto i = found->find(name);
+    if (i == found->end())
+      return named(name, "is missing");
+    if (to_text({*i}) != line)
+      return named(name, "is not what was saved");
+    found->erase(i);
   }
-  return fmt::format("a file of {} is missing", directory.string());
+  if (found->empty())
+    return named(manifest_name, "is not what was saved");
+  return named(found->begin()->first, "does not belong there");
 }
 
 } // namespace
