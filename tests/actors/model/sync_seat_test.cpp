@@ -181,6 +181,17 @@ BOOST_AUTO_TEST_CASE(ws_5_a_rank_that_fails_does_not_keep_its_peer_waiting) {
   BOOST_TEST(to == from, boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(links_that_are_left_are_given_back) {
+  BOOST_REQUIRE(run(transfer_mode::in_place).second);
+  auto name = protocol::link_name("t2p", 1, rank_id{}, rank_id{});
+  std::weak_ptr<comm::link> link = destination_groups.link(name);
+  destination.leave("another link");
+  destination_groups.close(name);
+  BOOST_TEST(!link.expired());
+  destination.leave(name);
+  BOOST_TEST(link.expired());
+}
+
 BOOST_AUTO_TEST_CASE(closing_ends_a_run_that_waits) {
   protocol::transfer request;
   request.program = "t2p";

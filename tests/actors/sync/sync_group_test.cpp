@@ -10,6 +10,7 @@
 
 using namespace troupe;
 using namespace std::chrono_literals;
+using namespace std::string_literals;
 using protocol::ack;
 using protocol::prepare_sync;
 using protocol::run_sync;
@@ -264,6 +265,29 @@ BOOST_AUTO_TEST_CASE(ws_6_nothing_moves_before_all_sources_are_pinned) {
   BOOST_TEST(logged("trainer: unpin"));
 }
 
+// Ranks that would hear it between different calls could wait for each other:
+// one in a collective, one for the end of the sync.
+BOOST_AUTO_TEST_CASE(ws_6_all_ranks_of_a_model_hear_a_step_at_once) {
+  auto& items = trainer->manifests.items;
+  items.push_back(items.front());
+  items.back().worker.rank = rank_id{1};
+  items.back().pid = 7;
+  trainer->peers = [](const protocol::worker_name& x) {
+    return std::vector<rank_id>{x.rank};
+  };
+  policy->peers = [this](const protocol::worker_name& x) {
+    return std::vector<rank_id>{policy->number_of(x)};
+  };
+  prepared("staged");
+  BOOST_TEST(run().value().version.value() == 1u);
+  const auto& orders = object_of<test::stub_model>(source).orders;
+  BOOST_REQUIRE(orders.size() == 2u);
+  BOOST_TEST((orders[0].action == protocol::sync_action::pin));
+  BOOST_TEST(orders[0].items.size() == 2u);
+  for (const auto& x : object_of<test::stub_model>(destination).orders)
+    BOOST_TEST(x.items.size() == 2u);
+}
+
 BOOST_AUTO_TEST_CASE(validation_compares_before_it_commits) {
   for (const auto* mode : {"staged", "in_place"}) {
     prepared(mode);
@@ -434,6 +458,72 @@ BOOST_AUTO_TEST_CASE(ws_3_every_step_ends_in_time) {
       heals();
     }
   }
+}
+
+// -- without the dead ----------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(ws_5_a_run_goes_on_without_a_replica_that_died) {
+  for (const auto* mode : {"staged", "in_place"}) {
+    BOOST_TEST_INFO_SCOPE(mode);
+    options.when_lost = "drop";
+    prepared(mode);
+    auto moving = std::string{mode} == "staged" ? "staged" : "in place";
+    const error gone{errc::lost, "its process is gone"};
+    for (const auto& operation :
+         {moving + " 1/0"s, "enroll 1/0"s, "reopen 1/0"s, "install 1/0"s})
+      policy->failures[operation] = gone;
+    // What its peer saw of it.
+    trainer->peers = [&](const auto&) {
+      return count("policy: install") == 0 ? std::vector{rank_id{0}, rank_id{1}}
+                                           : std::vector{rank_id{0}};
+    };
+    // It dies in the run, not before.
+    policy->failures.erase("enroll 1/0");
+    policy->on_report = [&](protocol::transfer_report&) {
+      policy->failures["enroll 1/0"] = gone;
+    };
+    auto got = run();
+    BOOST_REQUIRE(got.value().dropped.size() == 1u);
+    BOOST_TEST(to_string(got.value().dropped[0]) == "policy/1/0");
+    BOOST_TEST(got.value().version.value() == 1u);
+    BOOST_TEST(got.value().bytes == 8u);
+    BOOST_TEST(count("policy: commit") == 1u);
+    // The next one does not try again.
+    log->clear();
+    trainer->peers = [](const auto&) { return std::vector{rank_id{0}}; };
+    BOOST_TEST(run().value().bytes == 8u);
+    policy->failures.clear();
+    policy->on_report = nullptr;
+    trainer->peers = [](const auto&) {
+      return std::vector{rank_id{0}, rank_id{1}};
+    };
+    group = spawn<sync::sync_group>("t2p", source, destination);
+  }
+}
+
+// A frozen replica wakes up at the old version.
+BOOST_AUTO_TEST_CASE(ws_2_nobody_goes_on_without_one_that_may_wake_up) {
+  options.when_lost = "drop";
+  prepared("staged");
+  policy->failures["staged 1/0"] = {errc::timed_out, "late"};
+  policy->on_report = [&](protocol::transfer_report&) {
+    policy->failures["enroll 1/0"] = {errc::timed_out, "late"};
+  };
+  failed_in(run(), errc::timed_out, "transferring");
+  heals();
+}
+
+BOOST_AUTO_TEST_CASE(what_only_the_dead_held_cannot_be_gone_without) {
+  options.when_lost = "drop";
+  prepared("staged");
+  trainer->failures["staged"] = {errc::lost, "gone"};
+  trainer->on_report = [&](protocol::transfer_report&) {
+    trainer->failures["pin"] = trainer->failures["enroll"] = {errc::lost,
+                                                              "gone"};
+  };
+  auto got = run();
+  BOOST_TEST((got.failure().code() == errc::invalid));
+  BOOST_TEST((run().failure().code() == errc::unavailable));
 }
 
 // -- hang reports --------------------------------------------------------------

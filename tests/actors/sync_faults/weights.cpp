@@ -24,6 +24,12 @@ struct trap {
 
 trap armed;
 
+void take_trap_away() {
+  if (armed.page)
+    ::mprotect(armed.page, armed.bytes, PROT_READ | PROT_WRITE);
+  armed = {};
+}
+
 void on_fault(int, siginfo_t* info, void*) {
   auto* at = static_cast<std::byte*>(info->si_addr);
   if (!armed.page || at < armed.page || at >= armed.page + armed.bytes) {
@@ -94,6 +100,11 @@ troupe::batch weights::fill(const troupe::batch& in) {
 }
 
 troupe::batch weights::look(const troupe::batch&) {
+  if (page_->signal == disarm)
+    take_trap_away();
+  // A trap is for the sync.
+  if (armed.page)
+    return {};
   auto right = std::ranges::all_of(values(),
                                    [this](float x) { return x == committed_; });
   if (!right)
@@ -103,9 +114,9 @@ troupe::batch weights::look(const troupe::batch&) {
 }
 
 troupe::batch weights::arm(const troupe::batch&) {
-  armed = {};
+  take_trap_away();
   auto signal = page_->signal.exchange(0);
-  if (signal == 0)
+  if (signal <= 0)
     return {};
   auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   auto at = page_->trap_at.load() / size * size;
