@@ -379,6 +379,9 @@ void sync_group::drop(const std::set<protocol::worker_name>& dead,
     calls_.ask<protocol::sync_standings>(destination_,
                                          patience(ended.timeout_ms), close,
                                          [](const auto&) {});
+  // The new plan counts ranks anew, and so names links anew.
+  for (std::size_t i = 0; i < lanes_.size(); ++i)
+    leave_links(i, ended.timeout_ms, [](const auto&) {});
   erase_ranks(prepared_.source, gone);
   erase_ranks(prepared_.destination, gone);
   for (const auto& x : gone)

@@ -277,9 +277,8 @@ BOOST_AUTO_TEST_CASE(a_parameter_with_another_name_is_an_error_and_is_named) {
     BOOST_REQUIRE(!got);
     BOOST_TEST((got.error().code() == errc::invalid));
     BOOST_TEST_INFO(got.error().message());
-    for (const auto& word :
-         {fmt::format("model {}", renamed), std::string{"replica 0"},
-          std::string{"rank 0"}, std::string{"'w'"}, std::string{"'v'"}})
+    for (const auto& word : {fmt::format("{} replica 0 rank 0", renamed),
+                             std::string{"'w'"}, std::string{"'v'"}})
       BOOST_TEST(got.error().message().find(word) != std::string::npos, word);
     // Nothing has moved.
     holds("b", 1, 1);
@@ -301,11 +300,12 @@ BOOST_AUTO_TEST_CASE(a_chain_hands_on_and_one_source_feeds_two) {
   set("a", 5, 6);
   // Side by side.
   std::array<result<sync_report>, 2> got;
-  for (const auto& x : {first, direct})
-    self->send(x, run_sync{false, false, 5000});
-  for (auto& x : got)
-    self->receive([&](sync_report& y) { x = std::move(y); },
-                  [&](caf::error& y) { x = fail(from_caf(y)); });
+  auto one = self->request(first, soon, run_sync{false, false, 5000});
+  auto two = self->request(direct, soon, run_sync{false, false, 5000});
+  one.receive([&](sync_report& x) { got[0] = std::move(x); },
+              [&](caf::error& x) { got[0] = fail(from_caf(x)); });
+  two.receive([&](sync_report& x) { got[1] = std::move(x); },
+              [&](caf::error& x) { got[1] = fail(from_caf(x)); });
   for (const auto& x : got)
     BOOST_REQUIRE_MESSAGE(x, to_string(x ? error{} : x.error()));
   holds("b", 5, 6);
@@ -344,7 +344,7 @@ BOOST_AUTO_TEST_CASE(a_dry_run_moves_nothing) {
   auto got = ask<sync_report>(group, run_sync{false, true, 5000});
   BOOST_REQUIRE(got);
   BOOST_TEST(got->bytes == 4 * sizeof(memory));
-  BOOST_TEST(got->links.size() == 2u);
+  BOOST_TEST(!got->links.empty());
   holds("b", 0, 0);
 }
 

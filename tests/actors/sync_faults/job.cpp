@@ -37,38 +37,37 @@ public:
     // nop
   }
 
-  void on_exit() override { model_ = {}; }
+  void on_exit() override { model_ = protocol::dist_model_actor{}; }
 
 protected:
   behavior_type make_behavior() override {
     using namespace protocol;
-    auto on = [this](const auto& x) { return delegate(model_, x); };
-    return {[=](const set_up& x) { return on(x); },
-            [=, this](const open_groups& x) {
+    return {[this](const set_up& x) { return delegate(model_, x); },
+            [this](const open_groups& x) {
               tell("open links", x);
-              return on(x);
+              return delegate(model_, x);
             },
-            [=, this](const connect_groups& x) {
+            [this](const connect_groups& x) {
               tell("connect", x);
-              return on(x);
+              return delegate(model_, x);
             },
-            [=](const close_groups& x) { return on(x); },
-            [=](const invoke& x) { return on(x); },
-            [=](const get_parameters& x) { return on(x); },
-            [=](const install_programs& x) { return on(x); },
-            [=, this](const sync_order& x) {
+            [this](const close_groups& x) { return delegate(model_, x); },
+            [this](const invoke& x) { return delegate(model_, x); },
+            [this](const get_parameters& x) { return delegate(model_, x); },
+            [this](const install_programs& x) { return delegate(model_, x); },
+            [this](const sync_order& x) {
               tell(std::string{to_string(x.action)}, x);
-              return on(x);
+              return delegate(model_, x);
             },
-            [=, this](const transfer& x) {
+            [this](const transfer& x) {
               if (!x.warm_up)
                 tell(x.mode == transfer_mode::compare ? "compare" : "transfer",
                      x);
-              return on(x);
+              return delegate(model_, x);
             },
-            [=](const get_operations& x) { return on(x); },
-            [=](const checkpoint& x) { return on(x); },
-            [=](const close_model& x) { return on(x); }};
+            [this](const get_operations& x) { return delegate(model_, x); },
+            [this](const checkpoint& x) { return delegate(model_, x); },
+            [this](const close_model& x) { return delegate(model_, x); }};
   }
 
 private:
@@ -164,8 +163,8 @@ void job::end_models() {
       caf::anon_send_exit(x, caf::exit_reason::kill);
   if (sync_)
     caf::anon_send_exit(sync_, caf::exit_reason::kill);
-  trainer_ = policy_ = {};
-  sync_ = {};
+  trainer_ = policy_ = protocol::dist_model_actor{};
+  sync_ = protocol::sync_group_actor{};
 }
 
 result<void> job::make(const protocol::sync_options& options) {
