@@ -2,7 +2,7 @@
 // Kills and freezes ranks of a weight sync over real processes, at every step
 // of the protocol and wherever a byte is copied, and looks what is left.
 //
-//   test_sync_faults [--count N] [--seed S]
+//   test_sync_faults [--count N] [--seed S] [--verbose]
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -128,9 +128,19 @@ std::size_t index_of(const protocol::worker_name& x) {
                                                        : 2 + x.replica.value());
 }
 
+/// What syncs came to: faults that change nothing would prove nothing.
+struct tally {
+  std::int64_t failed = 0;
+  std::int64_t went_on = 0;
+  std::int64_t unharmed = 0;
+};
+
 class trial {
 public:
-  trial(job& all, const injection& what) : all_(all), what_(what) {
+  trial(job& all, const injection& what, tally& ends)
+    : all_(all),
+      what_(what),
+      ends_(ends) {
     // nop
   }
 
@@ -154,7 +164,7 @@ public:
       return wrong;
     // Whoever wakes up finds its place again.
     ::kill(victim_, SIGCONT);
-    return wrong.empty() ? heal() : wrong;
+    return wrong.empty() ? heal({2, 3}) : wrong;
   }
 
 private:
@@ -199,6 +209,9 @@ private:
 
   std::string judge(const result<protocol::sync_report>& got,
                     std::chrono::steady_clock::duration spent) {
+    ++(!got                   ? ends_.failed
+       : got->dropped.empty() ? ends_.unharmed
+                              : ends_.went_on);
     if (spent > hang_bound)
       return fmt::format("the sync took {} ms",
                          std::chrono::duration_cast<milliseconds>(spent)
@@ -207,13 +220,17 @@ private:
     for (std::size_t i = 2; i < num_ranks; ++i)
       if (i != what_.victim)
         alive.push_back(i);
-    // By policy it has run again without the dead.
+    // By policy it has run again without the dead. Not if a living rank was
+    // late as well, on a busy machine: then the next sync does.
     if (!got && what_.drop && !what_.freeze)
-      return "it did not go on: " + troupe::to_string(got.error());
+      return got.error().code() == errc::timed_out
+               ? heal(alive)
+               : "it did not go on: " + troupe::to_string(got.error());
     if (got)
       return check(alive, got->version.value(), true);
-    // In place, the destination may be closed; staged, it never is.
-    return check(alive, std::nullopt, what_.staged);
+    // In place, the destination may be closed; staged, only if it failed after
+    // the swap, when it is compared.
+    return check(alive, std::nullopt, what_.staged && what_.step != "compare");
   }
 
   /// WS-1, WS-2: those of the destination's ranks that serve do so at one
@@ -243,13 +260,13 @@ private:
     return "";
   }
 
-  /// A sync that failed is run again until it succeeds.
-  std::string heal() {
+  /// A sync that failed is run again until it succeeds at these ranks.
+  std::string heal(const std::vector<std::size_t>& ranks) {
     std::string last;
     for (auto i = 0; i < 5; ++i) {
       auto got = all_.sync(10'000);
       if (got)
-        return check({2, 3}, got->version.value(), true);
+        return check(ranks, got->version.value(), true);
       last = troupe::to_string(got.error());
     }
     return "it does not heal: " + last;
@@ -257,10 +274,11 @@ private:
 
   job& all_;
   injection what_;
+  tally& ends_;
   std::int32_t victim_ = 0;
 };
 
-int test(std::uint64_t seed, std::int64_t count) {
+int test(std::uint64_t seed, std::int64_t count, bool verbose) {
   fmt::print("TROUPE_SEED={}\n", seed);
   std::fflush(stdout);
   char folder[] = "/tmp/sync_faults.XXXXXX";
@@ -268,6 +286,7 @@ int test(std::uint64_t seed, std::int64_t count) {
     return 1;
   auto failed = 0;
   std::int64_t done = 0;
+  tally ends;
   deck steps{all_steps()};
   deck buckets{all_buckets()};
   auto begin = std::chrono::steady_clock::now();
@@ -276,7 +295,15 @@ int test(std::uint64_t seed, std::int64_t count) {
     std::mt19937_64 random{seed};
     for (; done < count && failed < 5; ++done) {
       auto what = (done % 3 == 2 ? buckets : steps).draw(random);
-      auto wrong = trial{all, what}.run();
+      auto since = std::chrono::steady_clock::now();
+      auto wrong = trial{all, what, ends}.run();
+      if (verbose) {
+        std::chrono::duration<double> spent = std::chrono::steady_clock::now()
+                                              - since;
+        fmt::print("{:6} {:6.2f} s  {}\n", done, spent.count(),
+                   to_string(what));
+        std::fflush(stdout);
+      }
       if (wrong.empty())
         continue;
       ++failed;
@@ -289,8 +316,11 @@ int test(std::uint64_t seed, std::int64_t count) {
   std::chrono::duration<double> spent = std::chrono::steady_clock::now()
                                         - begin;
   fmt::print("{} injections ({} steps and {} places in buckets, in random "
-             "order), {} failed, {:.0f} s\n",
-             done, steps.size(), buckets.size(), failed, spent.count());
+             "order), {} failed, {:.0f} s\n"
+             "their syncs: {} failed, {} went on without the dead, {} were not "
+             "harmed\n",
+             done, steps.size(), buckets.size(), failed, spent.count(),
+             ends.failed, ends.went_on, ends.unharmed);
   return failed == 0 ? 0 : 1;
 }
 
@@ -306,13 +336,14 @@ int main(int argc, char** argv) {
   if (auto* given = std::getenv("TROUPE_SEED"))
     seed = std::strtoull(given, nullptr, 10);
   std::int64_t count = 200;
-  for (std::size_t i = 0; i + 1 < words.size(); i += 2) {
+  for (std::size_t i = 0; i + 1 < words.size(); ++i) {
     if (words[i] == "--count")
       count = std::stoll(words[i + 1]);
     if (words[i] == "--seed")
       seed = std::stoull(words[i + 1]);
   }
-  auto code = test(seed, count);
+  auto verbose = std::ranges::count(words, "--verbose") > 0;
+  auto code = test(seed, count, verbose);
   std::fflush(nullptr);
   ::_exit(code);
 }

@@ -25,7 +25,7 @@ struct rank_page {
   /// The version served last.
   std::atomic<std::uint64_t> version;
   /// When this byte of its parameter is touched next, `signal` goes to
-  /// `target`. 0: no trap; `disarm`: the trap goes with the next look.
+  /// `target`. 0: no trap; `disarm`: not any more.
   std::atomic<std::uint64_t> trap_at;
   std::atomic<std::int32_t> target;
   std::atomic<std::int32_t> signal;

@@ -20,6 +20,7 @@ struct trap {
   std::size_t bytes = 0;
   std::int32_t target = 0;
   std::int32_t signal = 0;
+  const rank_page* told = nullptr;
 };
 
 trap armed;
@@ -39,7 +40,9 @@ void on_fault(int, siginfo_t* info, void*) {
   }
   ::mprotect(armed.page, armed.bytes, PROT_READ | PROT_WRITE);
   armed.page = nullptr;
-  ::kill(armed.target, armed.signal);
+  // The trap is for one sync, not for what comes after it.
+  if (armed.told->signal != disarm)
+    ::kill(armed.target, armed.signal);
 }
 
 } // namespace
@@ -105,8 +108,11 @@ troupe::batch weights::look(const troupe::batch&) {
   // A trap is for the sync.
   if (armed.page)
     return {};
-  auto right = std::ranges::all_of(values(),
-                                   [this](float x) { return x == committed_; });
+  // All elements are equal if each is equal to the next.
+  auto right = values().front() == committed_
+               && std::memcmp(memory_, memory_ + sizeof(float),
+                              tensor_bytes - sizeof(float))
+                    == 0;
   if (!right)
     ++page_->violations;
   ++page_->served;
@@ -120,7 +126,7 @@ troupe::batch weights::arm(const troupe::batch&) {
     return {};
   auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   auto at = page_->trap_at.load() / size * size;
-  armed = {memory_ + at, size, page_->target, signal};
+  armed = {memory_ + at, size, page_->target, signal, page_};
   ::mprotect(armed.page, size, PROT_NONE);
   return {};
 }
