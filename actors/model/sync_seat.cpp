@@ -59,6 +59,7 @@ result<void> sync_seat::install(const protocol::install_programs& request,
     return {};
   auto program = protocol::decode_program(pieces_);
   pieces_ = {};
+  next_piece_ = 0;
   if (!program)
     return fail(program.error());
   program_ = std::make_shared<const rank_program>(std::move(*program));
