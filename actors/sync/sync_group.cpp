@@ -80,7 +80,7 @@ result<void> sync_group::ready() const {
   if (preparing_ || run_)
     return fail(errc::unavailable,
                 fmt::format("sync {} is {}", sync_name_, state_name()));
-  if (broken_)
+  if (broken_ && !may_prepare_again())
     return fail(errc::unavailable,
                 fmt::format("sync {} could not be prepared", sync_name_));
   if (lanes_.empty())
@@ -388,14 +388,25 @@ void sync_group::drop(const std::set<protocol::worker_name>& dead,
     log::warning("sync_group", "{} goes on without {}", sync_name_,
                  to_string(x));
   dropped_.insert(dropped_.end(), gone.begin(), gone.end());
+  // Nobody can run what was planned with the dead.
+  broken_ = true;
+  start(ended.kind, ended.timeout_ms, std::move(ended.done));
+}
+
+bool sync_group::may_prepare_again() const {
+  return broken_ && !dropped_.empty();
+}
+
+void sync_group::start(sync_kind kind, std::uint32_t timeout_ms,
+                       continuation<protocol::sync_report> done) {
+  if (!may_prepare_again())
+    return run(kind, timeout_ms, std::move(done));
   auto request = prepared_;
-  request.timeout_ms = ended.timeout_ms;
-  prepare(request, [this, ended = std::make_shared<progress>(std::move(ended))](
-                     const result<protocol::sync_plan>& planned) {
+  prepare(request, [=, this](const result<protocol::sync_plan>& planned) {
     if (planned)
-      run(ended->kind, ended->timeout_ms, std::move(ended->done));
+      run(kind, timeout_ms, done);
     else
-      ended->done(fail(planned.error()));
+      done(fail(planned.error()));
   });
 }
 
@@ -477,8 +488,8 @@ sync_group::behavior_type sync_group::make_behavior() {
         out.deliver(
           sync_report{version_, route.bytes, 0, {}, route.describe()});
       } else {
-        run(x.validate ? sync_kind::run_validated : sync_kind::run,
-            x.timeout_ms, [out](auto y) { out.deliver(std::move(y)); });
+        start(x.validate ? sync_kind::run_validated : sync_kind::run,
+              x.timeout_ms, [out](auto y) { out.deliver(std::move(y)); });
       }
       return out.promise();
     },
@@ -488,9 +499,9 @@ sync_group::behavior_type sync_group::make_behavior() {
         out.deliver(fail(can.error()));
       } else {
         // What does not train is compared too.
-        auto complete = std::exchange(complete_, false);
-        run(sync_kind::compare, x.timeout_ms,
-            [out](auto y) { out.deliver(std::move(y)); });
+        auto complete = std::exchange(complete_, false) && !may_prepare_again();
+        start(sync_kind::compare, x.timeout_ms,
+              [out](auto y) { out.deliver(std::move(y)); });
         complete_ = complete;
       }
       return out.promise();

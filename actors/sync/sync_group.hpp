@@ -86,6 +86,11 @@ private:
 
   // -- running ----------------------------------------------------------------
 
+  /// Runs, after planning anew if that was begun without the dead and failed.
+  void start(sync_kind kind, std::uint32_t timeout_ms,
+             continuation<protocol::sync_report> done);
+  [[nodiscard]] bool may_prepare_again() const;
+
   void run(sync_kind kind, std::uint32_t timeout_ms,
            continuation<protocol::sync_report> done);
 

@@ -176,7 +176,24 @@ BOOST_AUTO_TEST_CASE(what_only_the_dead_held_cannot_be_gone_without) {
   };
   auto got = run();
   BOOST_TEST((got.failure().code() == errc::invalid));
-  BOOST_TEST((run().failure().code() == errc::unavailable));
+  // Each run tries again, in vain.
+  BOOST_TEST((run().failure().code() == errc::invalid));
+}
+
+BOOST_AUTO_TEST_CASE(planning_without_the_dead_is_tried_again) {
+  options.when_lost = "drop";
+  prepared("staged");
+  policy->failures["staged 1/0"] = {errc::lost, "gone"};
+  policy->on_report = [&](protocol::transfer_report&) {
+    policy->failures["enroll 1/0"] = {errc::lost, "gone"};
+  };
+  trainer->failures["open"] = {errc::timed_out, "late"};
+  BOOST_TEST((run().failure().code() == errc::timed_out));
+  trainer->failures.clear();
+  trainer->peers = [](const auto&) { return std::vector{rank_id{0}}; };
+  auto got = run();
+  BOOST_TEST(got.value().dropped.size() == 1u);
+  BOOST_TEST(count("policy: commit") == 1u);
 }
 
 // -- hang reports --------------------------------------------------------------

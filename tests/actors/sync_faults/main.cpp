@@ -220,12 +220,10 @@ private:
     for (std::size_t i = 2; i < num_ranks; ++i)
       if (i != what_.victim)
         alive.push_back(i);
-    // By policy it has run again without the dead. Not if a living rank was
-    // late as well, on a busy machine: then the next sync does.
+    // By policy it has run again without the dead; or the next one does, if a
+    // living rank was late as well, on a busy machine.
     if (!got && what_.drop && !what_.freeze)
-      return got.error().code() == errc::timed_out
-               ? heal(alive)
-               : "it did not go on: " + troupe::to_string(got.error());
+      return heal(alive);
     if (got)
       return check(alive, got->version.value(), true);
     // In place, the destination may be closed; staged, only if it failed after
