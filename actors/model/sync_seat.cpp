@@ -41,9 +41,14 @@ bool sync_seat::receives() const noexcept {
 
 result<void> sync_seat::install(const protocol::install_programs& request,
                                 const protocol::program_chunk& piece) {
+  // A run that is left over from a preparation that failed, while others had
+  // not heard of it, is of no use; aborted, it ends soon.
+  std::unique_lock run{running_, std::try_to_lock};
+  if (!run) {
+    abort();
+    run.lock();
+  }
   std::lock_guard guard{mutex_};
-  if (busy_)
-    return fail(errc::unavailable, fmt::format("sync {} is running", name_));
   if (piece.index == 0) {
     pieces_.clear();
     next_piece_ = 0;

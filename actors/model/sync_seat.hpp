@@ -31,7 +31,8 @@ public:
   sync_seat(const sync_seat&) = delete;
   sync_seat& operator=(const sync_seat&) = delete;
 
-  /// Takes the next piece of a program; the last one replaces the program.
+  /// Takes the next piece of a program; the last one replaces the program. Ends
+  /// a run that is going on.
   [[nodiscard]] result<void> install(const protocol::install_programs& request,
                                      const protocol::program_chunk& piece);
 

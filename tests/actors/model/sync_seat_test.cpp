@@ -20,6 +20,7 @@ struct fixture {
   model::group_table destination_groups{hub};
   std::vector<float> from = {1, 2, 3, 4};
   std::vector<float> to = {0, 0, 0, 0};
+  rank_program receives;
   sync_seat source{"t2p"};
   sync_seat destination{"t2p"};
   protocol::worker_name a{"trainer", {}, {}};
@@ -33,7 +34,6 @@ struct fixture {
     channel.buckets.push_back({dtype::float32, 16, {part}});
     rank_program sends;
     sends.sends = {channel};
-    rank_program receives;
     receives.receives = {channel};
     install(source, sends, a);
     install(destination, receives, b);
@@ -209,6 +209,23 @@ BOOST_AUTO_TEST_CASE(closing_ends_a_run_that_waits) {
   destination.close();
   other.join();
   BOOST_TEST(!got);
+}
+
+BOOST_AUTO_TEST_CASE(a_new_program_ends_a_run_that_was_left_over) {
+  protocol::transfer request;
+  request.program = "t2p";
+  request.links = 1;
+  request.timeout_ms = 60'000;
+  fixture::answer got;
+  std::thread other{
+    [&] { got = destination.run(request, destination_groups, b); }};
+  auto until = deadline::after(std::chrono::seconds{30});
+  while (destination.progress().empty() && !until.passed())
+    std::this_thread::yield();
+  install(destination, receives, b);
+  other.join();
+  BOOST_TEST(!got);
+  BOOST_TEST(!until.passed());
 }
 
 BOOST_AUTO_TEST_CASE(pieces_out_of_order_are_refused) {
