@@ -6,10 +6,12 @@
 
 #include "troupe/bench/support/bench_main.hpp"
 #include "troupe/bench/sync/rounds.hpp"
+#include "troupe/bench/transfer_plan_figures.hpp"
 #include "troupe/comm/shm/factory.hpp"
 #include "troupe/core/units.hpp"
 
-// Weight syncs of one channel beside the bare means they are made of.
+// Weight syncs of one channel beside the bare means they are made of, and what
+// their plans cost.
 
 namespace {
 
@@ -24,7 +26,7 @@ struct extent {
 };
 
 extent extent_of(const bench_options& options) {
-  return options.quick ? extent{256 * mib, 7} : extent{gib, 15};
+  return options.quick ? extent{128 * mib, 3} : extent{gib, 15};
 }
 
 /// GB/s of the median round, with the spread and a line of min, median, p99.
@@ -43,10 +45,15 @@ double median(const seconds_list& rounds) {
   return summarize(rounds).median;
 }
 
-/// How fast `x` is, as a fraction of how fast `bare` is.
-void add_ratio(bench_report& to, std::string name, const seconds_list& bare,
-               const seconds_list& x, std::string budget) {
-  to.add({std::move(name), median(bare) / median(x), {}, std::move(budget)});
+/// `a` over `b`: of the medians, with the spread of the rounds, in which they
+/// took turns. `less` is subtracted.
+void add_ratio(bench_report& to, std::string name, const seconds_list& a,
+               const seconds_list& b, std::string budget, double less = 0) {
+  std::vector<double> rounds;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+    rounds.push_back(a[i] / b[i] - less);
+  to.add({std::move(name), median(a) / median(b) - less, summarize(rounds),
+          std::move(budget)});
 }
 
 struct between_processes {
@@ -66,12 +73,15 @@ measure(const two_processes& with, const sync_load& load, std::size_t rounds,
     to = std::move(*measured);
     return {};
   };
-  auto done = keep(out.arena,
-                   measure_arena(with, load, sockets[0], sockets[1], rounds));
+  auto bare = bare_gloo::connect(with);
+  if (!bare)
+    return fail(bare.error());
+  auto done = keep(out.arena, measure_arena(with, *bare, load, sockets[0],
+                                            sockets[1], rounds));
   if (done)
     done = keep(out.packed, measure_packed(with, load, sockets[2], rounds));
   if (done)
-    done = keep(out.gloo, measure_gloo(with, load, rounds));
+    done = keep(out.gloo, measure_gloo(with, *bare, load, rounds));
   if (!done)
     return fail(done.error());
   return out;
@@ -86,13 +96,10 @@ void report_shm(bench_report& to, const sync_load& load,
   add_rate(to, "memcpy", load.bytes(), arena.memcpy);
   add_rate(to, "shm", load.bytes(), arena.arena);
   add_ratio(to, "shm_over_memcpy", arena.memcpy, arena.arena, ">= 0.8");
-  add_rate(to, "gloo_broadcast", load.bytes(), x.gloo.broadcast);
-  add_ratio(to, "shm_over_gloo", x.gloo.broadcast, arena.arena, ">= 3");
+  add_rate(to, "gloo_broadcast", load.bytes(), arena.broadcast);
+  add_ratio(to, "shm_over_gloo", arena.broadcast, arena.arena, ">= 3");
   add_rate(to, "shm_undigested", load.bytes(), arena.undigested);
-  to.add({"digest_overhead",
-          median(arena.arena) / median(arena.undigested) - 1,
-          {},
-          "< 0.1"});
+  add_ratio(to, "digest_overhead", arena.arena, arena.undigested, "< 0.1", 1);
   to.add({"shm_first_sync_seconds", arena.first, {}, {}});
   to.add({"shm_warm_up_seconds", arena.warm_up, {}, {}});
   add_rate(to, "shm_packed", load.bytes(), x.packed.in_place);
@@ -122,7 +129,24 @@ void report_inproc(bench_report& to, const sync_load& load,
   to.note("sharing gives out addresses: an eighth of the bytes, the same time");
 }
 
+void report_plans(bench_report& to, const transfer_plan_figures& x) {
+  to.begin_section("plans: reshard, PP8 x EP32 -> EP128, 60,000 tensors");
+  to.add({"plan_seconds", x.plan_seconds, {}, "< 1"});
+  to.add({"plan_megabytes", x.plan_megabytes, {}, "< 500"});
+  to.add({"plan_exponent", x.plan_exponent, {}, {}});
+  to.add({"dense_plan_seconds", x.dense_plan_seconds, {}, {}});
+  for (auto [tensors, seconds] : x.plan_samples)
+    to.note(fmt::format("{} tensors: {:.3f} s", tensors, seconds));
+  to.note(fmt::format("60,000 tensors are {} transfers of {}", x.plan_transfers,
+                      format_bytes(x.plan_bytes)));
+  to.note("dense: 126 layers, TP8 x PP32 -> TP8 x DP16");
+}
+
 result<void> run(const bench_options& options, bench_report& report) {
+  // First: what it measures of memory is then its own.
+  auto plans = measure_transfer_plans(options.quick);
+  if (!plans)
+    return fail(plans.error());
   auto size = extent_of(options);
   sync_load load{size.bytes, bucket_bytes};
   sync_load eighth{size.bytes / 8, bucket_bytes};
@@ -153,7 +177,7 @@ result<void> run(const bench_options& options, bench_report& report) {
   report_shm(report, load, *pair);
   report_gloo(report, load, pair->gloo);
   report_inproc(report, load, *inside);
-  // -- plan figures: joined here from bench/transfer_plan_figures.hpp ----------
+  report_plans(report, *plans);
   return {};
 }
 
@@ -163,6 +187,6 @@ int main(int argc, char** argv) {
   return bench_main(argc, argv,
                     {"bench_sync",
                      "Weight syncs beside memcpy and bare Gloo: shm, gloo, "
-                     "inproc, digests"},
+                     "inproc, digests, plans"},
                     run);
 }

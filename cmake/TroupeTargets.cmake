@@ -49,6 +49,16 @@ function(troupe_add_program name)
   target_link_libraries(${name} PRIVATE troupe_options ${ARG_LIBRARIES})
 endfunction()
 
+# troupe_set_timeout(SECONDS TEST...)
+#
+# Instrumented programs are several times slower.
+function(troupe_set_timeout seconds)
+  if(TROUPE_SANITIZE)
+    math(EXPR seconds "${seconds} * 5")
+  endif()
+  set_tests_properties(${ARGN} PROPERTIES TIMEOUT ${seconds})
+endfunction()
+
 # troupe_add_tests(ROOM
 #   FILES a_test.cpp sub/b_test.cpp...
 #   LIBRARIES lib...
@@ -85,8 +95,9 @@ function(troupe_add_tests room)
     add_test(NAME ${room}.${dotted}
              COMMAND ${ARG_NAME} --run_test=${suite} --log_level=test_suite)
     set_tests_properties(${room}.${dotted} PROPERTIES
-      LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT}
+      LABELS ${ARG_LABEL}
       ENVIRONMENT "OPENBLAS_NUM_THREADS=1;OMP_NUM_THREADS=1")
+    troupe_set_timeout(${ARG_TIMEOUT} ${room}.${dotted})
     # Tests of several processes measure what happens within seconds of a
     # kill: they get the machine to themselves.
     if(ARG_LABEL STREQUAL multiproc)

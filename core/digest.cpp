@@ -87,8 +87,9 @@ struct cursor {
 
 constexpr std::size_t vector_bytes = 32;
 
-/// From here on stores bypass the caches: the copy would not fit anyway.
-constexpr std::size_t stream_bytes_min = std::size_t{2} << 20;
+/// From here on stores bypass the caches: both sides of the copy together fill
+/// a second-level cache, and a copy is mostly one of many.
+constexpr std::size_t stream_bytes_min = std::size_t{512} << 10;
 
 enum class stores { none, cached, streaming };
 

@@ -11,8 +11,9 @@ namespace troupe::log {
 
 namespace {
 
-std::shared_ptr<spdlog::logger>& sink() {
-  static std::shared_ptr<spdlog::logger> instance;
+/// Atomic, because others may still write a line while main closes.
+std::atomic<std::shared_ptr<spdlog::logger>>& sink() {
+  static std::atomic<std::shared_ptr<spdlog::logger>> instance;
   return instance;
 }
 
@@ -45,14 +46,12 @@ result<void> open(const settings& config) {
 }
 
 void close() noexcept {
-  if (auto& logger = sink()) {
+  if (auto logger = sink().exchange(nullptr))
     logger->flush();
-    logger.reset();
-  }
 }
 
 void write(level severity, std::string_view subject, std::string_view text) {
-  if (auto& logger = sink())
+  if (auto logger = sink().load())
     logger->log(to_spdlog(severity), "{}: {}", subject, text);
 }
 

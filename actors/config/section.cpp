@@ -155,12 +155,13 @@ void section::finish() {
       continue;
     }
     std::string text{"unknown key"};
-    // Once is enough for a section.
-    if (!listed)
-      text += fmt::format("; allowed here: {}", fmt::join(allowed_, ", "));
-    listed = true;
     if (auto meant = nearest(key, allowed_))
       text += fmt::format("; did you mean '{}'?", *meant);
+    // Once is enough for a section.
+    if (!listed)
+      text += fmt::format("{} allowed here: {}", text.back() == '?' ? "" : ";",
+                          fmt::join(allowed_, ", "));
+    listed = true;
     complain(key, text);
   }
 }

@@ -103,6 +103,9 @@ struct application {
   /// The number option that ends training once the dev accuracy is that high;
   /// empty: every episode is run.
   std::string stop_accuracy_option;
+  /// Looks at a resolved configuration for what no single key shows; null if
+  /// there is nothing to look at.
+  std::function<result<void>(const config::job_config&)> check;
   /// Runs first in every host, with the number of threads it may use.
   std::function<void(int)> prepare_host;
 

@@ -52,12 +52,10 @@ public:
     // nop
   }
 
-  ~driver() {
-    // Only a system without actors can be destroyed without waiting.
-    self_.reset();
-    if (!all_down_)
-      static_cast<void>(system_.release());
-  }
+  /// True if every actor has ended. If not, the driver must outlive all of the
+  /// process: threads that are left still use it, and waiting for them has no
+  /// bound.
+  [[nodiscard]] bool all_down() const noexcept { return all_down_; }
 
   result<run_outcome> run(std::shared_ptr<data_source> data,
                           run_listener& listener) {
@@ -319,6 +317,7 @@ private:
   comm::inproc::hub hub_;
   node::system_config actor_config_;
   std::unique_ptr<caf::actor_system> system_;
+  // Goes before its system.
   std::unique_ptr<caf::scoped_actor> self_;
   std::vector<caf::strong_actor_ptr> kept_;
   bool all_down_ = false;
@@ -340,13 +339,16 @@ planner::cluster make_cluster(const config::device_request& x) {
               std::max(1u, std::thread::hardware_concurrency())));
 }
 
-result<run_outcome> drive(const application& app,
-                          const config::job_config& config,
-                          std::shared_ptr<data_source> data,
-                          const driver_settings& settings,
-                          run_listener& listener) {
-  driver x{app, config, settings};
-  return x.run(std::move(data), listener);
+driven drive(const application& app, const config::job_config& config,
+             std::shared_ptr<data_source> data, const driver_settings& settings,
+             run_listener& listener) {
+  auto x = std::make_unique<driver>(app, config, settings);
+  driven out;
+  out.outcome = x->run(std::move(data), listener);
+  out.threads_left = !x->all_down();
+  if (out.threads_left)
+    static_cast<void>(x.release());
+  return out;
 }
 
 } // namespace troupe::engine

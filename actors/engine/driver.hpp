@@ -30,15 +30,25 @@ struct driver_settings {
 /// The planner's view of this machine under a device request.
 [[nodiscard]] planner::cluster make_cluster(const config::device_request& x);
 
+/// What `drive` gives.
+struct driven {
+  /// Fails with what made it impossible to begin; what went wrong later is in
+  /// the outcome.
+  result<run_outcome> outcome;
+  /// Threads of a run that failed are left, in the middle of anything. They use
+  /// every argument of `drive`: whoever called it must end the process with
+  /// `_exit`, without destroying those or anything static.
+  bool threads_left = false;
+};
+
 /// Runs a job to its end: makes every actor of the driver, hands over to the
 /// engine, waits, and cleans up. SIGINT and SIGTERM must be blocked in the
 /// calling thread and all others: the first ends the run in good order, the
-/// second at once. Fails with what makes it impossible to begin; what goes
-/// wrong later is in the outcome.
-[[nodiscard]] result<run_outcome> drive(const application& app,
-                                        const config::job_config& config,
-                                        std::shared_ptr<data_source> data,
-                                        const driver_settings& settings,
-                                        run_listener& listener);
+/// second at once.
+[[nodiscard]] driven drive(const application& app,
+                           const config::job_config& config,
+                           std::shared_ptr<data_source> data,
+                           const driver_settings& settings,
+                           run_listener& listener);
 
 } // namespace troupe::engine

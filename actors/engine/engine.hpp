@@ -173,7 +173,8 @@ private:
   bool ended_ = false;
   bool closing_ = false;
   std::uint64_t scope_ = 0;
-  std::uint64_t sync_count_ = 0;
+  /// Runs of each sync.
+  std::map<std::size_t, std::uint64_t> sync_counts_;
   time_point begin_{};
   time_point episode_begin_{};
   episode_result episode_;

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "troupe/actors/call/gather.hpp"
+#include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/engine/engine.hpp"
 #include "troupe/core/log.hpp"
 
@@ -16,13 +17,14 @@ std::uint32_t to_ms(std::chrono::milliseconds x) {
   return static_cast<std::uint32_t>(x.count());
 }
 
-/// Those below give up first and say why; we wait a little longer for that.
 std::chrono::milliseconds with_grace(std::chrono::milliseconds x) {
-  return x + std::chrono::milliseconds{2500};
+  return call::with_grace(x, call::layer::engine);
 }
 
-/// Phases of a sync, each of which may take the whole timeout.
-constexpr auto sync_phases = 8;
+/// Steps of a sync, each of which may take the whole timeout: both ends of the
+/// links, twice if memory moved, pin, fence, transfer, swap, compare, open,
+/// undo.
+constexpr auto sync_steps = 12;
 
 } // namespace
 
@@ -194,12 +196,13 @@ void engine::run_sync(std::size_t index,
   auto every = runtime.validate_every;
   protocol::run_sync request;
   request.validate = every > 0
-                     && (++sync_count_ % static_cast<std::uint64_t>(every))
+                     && (++sync_counts_[index]
+                         % static_cast<std::uint64_t>(every))
                           == 0;
   request.dry_run = runtime.sync.dry_run;
   request.timeout_ms = to_ms(runtime.sync_timeout);
   calls_.ask<protocol::sync_report>(parts_.syncs[index].actor,
-                                    sync_phases
+                                    sync_steps
                                       * with_grace(runtime.sync_timeout),
                                     request,
                                     [=, this](result<protocol::sync_report> x) {

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/model/relay.hpp"
 #include "troupe/actors/model/replica.hpp"
 
@@ -13,9 +14,8 @@ namespace {
 using protocol::ack;
 using std::chrono::milliseconds;
 
-/// Those below give up first and say why; we wait a little longer for that.
 milliseconds with_grace(std::uint32_t timeout_ms) {
-  return milliseconds{timeout_ms} + milliseconds{1000};
+  return call::with_grace(timeout_ms, call::layer::dist_model);
 }
 
 } // namespace

@@ -7,6 +7,7 @@
 
 #include <fmt/core.h>
 
+#include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/model/relay.hpp"
 #include "troupe/actors/model/worker_state.hpp"
 #include "troupe/actors/protocol/rendezvous.hpp"
@@ -26,9 +27,25 @@ milliseconds from_ms(std::uint32_t x) {
   return milliseconds{x};
 }
 
-/// A worker gives up first and says why; we wait a little longer for that.
 milliseconds with_grace(milliseconds x) {
-  return x + milliseconds{500};
+  return call::with_grace(x, call::layer::replica);
+}
+
+template <class T>
+result<T> own_up(const protocol::worker_name&, result<T> x) {
+  return x;
+}
+
+/// In a sync each rank answers for itself.
+result<protocol::sync_standings> own_up(const protocol::worker_name& rank,
+                                        result<protocol::sync_standings> x) {
+  if (x)
+    return x;
+  protocol::sync_standing out;
+  out.from = rank;
+  out.failed = true;
+  out.why = x.error();
+  return protocol::sync_standings{{std::move(out)}};
 }
 
 planner::parallel_layout layout_of(const planner::model_spec& spec) {
@@ -162,8 +179,8 @@ void replica::relay_to(const std::vector<Handle>& targets,
     auto timeout = from_ms(share.timeout_ms);
     auto at = static_cast<std::size_t>(rank.value());
     ask_one<Reply>(targets[at], at, operation, timeout, std::move(share),
-                   [all, index](result<Reply> x) {
-                     all->set(index, std::move(x));
+                   [all, index, name = worker_name(at)](result<Reply> x) {
+                     all->set(index, own_up(name, std::move(x)));
                    });
     ++index;
   }

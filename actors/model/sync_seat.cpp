@@ -41,9 +41,14 @@ bool sync_seat::receives() const noexcept {
 
 result<void> sync_seat::install(const protocol::install_programs& request,
                                 const protocol::program_chunk& piece) {
+  // A run that is left over from a preparation that failed, while others had
+  // not heard of it, is of no use; aborted, it ends soon.
+  std::unique_lock run{running_, std::try_to_lock};
+  if (!run) {
+    abort();
+    run.lock();
+  }
   std::lock_guard guard{mutex_};
-  if (busy_)
-    return fail(errc::unavailable, fmt::format("sync {} is running", name_));
   if (piece.index == 0) {
     pieces_.clear();
     next_piece_ = 0;
@@ -59,6 +64,7 @@ result<void> sync_seat::install(const protocol::install_programs& request,
     return {};
   auto program = protocol::decode_program(pieces_);
   pieces_ = {};
+  next_piece_ = 0;
   if (!program)
     return fail(program.error());
   program_ = std::make_shared<const rank_program>(std::move(*program));
@@ -107,8 +113,10 @@ sync_seat::ready(const protocol::transfer& request, const group_table& groups) {
     program = program_;
     tensors = tensors_;
     links_.clear();
+    link_names_.clear();
     executor_ = nullptr;
   }
+  std::vector<std::string> names;
   std::vector<comm::link_ptr> sends;
   std::vector<comm::link_ptr> receives;
   auto find = [&](rank_id source, rank_id destination,
@@ -119,6 +127,7 @@ sync_seat::ready(const protocol::transfer& request, const group_table& groups) {
       return fail(errc::invalid,
                   fmt::format("link '{}' was never opened here", name));
     into.push_back(std::move(link));
+    names.push_back(name);
     return {};
   };
   for (const auto& x : program->sends)
@@ -133,6 +142,7 @@ sync_seat::ready(const protocol::transfer& request, const group_table& groups) {
                              std::move(receives), options_);
   std::lock_guard guard{mutex_};
   links_ = std::move(all);
+  link_names_ = std::move(names);
   if (!made)
     return fail(made.error());
   executor_ = std::move(*made);
@@ -255,6 +265,17 @@ result<void> sync_seat::check_whole() const {
 void sync_seat::committed() {
   std::lock_guard guard{mutex_};
   content_ = content::untouched;
+}
+
+void sync_seat::leave(const std::string& link) {
+  std::shared_ptr<executor> old;
+  std::vector<comm::link_ptr> links;
+  std::lock_guard guard{mutex_};
+  if (busy_ || std::ranges::count(link_names_, link) == 0)
+    return;
+  old = std::move(executor_);
+  links = std::exchange(links_, {});
+  link_names_.clear();
 }
 
 // -- from outside --------------------------------------------------------------

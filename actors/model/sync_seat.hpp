@@ -31,7 +31,8 @@ public:
   sync_seat(const sync_seat&) = delete;
   sync_seat& operator=(const sync_seat&) = delete;
 
-  /// Takes the next piece of a program; the last one replaces the program.
+  /// Takes the next piece of a program; the last one replaces the program. Ends
+  /// a run that is going on.
   [[nodiscard]] result<void> install(const protocol::install_programs& request,
                                      const protocol::program_chunk& piece);
 
@@ -59,6 +60,10 @@ public:
   /// The weights of this sync have been given a version: the next run begins
   /// from a clean state.
   void committed();
+
+  /// A link is closed: if it is one of its own, gives back what was built upon
+  /// it: links, mappings, staging. Not during a run, which needs them.
+  void leave(const std::string& link);
 
   /// Ends a run in progress, soon.
   void abort() noexcept;
@@ -90,6 +95,7 @@ private:
   std::vector<comm::transfer::local_tensor> tensors_;
   std::shared_ptr<comm::transfer::executor> executor_;
   std::vector<comm::link_ptr> links_;
+  std::vector<std::string> link_names_;
   std::uint32_t generation_ = 0;
   content content_ = content::untouched;
   bool busy_ = false;

@@ -14,6 +14,9 @@ caf::result<T> answer(result<T> x) {
   return protocol::to_caf(x.error());
 }
 
+/// Whoever calls more while a sync reads is refused.
+constexpr std::size_t waiting_calls_max = 1024;
+
 } // namespace
 
 worker::worker(caf::actor_config& config, protocol::worker_spec spec,
@@ -34,6 +37,10 @@ void worker::invoke(const protocol::invoke& request,
                     const call::reply<protocol::invoked>& out) {
   if (state_->pinned()) {
     using std::chrono::milliseconds;
+    if (waiting_.size() >= waiting_calls_max)
+      return out.deliver(fail(errc::exhausted,
+                              "too many calls wait for a sync that reads the "
+                              "weights"));
     waiting_.push_back(
       {request, out, deadline::after(milliseconds{request.timeout_ms})});
     return;

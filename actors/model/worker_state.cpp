@@ -259,8 +259,11 @@ result<ack> worker_state::connect(const protocol::connect_groups& request) {
 }
 
 result<ack> worker_state::close(const protocol::close_groups& request) {
-  for (const auto& item : request.items)
+  for (const auto& item : request.items) {
+    for (const auto& seat : probe_->syncs.all())
+      seat->leave(item.group);
     probe_->groups.close(item.group);
+  }
   return ack{};
 }
 

@@ -45,6 +45,8 @@ result<bool> worker_state::look_again(const std::string& program) {
     if (auto same = check_unchanged(told_, now); !same)
       return fail(same.error());
     parameters_ = std::move(now);
+    // Links that are opened from now on offer what holds them now.
+    probe_->groups.offer(arenas_of(parameters_));
     if (auto seat = probe_->syncs.find(program))
       return seat->bind(parameters_);
     return false;
@@ -115,7 +117,12 @@ worker_state::obey(const protocol::sync_order& request) {
   }();
   if (!done)
     return fail(done.error());
-  return protocol::sync_standings{{{spec_.name, version_, writes_, moved}}};
+  protocol::sync_standing out;
+  out.from = spec_.name;
+  out.version = version_;
+  out.writes = writes_;
+  out.moved = moved;
+  return protocol::sync_standings{{std::move(out)}};
 }
 
 } // namespace troupe::model

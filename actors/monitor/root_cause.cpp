@@ -2,15 +2,17 @@
 #include "troupe/actors/monitor/root_cause.hpp"
 
 #include <algorithm>
+#include <string_view>
 
 namespace troupe::monitor {
 
-int distance_from_cause(const protocol::error_report& x) {
-  if (x.operation == "process")
-    return 0;
-  if (x.operation == "engine")
-    return 6;
-  switch (x.code) {
+namespace {
+
+constexpr std::string_view engine_operation = "engine";
+
+/// Of an error's code alone.
+int distance_of(errc x) {
+  switch (x) {
     // Other calls are refused because of something that went on before.
     case errc::unavailable: return 2;
     case errc::timed_out: return 3;
@@ -20,10 +22,22 @@ int distance_from_cause(const protocol::error_report& x) {
   }
 }
 
+} // namespace
+
+int distance_from_cause(const protocol::error_report& x) {
+  if (x.operation == "process")
+    return 0;
+  // The engine mostly passes on what somebody nearer has said with the same
+  // code. What only it says may still be the cause: parameters that do not
+  // match, a plain function that threw, a sync that was late.
+  return 2 * distance_of(x.code) + (x.operation == engine_operation ? 1 : 0);
+}
+
 bool lacks_cause(const std::vector<protocol::error_report>& reports) {
-  constexpr auto lost = 4;
   return std::ranges::all_of(reports, [](const auto& x) {
-    return distance_from_cause(x) >= lost;
+    return x.operation == engine_operation
+           || (x.operation != "process"
+               && distance_of(x.code) >= distance_of(errc::lost));
   });
 }
 

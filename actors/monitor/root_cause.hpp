@@ -9,7 +9,8 @@ namespace troupe::monitor {
 
 /// How near a report is to a cause: 0 is a process that ended, then what a
 /// module or the system refused, then deadlines, then peers that noticed a
-/// loss, then what was aborted on purpose, last the engine's own summary.
+/// loss, then what was aborted on purpose. The engine's own report comes right
+/// after those of others with its code.
 [[nodiscard]] int distance_from_cause(const protocol::error_report& x);
 
 /// True if all of `reports` are what others notice when something is lost: the

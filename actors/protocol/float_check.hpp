@@ -31,6 +31,14 @@ public:
                   "a message must not hold a bare float or double: CAF 0.17 "
                   "damages NaN, -0 and denormals and hangs on infinities; "
                   "use troupe::protocol::wire_double");
+    // A duration is packed as its count.
+    if constexpr (requires {
+                    typename T::rep;
+                    typename T::period;
+                  })
+      check<std::remove_cvref_t<typename T::rep>>();
+    if constexpr (is_variant<T>::value)
+      is_variant<T>::check();
     // CAF packs a handle as an address: no floating point inside, and its
     // inspect function wants a real serializer.
     if constexpr (is_actor_handle<T>)
@@ -40,6 +48,20 @@ public:
   }
 
 private:
+  template <class T>
+  struct is_variant : std::false_type {};
+
+  /// caf::variant and std::variant: any of the alternatives may be packed.
+  template <template <class...> class Variant, class... Ts>
+  requires requires(const Variant<Ts...>& x) {
+    { x.index() } -> std::convertible_to<std::size_t>;
+  }
+  struct is_variant<Variant<Ts...>> : std::true_type {
+    static void check() {
+      (float_check::check<std::remove_cvref_t<Ts>>(), ...);
+    }
+  };
+
   template <class T>
   static constexpr bool is_actor_handle =
     std::is_same_v<

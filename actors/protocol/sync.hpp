@@ -23,8 +23,8 @@ struct sync_options {
   /// `auto`: staged if every process has the memory, else in place; `staged`
   /// and `in_place` insist.
   std::string mode = "auto";
-  /// `auto`: the cheapest that is usable between two ranks; `inproc`, `shm` and
-  /// `gloo` are the cheapest that may be used.
+  /// `auto`: the cheapest that is usable between two ranks; `gloo`: sockets
+  /// everywhere.
   std::string link = "auto";
   /// Move only what trains, after a first sync of everything.
   bool requires_grad = false;
@@ -32,6 +32,10 @@ struct sync_options {
   bool warm_up = true;
   /// Close the links after each run; the next one builds them again.
   bool free_groups = false;
+  /// What a run does that lost ranks for good (`errc::lost`): `fail`, or
+  /// `drop`: it plans anew and runs again without them (WS-5). A replica that
+  /// is left out gets no weights any more and is told to stay closed.
+  std::string when_lost = "fail";
   /// Bound on the buckets under way, a rank.
   std::uint64_t buffer_bytes_max = std::uint64_t{64} << 20;
   /// Bound on what is staged, a process.
@@ -41,7 +45,8 @@ struct sync_options {
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  sync_options& x) {
     return f(x.planner, x.mode, x.link, x.requires_grad, x.warm_up,
-             x.free_groups, x.buffer_bytes_max, x.staging_bytes_max);
+             x.free_groups, x.when_lost, x.buffer_bytes_max,
+             x.staging_bytes_max);
   }
 };
 
@@ -113,10 +118,13 @@ struct sync_report {
   std::vector<std::string> differences;
   /// A dry run's plan, as sync_plan.
   std::vector<std::string> links = {};
+  /// Ranks that were left out because they are lost.
+  std::vector<worker_name> dropped = {};
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, sync_report& x) {
-    return f(x.version, x.bytes, x.elapsed_us, x.differences, x.links);
+    return f(x.version, x.bytes, x.elapsed_us, x.differences, x.links,
+             x.dropped);
   }
 };
 

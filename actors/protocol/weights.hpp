@@ -9,6 +9,7 @@
 #include "troupe/actors/protocol/names.hpp"
 #include "troupe/actors/protocol/wire.hpp"
 #include "troupe/core/dtype.hpp"
+#include "troupe/core/error.hpp"
 #include "troupe/core/shape.hpp"
 #include "troupe/core/transfer_plan.hpp"
 
@@ -185,9 +186,11 @@ struct order_seat {
   }
 };
 
-/// One step of a sync at some ranks. Sender: sync_group. Answer:
-/// sync_standings. Errors: invalid (parameters changed their name, type or
-/// shape), unavailable, refused, failed (on_sync threw).
+/// One step of a sync at some ranks. The ranks of one replica get it between
+/// the same two calls, so that no call runs at some of them and waits at others.
+/// Sender: sync_group. Answer: sync_standings, one a rank, in which each rank
+/// has its own failure: invalid (parameters changed their name, type or shape),
+/// unavailable, refused, failed (on_sync threw), lost, timed_out.
 struct sync_order {
   std::string sync;
   /// Which of the sync's programs moves the weights this time.
@@ -212,11 +215,14 @@ struct sync_standing {
   /// Its parameters lie elsewhere than its peers know: the links must be built
   /// anew.
   bool moved = false;
+  /// It did not do as it was told, and why; then the rest means nothing.
+  bool failed = false;
+  error why;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  sync_standing& x) {
-    return f(x.from, x.version, x.writes, x.moved);
+    return f(x.from, x.version, x.writes, x.moved, x.failed, x.why);
   }
 };
 

@@ -3,11 +3,12 @@
 #include "troupe/actors/sync/sync_group.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include <fmt/core.h>
 
 #include "troupe/actors/call/gather.hpp"
-#include "troupe/actors/sync/patience.hpp"
+#include "troupe/actors/call/grace.hpp"
 #include "troupe/core/log.hpp"
 
 namespace troupe::sync {
@@ -67,6 +68,10 @@ sync_group::model_of(std::size_t member) const {
   return machine_.members()[member].source ? source_ : destination_;
 }
 
+std::chrono::milliseconds sync_group::patience(std::uint32_t timeout_ms) {
+  return call::with_grace(timeout_ms, call::layer::sync_group);
+}
+
 std::string_view sync_group::state_name() const {
   return preparing_ ? "preparing" : to_string(machine_.state());
 }
@@ -75,7 +80,7 @@ result<void> sync_group::ready() const {
   if (preparing_ || run_)
     return fail(errc::unavailable,
                 fmt::format("sync {} is {}", sync_name_, state_name()));
-  if (broken_)
+  if (broken_ && !may_prepare_again())
     return fail(errc::unavailable,
                 fmt::format("sync {} could not be prepared", sync_name_));
   if (lanes_.empty())
@@ -89,6 +94,7 @@ result<void> sync_group::ready() const {
 void sync_group::run(sync_kind kind, std::uint32_t timeout_ms,
                      continuation<protocol::sync_report> done) {
   run_.emplace();
+  ++run_number_;
   run_->kind = kind;
   run_->timeout_ms = timeout_ms;
   run_->start = std::chrono::steady_clock::now();
@@ -116,9 +122,7 @@ void sync_group::perform(const sync_steps& steps) {
         for (auto i : step.members)
           move(step.verb, i);
         break;
-      default:
-        for (auto i : step.members)
-          order(step.verb, i);
+      default: order(step.verb, step.members);
     }
   }
   if (--depth_ == 0 && run_ && machine_.finished())
@@ -140,31 +144,56 @@ std::chrono::milliseconds sync_group::alarm() const {
   return std::chrono::milliseconds{run_->timeout_ms} * 9 / 10;
 }
 
-void sync_group::order(sync_verb verb, std::size_t member) {
+void sync_group::order(sync_verb verb,
+                       const std::vector<std::size_t>& members) {
+  if (members.empty())
+    return;
+  // One message for all: the ranks of a replica must hear it between the same
+  // two calls (`sync_order`). No step is for both models.
   protocol::sync_order request;
   request.sync = sync_name_;
   request.program = lanes_[run_->lane].route.program;
   request.action = action_of(verb);
   request.version = run_->next;
-  request.items.push_back({machine_.members()[member].name});
+  for (auto i : members)
+    request.items.push_back({machine_.members()[i].name});
   request.timeout_ms = run_->timeout_ms;
-  calls_.ask<protocol::sync_standings>(model_of(member),
-                                       with_grace(request.timeout_ms), request,
-                                       [=, this](
-                                         result<protocol::sync_standings> x) {
-                                         if (x && run_)
-                                           for (const auto& y : x->items) {
-                                             run_->moved = run_->moved
-                                                           || y.moved;
-                                             if (verb == sync_verb::pin)
-                                               run_->sources.push_back(y);
-                                             if (verb == sync_verb::enroll)
-                                               run_->next = std::max(run_->next,
-                                                                     y.version
-                                                                       .next());
-                                           }
-                                         arrived(verb, member, failure_of(x));
-                                       });
+  auto heard =
+    [=, this, number = run_number_](const result<protocol::sync_standings>& x) {
+      std::map<protocol::worker_name, const protocol::sync_standing*> answers;
+      if (x)
+        for (const auto& y : x->items)
+          answers.emplace(y.from, &y);
+      for (auto i : members) {
+        // What is late, or nobody waits for, changes nothing.
+        if (!current(number))
+          return;
+        if (!x) {
+          arrived(verb, i, x.error());
+          continue;
+        }
+        auto found = answers.find(machine_.members()[i].name);
+        if (found == answers.end())
+          arrived(verb, i, error{errc::internal, "a rank was not asked"});
+        else
+          take_in(verb, i, *found->second);
+      }
+    };
+  calls_.ask<protocol::sync_standings>(model_of(members.front()),
+                                       patience(request.timeout_ms), request,
+                                       std::move(heard));
+}
+
+void sync_group::take_in(sync_verb verb, std::size_t member,
+                         const protocol::sync_standing& x) {
+  if (x.failed)
+    return arrived(verb, member, x.why);
+  run_->moved = run_->moved || x.moved;
+  if (verb == sync_verb::pin)
+    run_->sources.push_back(x);
+  if (verb == sync_verb::enroll)
+    run_->next = std::max(run_->next, x.version.next());
+  arrived(verb, member, std::nullopt);
 }
 
 protocol::transfer_mode sync_group::mode_of(sync_verb verb) const {
@@ -186,10 +215,12 @@ void sync_group::move(sync_verb verb, std::size_t member) {
   request.timeout_ms = run_->timeout_ms;
   calls_
     .ask<protocol::transfer_reports>(model_of(member),
-                                     with_grace(request.timeout_ms), request,
-                                     [=, this](
+                                     patience(request.timeout_ms), request,
+                                     [=, this, number = run_number_](
                                        result<protocol::transfer_reports> got) {
-                                       if (got && run_)
+                                       if (!current(number))
+                                         return;
+                                       if (got)
                                          std::move(got->items.begin(),
                                                    got->items.end(),
                                                    std::back_inserter(
@@ -200,15 +231,21 @@ void sync_group::move(sync_verb verb, std::size_t member) {
 
 void sync_group::arrived(sync_verb verb, std::size_t member,
                          const std::optional<error>& failure) {
-  // Answers of an earlier run, or to what nobody waits for, change nothing.
-  if (run_)
-    perform(machine_.arrive(verb, member, failure));
+  perform(machine_.arrive(verb, member, failure));
+}
+
+bool sync_group::current(std::uint64_t number) const noexcept {
+  return run_ && run_number_ == number;
 }
 
 void sync_group::relink(sync_verb verb) {
   build_links(run_->lane, run_->timeout_ms, [this, verb](const auto& built) {
-    if (run_)
-      perform(machine_.judged(verb, failure_of(built)));
+    if (!run_)
+      return;
+    // The old ones are gone either way.
+    if (!built)
+      machine_.unlink();
+    perform(machine_.judged(verb, failure_of(built)));
   });
 }
 
@@ -251,8 +288,11 @@ void sync_group::end_run() {
     if (ended.kind == sync_kind::compare && !y.difference.empty())
       report.differences.push_back(
         fmt::format("{}: {}", to_string(y.from), y.difference));
+  report.dropped = dropped_;
   if (failure) {
     log::error("sync_group", "{}", to_string(why));
+    if (options_.when_lost == "drop")
+      return go_on_without_the_dead(std::move(ended), why);
     return ended.done(fail(why));
   }
   if (!options_.free_groups)
@@ -262,6 +302,112 @@ void sync_group::end_run() {
               [done = ended.done, report](const result<ack>&) {
                 done(report);
               });
+}
+
+// -- without the dead ----------------------------------------------------------
+
+namespace {
+
+std::size_t erase_ranks(protocol::manifests& from,
+                        const std::set<protocol::worker_name>& dead) {
+  return std::erase_if(from.items, [&](const protocol::worker_manifest& x) {
+    return dead.count(x.worker) > 0;
+  });
+}
+
+} // namespace
+
+void sync_group::go_on_without_the_dead(progress ended, const error& why) {
+  // A link that broke says "lost" too. Who is dead does not answer; who is
+  // frozen might wake up and serve, so nobody goes on without it.
+  preparing_ = true;
+  using protocol::sync_standings;
+  auto timeout_ms = ended.timeout_ms;
+  auto decide = [this, why,
+                 ended = std::make_shared<progress>(std::move(ended))](
+                  result<std::vector<sync_standings>> xs) {
+    std::set<protocol::worker_name> dead;
+    auto silent = !xs;
+    if (xs)
+      for (const auto& part : *xs)
+        for (const auto& x : part.items) {
+          if (x.failed && x.why.code() == errc::lost)
+            dead.insert(x.from);
+          silent = silent || (x.failed && x.why.code() == errc::timed_out);
+        }
+    preparing_ = false;
+    if (silent || dead.empty())
+      return ended->done(fail(why));
+    drop(dead, std::move(*ended));
+  };
+  auto both = std::make_shared<call::gather<sync_standings>>(2, decide);
+  for (std::size_t end = 0; end < 2; ++end) {
+    protocol::sync_order roll;
+    roll.sync = sync_name_;
+    roll.program = lanes_.front().route.program;
+    roll.action = protocol::sync_action::enroll;
+    roll.timeout_ms = timeout_ms;
+    for (const auto& x : machine_.members())
+      if (x.source == (end == 0))
+        roll.items.push_back({x.name});
+    calls_.ask<sync_standings>(end == 0 ? source_ : destination_,
+                               patience(timeout_ms), std::move(roll),
+                               [both, end](result<sync_standings> x) {
+                                 both->set(end, std::move(x));
+                               });
+  }
+}
+
+void sync_group::drop(const std::set<protocol::worker_name>& dead,
+                      progress ended) {
+  std::set<replica_id> broken;
+  for (const auto& x : prepared_.destination.items)
+    if (dead.count(x.worker) > 0)
+      broken.insert(x.worker.replica);
+  // What is left of a destination replica is no replica; it stays closed.
+  auto gone = dead;
+  protocol::sync_order close;
+  close.sync = sync_name_;
+  close.action = protocol::sync_action::fence;
+  close.timeout_ms = ended.timeout_ms;
+  for (const auto& x : prepared_.destination.items)
+    if (broken.count(x.worker.replica) > 0) {
+      if (gone.insert(x.worker).second)
+        close.items.push_back({x.worker});
+    }
+  if (!close.items.empty())
+    calls_.ask<protocol::sync_standings>(destination_,
+                                         patience(ended.timeout_ms), close,
+                                         [](const auto&) {});
+  // The new plan counts ranks anew, and so names links anew.
+  for (std::size_t i = 0; i < lanes_.size(); ++i)
+    leave_links(i, ended.timeout_ms, [](const auto&) {});
+  erase_ranks(prepared_.source, gone);
+  erase_ranks(prepared_.destination, gone);
+  for (const auto& x : gone)
+    log::warning("sync_group", "{} goes on without {}", sync_name_,
+                 to_string(x));
+  dropped_.insert(dropped_.end(), gone.begin(), gone.end());
+  // Nobody can run what was planned with the dead.
+  broken_ = true;
+  start(ended.kind, ended.timeout_ms, std::move(ended.done));
+}
+
+bool sync_group::may_prepare_again() const {
+  return broken_ && !dropped_.empty();
+}
+
+void sync_group::start(sync_kind kind, std::uint32_t timeout_ms,
+                       continuation<protocol::sync_report> done) {
+  if (!may_prepare_again())
+    return run(kind, timeout_ms, std::move(done));
+  auto request = prepared_;
+  prepare(request, [=, this](const result<protocol::sync_plan>& planned) {
+    if (planned)
+      run(kind, timeout_ms, done);
+    else
+      done(fail(planned.error()));
+  });
 }
 
 // -- hang reports --------------------------------------------------------------
@@ -281,7 +427,7 @@ void sync_group::look_around() {
   }
   run_->operations.clear();
   for (const auto& model : {source_, destination_})
-    calls_.ask<protocol::operations>(model, with_grace(look_timeout_ms),
+    calls_.ask<protocol::operations>(model, patience(look_timeout_ms),
                                      protocol::get_operations{look_timeout_ms},
                                      [this, phase = phase_](
                                        result<protocol::operations> x) {
@@ -297,7 +443,11 @@ error sync_group::explain(const error& why) {
   auto where = fmt::format("sync {} ({})", sync_name_,
                            to_string(machine_.failed_in()));
   auto out = why.within(where);
-  if (why.code() != errc::timed_out)
+  // Whoever gives up first breaks the links of others, who then say "lost".
+  auto hangs = why.code() == errc::timed_out
+               || ((why.code() == errc::lost || why.code() == errc::aborted)
+                   && !run_->operations.empty());
+  if (!hangs)
     return out;
   hang_report report;
   report.sync = sync_name_;
@@ -338,8 +488,8 @@ sync_group::behavior_type sync_group::make_behavior() {
         out.deliver(
           sync_report{version_, route.bytes, 0, {}, route.describe()});
       } else {
-        run(x.validate ? sync_kind::run_validated : sync_kind::run,
-            x.timeout_ms, [out](auto y) { out.deliver(std::move(y)); });
+        start(x.validate ? sync_kind::run_validated : sync_kind::run,
+              x.timeout_ms, [out](auto y) { out.deliver(std::move(y)); });
       }
       return out.promise();
     },
@@ -349,9 +499,9 @@ sync_group::behavior_type sync_group::make_behavior() {
         out.deliver(fail(can.error()));
       } else {
         // What does not train is compared too.
-        auto complete = std::exchange(complete_, false);
-        run(sync_kind::compare, x.timeout_ms,
-            [out](auto y) { out.deliver(std::move(y)); });
+        auto complete = std::exchange(complete_, false) && !may_prepare_again();
+        start(sync_kind::compare, x.timeout_ms,
+              [out](auto y) { out.deliver(std::move(y)); });
         complete_ = complete;
       }
       return out.promise();

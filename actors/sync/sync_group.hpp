@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,20 +86,34 @@ private:
 
   // -- running ----------------------------------------------------------------
 
+  /// Runs, after planning anew if that was begun without the dead and failed.
+  void start(sync_kind kind, std::uint32_t timeout_ms,
+             continuation<protocol::sync_report> done);
+  [[nodiscard]] bool may_prepare_again() const;
+
   void run(sync_kind kind, std::uint32_t timeout_ms,
            continuation<protocol::sync_report> done);
 
   /// Takes steps, and ends the run if they are the last.
   void perform(const sync_steps& steps);
-  void order(sync_verb verb, std::size_t member);
+  void order(sync_verb verb, const std::vector<std::size_t>& members);
+  void take_in(sync_verb verb, std::size_t member,
+               const protocol::sync_standing& x);
   void move(sync_verb verb, std::size_t member);
   void arrived(sync_verb verb, std::size_t member,
                const std::optional<error>& failure);
+  /// Whether this is still the run in which somebody was asked.
+  [[nodiscard]] bool current(std::uint64_t number) const noexcept;
   /// Builds the lane's links anew, which ends what `verb` asked for.
   void relink(sync_verb verb);
   void judge(sync_verb verb);
   [[nodiscard]] result<void> check(sync_verb verb) const;
   void end_run();
+
+  /// Who is dead is planned without and the run begins again; if nobody is, or
+  /// somebody does not answer, it ends with `why`.
+  void go_on_without_the_dead(progress ended, const error& why);
+  void drop(const std::set<protocol::worker_name>& dead, progress ended);
 
   void begin_phase();
 
@@ -111,6 +126,10 @@ private:
 
   // -- small things -----------------------------------------------------------
 
+  /// How long to wait for ranks that have `timeout_ms`.
+  [[nodiscard]] static std::chrono::milliseconds
+  patience(std::uint32_t timeout_ms);
+
   [[nodiscard]] const protocol::dist_model_actor&
   model_of(std::size_t member) const;
   [[nodiscard]] protocol::transfer_mode mode_of(sync_verb verb) const;
@@ -121,6 +140,9 @@ private:
   protocol::dist_model_actor source_;
   protocol::dist_model_actor destination_;
   protocol::sync_options options_;
+  /// What it was planned from; kept only if ranks may be dropped.
+  protocol::prepare_sync prepared_;
+  std::vector<protocol::worker_name> dropped_;
   std::vector<lane> lanes_;
   sync_machine machine_;
   bool preparing_ = false;
@@ -129,6 +151,7 @@ private:
   bool complete_ = false;
   weight_version version_;
   std::optional<progress> run_;
+  std::uint64_t run_number_ = 0;
   std::uint64_t phase_ = 0;
   caf::actor_clock::time_point phase_begin_;
   bool reminded_ = false;

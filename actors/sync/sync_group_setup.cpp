@@ -3,9 +3,9 @@
 #include <fmt/core.h>
 
 #include "troupe/actors/call/gather.hpp"
+#include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/protocol/program_codec.hpp"
 #include "troupe/actors/protocol/rendezvous.hpp"
-#include "troupe/actors/sync/patience.hpp"
 #include "troupe/actors/sync/sync_group.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/core/units.hpp"
@@ -55,6 +55,10 @@ await(std::size_t count, std::function<void(result<ack>)> done) {
 
 result<void> sync_group::plan(const protocol::prepare_sync& request) {
   options_ = request.options;
+  if (options_.when_lost != "fail" && options_.when_lost != "drop")
+    return fail(errc::invalid,
+                fmt::format("when_lost is '{}'; known: fail, drop",
+                            options_.when_lost));
   std::vector<lane> lanes;
   std::uint64_t staging = 0;
   auto add = [&](route_filter filter) -> result<void> {
@@ -62,7 +66,8 @@ result<void> sync_group::plan(const protocol::prepare_sync& request) {
                             request.options, filter);
     if (!route)
       return fail(route.error());
-    staging = std::max(staging, route->staging_bytes);
+    // Each lane has staging of its own.
+    staging += route->staging_bytes;
     // Generations go on, so that no old link is taken for a new one.
     auto index = lanes.size();
     auto last = index < lanes_.size() ? lanes_[index].generation : 0;
@@ -103,6 +108,8 @@ void sync_group::prepare(const protocol::prepare_sync& request,
   auto timeout_ms = request.timeout_ms;
   if (auto planned = plan(request); !planned)
     return finish(fail(planned.error()));
+  if (options_.when_lost == "drop")
+    prepared_ = request;
   log::info("sync_group", "{}: {}, {}", sync_name_, to_string(machine_.mode()),
             format_bytes(lanes_.front().route.bytes));
   for (const auto& line : lanes_.front().route.describe())
@@ -142,7 +149,7 @@ void sync_group::install(std::uint32_t timeout_ms, continuation<ack> done) {
         }
   auto all = await(pieces.size(), std::move(done));
   for (std::size_t i = 0; i < pieces.size(); ++i)
-    calls_.ask<ack>(model_of(pieces[i].first), with_grace(timeout_ms),
+    calls_.ask<ack>(model_of(pieces[i].first), patience(timeout_ms),
                     std::move(pieces[i].second),
                     [all, i](result<ack> x) { all->set(i, std::move(x)); });
 }
@@ -174,19 +181,19 @@ void sync_group::build_links(std::size_t index, std::uint32_t timeout_ms,
         lanes_[index].linked = true;
       done(std::move(x));
     });
-    calls_.ask<ack>(source_, with_grace(timeout_ms),
+    calls_.ask<ack>(source_, patience(timeout_ms),
                     protocol::introduce(sending, all),
                     [both](result<ack> x) { both->set(0, std::move(x)); });
-    calls_.ask<ack>(destination_, with_grace(timeout_ms),
+    calls_.ask<ack>(destination_, patience(timeout_ms),
                     protocol::introduce(receiving, std::move(all)),
                     [both](result<ack> x) { both->set(1, std::move(x)); });
   };
   auto opened = std::make_shared<call::gather<group_addresses>>(2, connect);
-  calls_.ask<group_addresses>(source_, with_grace(timeout_ms), sending,
+  calls_.ask<group_addresses>(source_, patience(timeout_ms), sending,
                               [opened](result<group_addresses> x) {
                                 opened->set(0, std::move(x));
                               });
-  calls_.ask<group_addresses>(destination_, with_grace(timeout_ms), receiving,
+  calls_.ask<group_addresses>(destination_, patience(timeout_ms), receiving,
                               [opened](result<group_addresses> x) {
                                 opened->set(1, std::move(x));
                               });
@@ -198,7 +205,7 @@ void sync_group::leave_links(std::size_t index, std::uint32_t timeout_ms,
   auto both = await(2, std::move(done));
   auto leave = [&](std::size_t end, const protocol::dist_model_actor& model,
                    protocol::seat_kind kind) {
-    calls_.ask<ack>(model, with_grace(timeout_ms),
+    calls_.ask<ack>(model, patience(timeout_ms),
                     protocol::leave(
                       x.route.seats(kind, x.generation, timeout_ms)),
                     [both, end](const result<ack>&) { both->set(end, ack{}); });
@@ -224,7 +231,7 @@ void sync_group::warm_up(std::size_t index, std::uint32_t timeout_ms,
     request.links = x.generation;
     request.items.push_back({x.route.members[i].name});
     request.timeout_ms = timeout_ms;
-    calls_.ask<protocol::transfer_reports>(model_of(i), with_grace(timeout_ms),
+    calls_.ask<protocol::transfer_reports>(model_of(i), patience(timeout_ms),
                                            std::move(request),
                                            [all, at = index_of_mover](
                                              const result<

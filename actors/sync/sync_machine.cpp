@@ -64,11 +64,17 @@ bool is_consequence(errc x) {
 } // namespace
 
 void sync_machine::reset(std::vector<sync_member> members, sync_mode mode) {
-  // What was half written stays so, whoever is planned for next.
+  // What was half written stays so, whoever is planned for next; and a replica
+  // that was left behind waits for a commit.
+  std::set<protocol::worker_name> stale;
+  for (std::size_t i = 0; i < members_.size(); ++i)
+    if (seats_[i].stale)
+      stale.insert(members_[i].name);
   auto torn = torn_;
   *this = sync_machine{};
   members_ = std::move(members);
-  seats_.resize(members_.size());
+  for (const auto& x : members_)
+    seats_.emplace_back().stale = stale.count(x.name) > 0;
   mode_ = mode;
   torn_ = torn;
   state_ = torn ? sync_state::failed : sync_state::idle;

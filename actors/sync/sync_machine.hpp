@@ -121,7 +121,8 @@ using sync_steps = std::vector<sync_step>;
 /// other serves at another version; whatever fails, `finished` becomes true.
 class sync_machine {
 public:
-  /// Makes it forget all but its members.
+  /// Makes it forget all but what must not serve: a destination that is half
+  /// written, replicas that were left behind.
   void reset(std::vector<sync_member> members, sync_mode mode);
 
   /// Which members move in the next run, and whether their links stand. As

@@ -103,6 +103,11 @@ app& app::metric(std::string name,
   return *this;
 }
 
+app& app::check(std::function<result<void>(const config::job_config&)> check) {
+  description_.check = std::move(check);
+  return *this;
+}
+
 app& app::prepare_host(std::function<void(int)> prepare) {
   description_.prepare_host = std::move(prepare);
   return *this;

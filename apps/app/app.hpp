@@ -126,6 +126,11 @@ public:
   /// shown while the run goes on.
   app& metric(std::string name, std::function<double(const batch&)> compute);
 
+  /// Refuses configurations whose keys do not fit together. Called in the driver
+  /// before anything starts, once the data has decided its options; an error
+  /// ends the program with code 2.
+  app& check(std::function<result<void>(const config::job_config&)> check);
+
   /// Runs first in every host process, with the threads it may use.
   app& prepare_host(std::function<void(int)> prepare);
 

@@ -55,10 +55,13 @@ result<app*> select(const std::vector<app*>& apps, const std::string& file) {
     return fail(errc::invalid,
                 fmt::format("{}: the key 'app' is missing; one of: {}", file,
                             fmt::join(names, ", ")));
-  return fail(errc::invalid,
-              fmt::format("{}: app: there is no application '{}'; one of: {}",
-                          file, console::printable(*name),
-                          fmt::join(names, ", ")));
+  auto text = fmt::format("{}: app: there is no application '{}'", file,
+                          console::printable(*name));
+  if (auto meant = config::nearest(*name, names))
+    text += fmt::format("; did you mean '{}'?", *meant);
+  else
+    text += fmt::format("; one of: {}", fmt::join(names, ", "));
+  return fail(errc::invalid, std::move(text));
 }
 
 int host(const std::vector<app*>& apps, int argc, char** argv) {

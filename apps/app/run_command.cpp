@@ -2,6 +2,7 @@
 #include "troupe/apps/app/run_command.hpp"
 
 #include <algorithm>
+#include <cstdio>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -19,7 +20,6 @@
 #include "troupe/apps/console/summary.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/planner/placement.hpp"
-#include "troupe/planner/rank_map.hpp"
 
 namespace troupe::app_command {
 
@@ -49,21 +49,31 @@ result<void> check_placement(const prepared_job& job, const application& app) {
   auto plan = planner::place(spec, engine::make_cluster(job.devices));
   if (!plan)
     return fail(plan.error());
-  for (const auto& pair : app.syncs)
-    if (auto ranks = planner::map_ranks(*plan, spec, pair.source,
-                                        pair.destination);
-        !ranks)
-      return fail(ranks.error().within(
-        fmt::format("sync {} -> {}", pair.source, pair.destination)));
+  // Whether weights can travel is known once modules have said what they hold.
   return {};
 }
 
-/// Lets the data decide the options that follow from it.
-void apply_data_options(config::job_config& config, const data_source& data) {
+/// Lets the data decide the options that follow from it. A value that somebody
+/// chose is not replaced by another.
+result<void> apply_data_options(config::job_config& config,
+                                const application& app,
+                                const data_source& data) {
   for (auto& [name, value] : data.model_options())
-    for (auto& model : config.models)
-      if (model.options.contains(name))
-        model.options.set(name, value);
+    for (auto& model : config.models) {
+      if (!model.options.contains(name))
+        continue;
+      const auto& specs = app.models.find(model.name)->options();
+      auto spec = std::ranges::find(specs, name, &option_spec::name);
+      const auto& given = model.options.values().find(name)->second;
+      if (given != value && spec != specs.end() && given != spec->otherwise)
+        return fail(errc::invalid,
+                    fmt::format("models.{}.{} is {}, but the data needs {}; "
+                                "leave the key out",
+                                model.name, name, to_string(given),
+                                to_string(value)));
+      model.options.set(name, value);
+    }
+  return {};
 }
 
 /// The outputs of a new run.
@@ -127,7 +137,11 @@ result<prepared_job> prepare(const application& app,
   if (!data)
     return fail(data.error());
   job.data = std::move(*data);
-  apply_data_options(job.config, *job.data);
+  if (auto fits = apply_data_options(job.config, app, *job.data); !fits)
+    return fail(fits.error());
+  if (app.check)
+    if (auto sound = app.check(job.config); !sound)
+      return fail(sound.error());
   if (auto chosen = args.resume.empty() ? make_directory(job, app)
                                         : find_checkpoint(job);
       !chosen)
@@ -262,14 +276,21 @@ int run(const application& app, const run_arguments& args) {
   }
   run_view view{*directory, fmt::format("{} {}", app.name, directory->name()),
                 args.plain, std::move(rows)};
-  auto outcome = engine::drive(app, job->config, job->data, settings, view);
+  auto driven = engine::drive(app, job->config, job->data, settings, view);
+  auto& outcome = driven.outcome;
   if (!outcome)
     outcome = failed_outcome(outcome.error());
   guard.reset();
   auto complete = tell_end(*job, *outcome, *directory, view);
   log::close();
   auto code = exit_code(outcome->end);
-  return code == 0 && !complete ? exit_failed : code;
+  if (code == 0 && !complete)
+    code = exit_failed;
+  if (driven.threads_left) {
+    std::fflush(nullptr);
+    ::_exit(code);
+  }
+  return code;
 }
 
 } // namespace troupe::app_command

@@ -3,6 +3,7 @@
 // handed over by shared memory: what vLLM's example rlhf_colocate shows.
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -233,19 +234,20 @@ int main(int argc, char** argv) {
     .function("describe", &training::describe);
   app.model<inference>("inference").function("describe", &inference::describe);
   app.sync("training", "inference");
-  app.data(
-    [](const auto&) -> troupe::result<std::unique_ptr<troupe::data_source>> {
-      return std::make_unique<episodes>();
-    });
+  app.data([]() -> troupe::result<std::unique_ptr<troupe::data_source>> {
+    return std::make_unique<episodes>();
+  });
   // Before training: who is where, and what inference holds.
   app.experience([](troupe::flow& f, troupe::flow::value in) {
     auto trains = f.call("training", &training::describe, in);
     auto infers = f.call("inference", &inference::describe, in);
     return f.apply("check", check_colocation, {trains, infers});
   });
-  app.metric("inference_sum", [step = 0](const batch& x) mutable {
+  // One counter, however often the function is copied.
+  auto step = std::make_shared<int>(0);
+  app.metric("inference_sum", [step](const batch& x) {
     auto sum = x.meta_number("inference_sum");
-    if (step++ == 0) {
+    if ((*step)++ == 0) {
       say(fmt::format("inference weights add up to {:.0f}", sum));
       require(sum != 0, "inference has no weights to change");
     } else {

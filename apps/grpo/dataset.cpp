@@ -66,9 +66,9 @@ result<dataset> split_dataset(std::vector<example> examples,
   constexpr std::size_t fewest = 24;
   auto n = examples.size();
   if (n < fewest)
-    return fail(errc::invalid,
-                fmt::format("the dataset has {} examples and needs at least {}",
-                            n, fewest));
+    return fail(errc::invalid, fmt::format("the dataset has {} distinct "
+                                           "examples and needs at least {}",
+                                           n, fewest));
   dataset out;
   std::set<char> characters;
   for (const auto& x : examples) {

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/apps/grpo/grpo_app.hpp"
 
+#include <stdexcept>
+
+#include <fmt/format.h>
+
 #include "troupe/apps/grpo/advantages.hpp"
 #include "troupe/apps/grpo/grpo_data.hpp"
+#include "troupe/apps/grpo/model_options.hpp"
 #include "troupe/apps/grpo/policy.hpp"
 #include "troupe/apps/grpo/policy_trainer.hpp"
 #include "troupe/apps/grpo/reference.hpp"
@@ -12,6 +17,31 @@
 #include "troupe/core/log.hpp"
 
 namespace troupe::grpo {
+
+namespace {
+
+/// Sizes that every copy of the model must share with its trainer.
+result<void> check_models(const config::job_config& job) {
+  const auto& trainer = job.find("policy_trainer")->options;
+  for (const auto* name : {"policy_trainer", "policy", "reference"}) {
+    const auto& own = job.find(name)->options;
+    try {
+      static_cast<void>(read_model_settings(own));
+    } catch (const std::invalid_argument& x) {
+      return fail(errc::invalid, fmt::format("models.{}: {}", name, x.what()));
+    }
+    for (const auto* key : {"layers", "width", "heads"})
+      if (own.integer(key) != trainer.integer(key))
+        return fail(errc::invalid,
+                    fmt::format("models.{}.{} is {}, but policy_trainer, whose "
+                                "weights it gets, has {}",
+                                name, key, own.integer(key),
+                                trainer.integer(key)));
+  }
+  return {};
+}
+
+} // namespace
 
 void declare(app& x) {
   x.model<policy_trainer>("policy_trainer")
@@ -69,6 +99,7 @@ void declare(app& x) {
            [](const batch& y) { return mean_of(y, field::reward); });
   x.metric("exact", [](const batch& y) { return mean_of(y, field::exact); });
   x.metric("tokens", [](const batch& y) { return sum_of(y, field::mask); });
+  x.check(check_models);
   x.prepare_host([](int num_threads) {
     torch::init_process(num_threads);
     log::info("host", "{}, {}, {} threads", torch::torch_version(),

@@ -43,6 +43,9 @@ tensor retyped(const tensor& x, dtype type) {
 }
 
 at::Tensor import(const tensor& x) {
+  // Of memory without a byte libtorch 1.13 never calls the deleter.
+  if (x.size() == 0)
+    return at::empty(x.extents(), import(tensor{x.type(), {1}}).options());
   auto* managed = x.to_dlpack();
   try {
     return at::fromDLPack(reinterpret_cast<const theirs*>(managed));

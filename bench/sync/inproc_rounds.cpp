@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <barrier>
-#include <chrono>
 #include <thread>
 
 #include "troupe/bench/sync/rounds.hpp"
@@ -13,10 +12,6 @@ namespace troupe::bench {
 namespace {
 
 using namespace comm::transfer;
-
-deadline ample() {
-  return deadline::after(std::chrono::seconds{120});
-}
 
 /// Both executors of a sync inside this process; the source's runs in a thread
 /// of its own, started by each round.

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "troupe/bench/sync/bare_gloo.hpp"
 #include "troupe/bench/sync/sync_load.hpp"
 #include "troupe/bench/sync/two_processes.hpp"
 
@@ -24,13 +25,15 @@ struct arena_figures {
   seconds_list arena;
   /// The same without digests.
   seconds_list undigested;
+  /// Gloo's broadcast to the other rank, tensor by tensor.
+  seconds_list broadcast;
   /// From making the executor to the end of its first run.
   double first = 0;
   double warm_up = 0;
 };
 
 [[nodiscard]] result<arena_figures>
-measure_arena(const two_processes& with, const sync_load& load,
+measure_arena(const two_processes& with, bare_gloo& bare, const sync_load& load,
               std::pair<int, int> digested, std::pair<int, int> undigested,
               std::size_t rounds);
 
@@ -51,13 +54,12 @@ struct packed_figures {
 struct gloo_figures {
   /// Gloo's send and recv, tensor by tensor.
   seconds_list raw;
-  /// A broadcast to the other rank, tensor by tensor.
-  seconds_list broadcast;
   seconds_list link;
   double first = 0;
 };
 
 [[nodiscard]] result<gloo_figures> measure_gloo(const two_processes& with,
+                                                bare_gloo& bare,
                                                 const sync_load& load,
                                                 std::size_t rounds);
 

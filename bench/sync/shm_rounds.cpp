@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <chrono>
-
 #include "troupe/bench/sync/rounds.hpp"
 #include "troupe/bench/sync/stopwatch.hpp"
 #include "troupe/comm/shm/arena.hpp"
@@ -16,10 +14,6 @@ using executor_ptr = std::unique_ptr<executor>;
 using arena_ptr = std::shared_ptr<comm::shm::arena>;
 
 constexpr unsigned seed = 1;
-
-deadline ample() {
-  return deadline::after(std::chrono::seconds{120});
-}
 
 /// This end's executor over its socket.
 result<executor_ptr> make_end(const two_processes& with, const sync_load& load,
@@ -43,18 +37,6 @@ result<executor_ptr> make_end(const two_processes& with, const sync_load& load,
     return fail(line.error());
   return executor::make(load.receives(link_kind::shm), tensors.list, {},
                         {*line}, options);
-}
-
-/// Both ends begin a run together; its seconds.
-result<double> timed_run(const two_processes& with, executor& x,
-                         run_mode mode) {
-  if (auto met = with.exchange({}, ample()); !met)
-    return fail(met.error());
-  result<void> done;
-  auto seconds = seconds_of([&] { done = x.run({mode, false}, ample()); });
-  if (!done)
-    return fail(done.error());
-  return seconds;
 }
 
 result<void> add(seconds_list& to, const result<double>& seconds) {
@@ -81,7 +63,7 @@ result<void> check(const sync_tensors& tensors, const sync_tensors& reference) {
 
 } // namespace
 
-result<arena_figures> measure_arena(const two_processes& with,
+result<arena_figures> measure_arena(const two_processes& with, bare_gloo& bare,
                                     const sync_load& load,
                                     std::pair<int, int> digested,
                                     std::pair<int, int> undigested,
@@ -132,11 +114,14 @@ result<arena_figures> measure_arena(const two_processes& with,
       done = add(out.undigested, timed_run(with, **second, run_mode::in_place));
     if (done && !sends)
       done = check(*tensors, *reference);
+    if (done)
+      done = add(out.broadcast, bare.broadcast(*tensors));
     if (!done)
       return fail(done.error());
     // The first of each is for caches and page tables.
     if (i == 0)
-      out.memcpy.clear(), out.arena.clear(), out.undigested.clear();
+      for (auto* x : {&out.memcpy, &out.arena, &out.undigested, &out.broadcast})
+        x->clear();
   }
   return out;
 }

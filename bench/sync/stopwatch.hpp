@@ -5,8 +5,16 @@
 #include <cstring>
 
 #include "troupe/bench/sync/sync_load.hpp"
+#include "troupe/bench/sync/two_processes.hpp"
+#include "troupe/comm/transfer/executor.hpp"
+#include "troupe/core/deadline.hpp"
 
 namespace troupe::bench {
+
+/// More than anything here takes.
+inline deadline ample() {
+  return deadline::after(std::chrono::seconds{120});
+}
 
 /// Seconds that `f` takes.
 template <class F>
@@ -25,6 +33,19 @@ inline double seconds_of_memcpy(const sync_tensors& to,
       std::memcpy(to.memory[i].data(), from.memory[i].data(),
                   to.memory[i].size());
   });
+}
+
+/// Seconds of a run that both ends begin together.
+inline result<double> timed_run(const two_processes& with,
+                                comm::transfer::executor& x,
+                                comm::transfer::run_mode mode) {
+  if (auto met = with.exchange({}, ample()); !met)
+    return fail(met.error());
+  result<void> done;
+  auto seconds = seconds_of([&] { done = x.run({mode, false}, ample()); });
+  if (!done)
+    return fail(done.error());
+  return seconds;
 }
 
 /// True if both hold the same bytes: a figure of a wrong copy is none.

@@ -42,7 +42,8 @@ two_processes::fork(const std::function<result<void>(two_processes&)>& source) {
     ::_exit(1);
   ::close(fds[0]);
   two_processes self{sync_end::source, fds[1], -1};
-  auto done = source(self);
+  // An exception must not reach what our caller is doing in the first process.
+  auto done = [&]() noexcept { return source(self); }();
   if (!done)
     fmt::print(stderr, "source: {}\n", to_string(done.error()));
   ::_exit(done ? 0 : 1);

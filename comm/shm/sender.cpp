@@ -13,7 +13,7 @@ namespace {
 /// copies.
 constexpr std::size_t slot_bytes = std::size_t{512} << 10;
 
-/// Slots under way. A socket queues 10 messages by default.
+/// Slots under way: fewer than the messages that any socket queues.
 constexpr std::size_t slots = 4;
 
 } // namespace

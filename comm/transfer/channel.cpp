@@ -47,11 +47,32 @@ std::string quoted(const std::vector<std::string>& names, std::uint64_t more) {
 
 } // namespace
 
+bool repeats(const program_bucket& bucket, std::size_t index) noexcept {
+  if (index == 0)
+    return false;
+  const auto& part = bucket.parts[index];
+  const auto& before = bucket.parts[index - 1];
+  return part.wire_begin == before.wire_begin
+         && part.wire_bytes == before.wire_bytes;
+}
+
+std::uint64_t distinct_bytes(const program_bucket& bucket) noexcept {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < bucket.parts.size(); ++i)
+    if (!repeats(bucket, i))
+      sum += bucket.parts[i].wire_bytes;
+  return sum;
+}
+
 std::vector<wire_message> messages_of(const program_bucket& bucket) {
   std::vector<wire_message> out;
   auto open = false;
   for (std::uint32_t i = 0; i < bucket.parts.size(); ++i) {
     const auto& part = bucket.parts[i];
+    if (repeats(bucket, i)) {
+      ++out.back().parts;
+      continue;
+    }
     auto alone = part.wire_bytes >= lone_part_bytes_min;
     if (open && !alone) {
       out.back().bytes = part.wire_begin + part.wire_bytes - out.back().begin;
@@ -77,8 +98,7 @@ channel::channel(program_channel program, channel_way way, link_ptr line,
   report.way = way;
   report.link = program_.link;
   for (const auto& bucket : program_.buckets)
-    for (const auto& part : bucket.parts)
-      bytes_ += part.wire_bytes;
+    bytes_ += distinct_bytes(bucket);
 }
 
 result<void> channel::check() const {
@@ -96,7 +116,8 @@ result<void> channel::check_bucket(std::size_t index) const {
   if (size == 0)
     return fail(errc::invalid, "no such type on the wire");
   std::uint64_t next = 0;
-  for (const auto& part : at.parts) {
+  for (std::size_t i = 0; i < at.parts.size(); ++i) {
+    const auto& part = at.parts[i];
     if (part.tensor >= tensors_.size())
       return fail(errc::invalid, fmt::format("there is no tensor {} of {}",
                                              part.tensor, tensors_.size()));
@@ -109,7 +130,7 @@ result<void> channel::check_bucket(std::size_t index) const {
       return wrong(fmt::format("{} does not convert to {}",
                                to_string(tensor.type),
                                to_string(at.wire_type)));
-    if (part.wire_begin % 8 != 0 || part.wire_begin < next
+    if (part.wire_begin % 8 != 0 || (part.wire_begin < next && !repeats(at, i))
         || part.wire_begin > at.wire_bytes
         || part.wire_bytes > at.wire_bytes - part.wire_begin)
       return wrong("its part does not lie in the bucket");
@@ -182,10 +203,7 @@ void channel::mark(channel_phase phase, std::size_t bucket) noexcept {
 }
 
 void channel::finish_bucket(std::size_t index) {
-  std::uint64_t bytes = 0;
-  for (const auto& part : bucket(index).parts)
-    bytes += part.wire_bytes;
-  report.bytes += bytes;
+  report.bytes += distinct_bytes(bucket(index));
   report.sum += sums[index];
   bytes_done_ = report.bytes;
   report.buckets_done = index + 1;

@@ -17,14 +17,23 @@ namespace troupe::comm::transfer {
 using tensor_list = std::vector<local_tensor>;
 
 /// Bytes that travel as one message of a stream link. Cut by what both ends
-/// know: a large part is alone, so that each end can leave it in its tensor;
-/// small ones travel together.
+/// know: a large part is alone (with its repeats), so that each end can leave
+/// it in its tensor; small ones travel together.
 struct wire_message {
   std::uint64_t begin = 0;
   std::uint64_t bytes = 0;
   std::uint32_t first_part = 0;
   std::uint32_t parts = 0;
 };
+
+/// True if part `index` is the one before it once more: the same bytes on the
+/// wire, for a region that one end stores several times (tied embeddings).
+[[nodiscard]] bool repeats(const program_bucket& bucket,
+                           std::size_t index) noexcept;
+
+/// Bytes of all parts, those on one wire position once.
+[[nodiscard]] std::uint64_t
+distinct_bytes(const program_bucket& bucket) noexcept;
 
 /// The messages of a bucket, in order. Complexity: linear in its parts.
 [[nodiscard]] std::vector<wire_message>

@@ -33,7 +33,7 @@ error malformed() {
 error other_parts(const channel& what, std::size_t bucket,
                   const program_part* part, std::string_view how) {
   auto name = part != nullptr ? fmt::format("tensor '{}'", what.name_of(*part))
-                              : fmt::format("bucket {}", bucket);
+                              : what.where(bucket);
   return {errc::invalid, fmt::format("{} is not what rank {} sends: {}", name,
                                      what.program().peer.value(), how)};
 }

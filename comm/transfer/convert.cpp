@@ -11,6 +11,7 @@
 
 #if defined(__x86_64__)
 #  define TROUPE_CONVERT_AVX2
+#  include <cpuid.h>
 #  include <immintrin.h>
 #endif
 
@@ -40,8 +41,20 @@ void store(std::byte* to, std::size_t index, T value) noexcept {
 
 constexpr std::size_t lanes = 8;
 
+bool find_vectors() noexcept {
+  // clang 14 does not let one ask for f16c by name.
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) != 0
+         && (c & bit_F16C) != 0;
+}
+
+/// Asked once: in a virtual machine the answer takes a while.
 bool has_vectors() noexcept {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+  static const auto found = find_vectors();
+  return found;
 }
 
 __attribute__((target("avx2"))) std::size_t

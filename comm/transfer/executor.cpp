@@ -2,6 +2,7 @@
 #include "troupe/comm/transfer/executor.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -78,7 +79,8 @@ struct executor::implementation {
     };
     auto two = !sends.all.empty() && !receives.all.empty();
     if (two) {
-      second_task = do_send;
+      // By reference: a copy would be allocated.
+      second_task = std::ref(do_send);
       if (!second)
         second = std::make_unique<helper_thread>([this] { second_task(); });
       second->start();

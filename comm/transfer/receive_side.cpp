@@ -180,18 +180,22 @@ void receive_side::close() noexcept {
       windows->let_go();
 }
 
-void receive_side::take(entry& from, std::size_t bucket,
-                        const program_part& part, const region& there) {
+void receive_side::take(entry& from, std::size_t bucket, std::size_t index,
+                        const region& there) {
   auto& at = *from.what;
+  const auto& part = at.bucket(bucket).parts[index];
   auto wire_type = at.bucket(bucket).wire_type;
   auto digests = digests_ ? digesting::on : digesting::off;
   if (mode_ == run_mode::in_place) {
     at.sums[bucket] += copy_region(at.local(part), there, wire_type, part.key,
                                    digests);
   } else if (mode_ == run_mode::staged) {
-    auto* to = staged_.data() + from.staged_at[bucket] + part.wire_begin;
-    at.sums[bucket] += copy_region(dense(to, wire_type, there.elements), there,
-                                   wire_type, part.key, digests);
+    auto to = dense(staged_.data() + from.staged_at[bucket] + part.wire_begin,
+                    wire_type, there.elements);
+    if (!repeats(at.bucket(bucket), index))
+      at.sums[bucket] += copy_region(to, there, wire_type, part.key, digests);
+    else if (digests_)
+      at.sums[bucket] += digest_region(to, wire_type, part.key);
   } else {
     auto here = at.local(part);
     auto found = compare_region(here, there, wire_type, part.key, digests,
@@ -263,7 +267,7 @@ result<void> receive_side::receive_windows(entry& from, deadline until) {
                                   part.wire_bytes / size_of(bucket.wire_type))
                           : remote.parts[p];
       if (mode_ != run_mode::share)
-        take(from, b, part, there);
+        take(from, b, p, there);
       else if (auto seen = view_part(from, part, there); !seen)
         return seen;
     }
@@ -326,7 +330,7 @@ result<void> receive_side::receive_stream(entry& from, deadline until) {
                            bucket.wire_type,
                            part.wire_bytes / size_of(bucket.wire_type));
         if (placed == nullptr)
-          take(from, b, part, there);
+          take(from, b, message.first_part + p, there);
         else if (digests_)
           at.sums[b] += digest_region(there, bucket.wire_type, part.key);
       }

@@ -93,9 +93,9 @@ private:
 
   result<void> receive_stream(entry& from, deadline until);
 
-  /// Does with a part what the mode says; `there` is its region in the
+  /// Does with part `index` what the mode says; `there` is its region in the
   /// sender's tensor, or its bytes on the wire.
-  void take(entry& from, std::size_t bucket, const program_part& part,
+  void take(entry& from, std::size_t bucket, std::size_t index,
             const region& there);
 
   result<void> view_part(entry& from, const program_part& part,

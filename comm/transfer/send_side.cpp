@@ -165,10 +165,12 @@ result<void> send_side::run(bool source_digest, deadline until) {
   step_ = 0;
   std::ranges::fill(staged_slots_, staged_slot{});
   for (auto& x : entries_) {
-    auto lent = x.kind == channel_kind::in_place;
     x.base = x.what->returned;
-    x.what->begin_run(lent ? source_digest : digests_);
-    if (!lent || x.what->buckets() == 0)
+    auto lends = std::ranges::find(x.sources, bucket_kind::in_place,
+                                   &bucket_source::kind)
+                 != x.sources.end();
+    x.what->begin_run(digests_ && (source_digest || !lends));
+    if (x.kind != channel_kind::in_place || x.what->buckets() == 0)
       continue;
     x.what->mark(channel_phase::moving, 0);
     if (auto done = x.what->source()->lend(x.what->buckets(), until); !done)
@@ -186,8 +188,6 @@ result<void> send_side::run(bool source_digest, deadline until) {
     if (!done)
       return done;
   }
-  if (source_digest)
-    digest_sources();
   for (auto& x : entries_)
     if (x.kind != channel_kind::stream)
       if (auto back = await_return(x, x.what->buckets(), until); !back)
@@ -195,8 +195,10 @@ result<void> send_side::run(bool source_digest, deadline until) {
   // Every wait of the helper has the same deadline.
   if (helper_)
     helper_->finish();
-  auto cause = life_.cause();
-  return cause ? result<void>{fail(*cause)} : result<void>{};
+  if (auto cause = life_.cause())
+    return fail(*cause);
+  // Not before: only then every write that a reader may have seen shows.
+  return digests_ && source_digest ? digest_sources() : result<void>{};
 }
 
 void send_side::close() noexcept {
@@ -211,27 +213,36 @@ void send_side::pack(entry& from, std::size_t bucket, std::size_t first,
                      std::size_t parts, std::byte* slot) {
   const auto& at = from.what->bucket(bucket);
   auto size = size_of(at.wire_type);
+  auto& sum = from.what->sums[bucket];
   for (auto i = first; i < first + parts; ++i) {
     const auto& part = at.parts[i];
-    from.what->sums[bucket] += copy_region(dense(slot + part.wire_begin,
-                                                 at.wire_type,
-                                                 part.wire_bytes / size),
-                                           from.what->local(part), at.wire_type,
-                                           part.key,
-                                           digests_ ? digesting::on
-                                                    : digesting::off);
+    auto there = dense(slot + part.wire_begin, at.wire_type,
+                       part.wire_bytes / size);
+    if (!repeats(at, i))
+      sum += copy_region(there, from.what->local(part), at.wire_type, part.key,
+                         digests_ ? digesting::on : digesting::off);
+    else if (digests_)
+      sum += digest_region(there, at.wire_type, part.key);
   }
 }
 
-void send_side::digest_sources() {
+result<void> send_side::digest_sources() {
   for (auto& x : entries_)
-    if (x.kind == channel_kind::in_place)
-      for (std::size_t b = 0; b < x.what->buckets(); ++b) {
-        const auto& bucket = x.what->bucket(b);
-        for (const auto& part : bucket.parts)
-          x.what->sums[b] += digest_region(x.what->local(part),
-                                           bucket.wire_type, part.key);
+    for (std::size_t b = 0; b < x.what->buckets(); ++b) {
+      const auto& bucket = x.what->bucket(b);
+      digest sum;
+      for (const auto& part : bucket.parts)
+        sum += digest_region(x.what->local(part), bucket.wire_type, part.key);
+      if (x.sources[b].kind == bucket_kind::in_place) {
+        x.what->sums[b] = sum;
+        x.what->report.sum += sum;
+      } else if (sum != x.what->sums[b]) {
+        return fail(errc::corrupt, fmt::format("{}: the source was written to "
+                                               "while it was sent",
+                                               x.what->where(b)));
       }
+    }
+  return {};
 }
 
 // -- staged --------------------------------------------------------------------
@@ -292,9 +303,11 @@ result<void> send_side::send_stream(entry& to, deadline until) {
         if (origin(to, b, message, nullptr) == nullptr) {
           pack(to, b, message.first_part, message.parts, slot);
         } else if (digests_) {
-          const auto& part = bucket.parts[message.first_part];
-          to.what->sums[b] += digest_region(to.what->local(part),
-                                            bucket.wire_type, part.key);
+          for (std::size_t p = 0; p < message.parts; ++p) {
+            const auto& part = bucket.parts[message.first_part + p];
+            to.what->sums[b] += digest_region(to.what->local(part),
+                                              bucket.wire_type, part.key);
+          }
         }
       }
     }
@@ -307,8 +320,9 @@ const std::byte* send_side::origin(const entry& from, std::size_t bucket,
                                    const wire_message& message,
                                    const std::byte* slot) const {
   const auto& at = from.what->bucket(bucket);
-  if (message.parts == 1) {
-    auto here = from.what->local(at.parts[message.first_part]);
+  const auto& first = at.parts[message.first_part];
+  if (first.wire_bytes == message.bytes) {
+    auto here = from.what->local(first);
     if (here.contiguous() && here.type == at.wire_type)
       return here.first;
   }

@@ -109,7 +109,9 @@ private:
 
   std::byte* stream_slot(std::uint64_t step) const noexcept;
 
-  void digest_sources();
+  /// What the tensors hold now: for the reports of what was read in place;
+  /// what was packed must still be the same.
+  result<void> digest_sources();
 
   lifeline& life_;
   const bool digests_;

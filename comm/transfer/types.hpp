@@ -46,8 +46,10 @@ enum class run_mode : std::uint8_t {
 
 struct run_options {
   run_mode mode = run_mode::in_place;
-  /// The source digests its own tensors also where the receiver reads them in
-  /// place. Where bytes are staged or cross a wire, both ends always digest.
+  /// When all has been read, the source digests its tensors (once more, where
+  /// they were packed): whatever was written to them meanwhile shows. Packed,
+  /// the source's run fails with `errc::corrupt`; read in place, the reports of
+  /// both ends differ. Without it that is left to who keeps writers away.
   bool source_digest = false;
 };
 

@@ -13,6 +13,7 @@
 #include <boost/test/unit_test.hpp>
 #include <fmt/core.h>
 
+#include "support/random_seed.hpp"
 #include "support/rank_threads.hpp"
 
 using namespace std::literals;
@@ -215,7 +216,7 @@ void collectives_follow_their_formulas(const backend& with) {
 }
 
 void ranks_get_identical_bits(const backend& with) {
-  auto seed = std::random_device{}();
+  auto seed = troupe::test::random_seed();
   BOOST_TEST_MESSAGE("seed " << seed);
   std::mt19937 generator{seed};
   std::normal_distribution<float> normal{0, 1e3f};

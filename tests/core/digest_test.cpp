@@ -9,6 +9,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "support/random_seed.hpp"
+
 using namespace troupe;
 
 namespace {
@@ -16,7 +18,7 @@ namespace {
 using octets = std::vector<std::byte>;
 
 struct seeded {
-  seeded() : seed(std::random_device{}()), generator(seed) {
+  seeded() : seed(troupe::test::random_seed()), generator(seed) {
     BOOST_TEST_MESSAGE("seed " << seed);
   }
 

@@ -87,6 +87,15 @@ BOOST_AUTO_TEST_CASE(dlpack_round_trip_shares_memory_and_frees_once) {
   unused->deleter(unused);
 }
 
+BOOST_AUTO_TEST_CASE(dlpack_asks_no_order_of_no_elements) {
+  auto* managed = counting({3, 0}).to_dlpack();
+  managed->dl_tensor.strides[0] = 1;
+  managed->dl_tensor.strides[1] = 1;
+  auto back = troupe::tensor::from_dlpack(managed);
+  BOOST_REQUIRE(back.has_value());
+  BOOST_TEST((back->extents() == shape{3, 0}));
+}
+
 BOOST_AUTO_TEST_CASE(dlpack_refuses_what_is_not_dense) {
   auto* managed = counting({2, 3}).to_dlpack();
   managed->dl_tensor.strides[0] = 1;

@@ -5,6 +5,8 @@
 #include <set>
 
 #include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "planner/jobs.hpp"
 #include "troupe/planner/job_error.hpp"
@@ -184,7 +186,9 @@ BOOST_AUTO_TEST_CASE(random_jobs_keep_the_promise_of_their_strategy) {
     ++placed;
     auto problems = verify(*plan, x.job, x.machines);
     BOOST_REQUIRE_MESSAGE(problems.empty(),
-                          "round " << round << ": " << problems.front());
+                          "round "
+                            << round << ": "
+                            << fmt::format("{}", fmt::join(problems, "; ")));
   }
   BOOST_TEST(placed > 500);
 }

@@ -5,6 +5,8 @@
 #include <map>
 
 #include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "planner/jobs.hpp"
 #include "troupe/planner/job_error.hpp"
@@ -230,7 +232,9 @@ BOOST_AUTO_TEST_CASE(random_jobs_are_placed_soundly) {
     BOOST_REQUIRE_MESSAGE(plan.has_value(), plan.error().message());
     auto problems = verify(*plan, x.job, x.machines);
     BOOST_REQUIRE_MESSAGE(problems.empty(),
-                          "round " << round << ": " << problems.front());
+                          "round "
+                            << round << ": "
+                            << fmt::format("{}", fmt::join(problems, "; ")));
     BOOST_REQUIRE((place(x.job, x.machines) == plan));
   }
 }

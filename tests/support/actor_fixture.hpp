@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,18 +16,12 @@
 #include <caf/scheduler/test_coordinator.hpp>
 #include <caf/send.hpp>
 
+#include "support/random_seed.hpp"
 #include "troupe/actors/node/system_config.hpp"
 #include "troupe/actors/protocol/register.hpp"
 #include "troupe/core/error.hpp"
 
 namespace troupe::test {
-
-/// A seed that is new in each run; TROUPE_SEED repeats one that was printed.
-inline std::uint64_t random_seed() {
-  if (auto* given = std::getenv("TROUPE_SEED"))
-    return std::strtoull(given, nullptr, 10);
-  return std::random_device{}();
-}
 
 /// What came back for a question; filled while the scheduler runs. Copies share
 /// what they hold.

@@ -55,12 +55,15 @@ std::string slurp(const std::filesystem::path& file) {
   return out.str();
 }
 
-bool mount_small_disk(const std::filesystem::path& at, std::size_t size) {
+bool mount_small_disk(const std::filesystem::path& at, std::size_t size,
+                      bool read_only = false) {
   if (::unshare(CLONE_NEWNS) != 0
       || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     return false;
   auto how = "size=" + std::to_string(size);
-  return ::mount("none", at.c_str(), "tmpfs", 0, how.c_str()) == 0;
+  return ::mount("none", at.c_str(), "tmpfs", read_only ? MS_RDONLY : 0,
+                 how.c_str())
+         == 0;
 }
 
 } // namespace
@@ -101,7 +104,8 @@ program::program(const std::vector<std::string>& argv,
     for (auto number = 1; number <= SIGRTMAX; ++number)
       ::signal(number, SIG_DFL);
     if (options.small_disk > 0
-        && !mount_small_disk(options.folder, options.small_disk))
+        && !mount_small_disk(options.folder, options.small_disk,
+                             options.read_only_disk))
       ::_exit(126);
     if (!options.folder.empty() && ::chdir(options.folder.c_str()) != 0)
       ::_exit(126);

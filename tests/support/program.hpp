@@ -26,6 +26,8 @@ struct program_options {
   /// Run in a new mount namespace as root, with a file system of this many
   /// bytes over `folder`; 0 means no. See `can_mount`.
   std::size_t small_disk = 0;
+  /// That file system cannot be written to.
+  bool read_only_disk = false;
 };
 
 /// A program that runs. Killed and reaped by the destructor; what it started

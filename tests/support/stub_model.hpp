@@ -105,18 +105,7 @@ protected:
         return act("parameters", script_->manifests);
       },
       [this](const install_programs&) { return act("install", ack{}); },
-      [this](const sync_order& x) {
-        sync_standings out;
-        for (const auto& item : x.items)
-          out.items.push_back({item.to, script_->version, 0, script_->moved});
-        std::string name{to_string(x.action)};
-        if (x.action == sync_action::open) {
-          name = "commit";
-          script_->log->push_back(
-            fmt::format("{}: version {}", script_->name, x.version.value()));
-        }
-        return act(name, std::move(out), &x.items.front().to);
-      },
+      [this](const sync_order& x) { return obey(x); },
       [this](const transfer& x) {
         transfer_reports out;
         for (const auto& item : x.items)
@@ -150,17 +139,68 @@ protected:
 
 public:
   std::vector<protocol::connect_groups> connected;
+  std::vector<protocol::sync_order> orders;
 
 private:
+  static std::string name_of_one(const std::string& operation,
+                                 const protocol::worker_name& rank) {
+    return fmt::format("{} {}/{}", operation, rank.replica.value(),
+                       rank.rank.value());
+  }
+
+  /// Each rank has its own line and its own failure.
+  caf::typed_response_promise<protocol::sync_standings>
+  obey(const protocol::sync_order& x) {
+    auto promise = make_response_promise<protocol::sync_standings>();
+    orders.push_back(x);
+    std::string operation{to_string(x.action)};
+    if (x.action == protocol::sync_action::open) {
+      operation = "commit";
+      script_->log->push_back(
+        fmt::format("{}: version {}", script_->name, x.version.value()));
+    }
+    auto silent = false;
+    auto held = false;
+    for (const auto& item : x.items) {
+      script_->log->push_back(script_->name + ": " + operation);
+      for (const auto& name : {operation, name_of_one(operation, item.to)}) {
+        silent = silent || script_->silent.count(name) > 0;
+        held = held || script_->held.count(name) > 0;
+      }
+    }
+    if (silent)
+      return promise;
+    call::reply<protocol::sync_standings> out{promise};
+    auto answer = [out, operation, items = x.items, script = script_.get()] {
+      protocol::sync_standings all;
+      for (const auto& item : items) {
+        protocol::sync_standing y;
+        y.from = item.to;
+        y.version = script->version;
+        y.moved = script->moved;
+        for (const auto& name : {operation, name_of_one(operation, item.to)})
+          if (script->failures.count(name) > 0) {
+            y.failed = true;
+            y.why = script->failures.at(name);
+          }
+        all.items.push_back(std::move(y));
+      }
+      out.deliver(std::move(all));
+    };
+    if (held)
+      script_->waiting.push_back(answer);
+    else
+      answer();
+    return promise;
+  }
+
   template <class T>
   caf::typed_response_promise<T>
   act(const std::string& operation, T value,
       const protocol::worker_name* rank = nullptr) {
     script_->log->push_back(script_->name + ": " + operation);
     auto promise = make_response_promise<T>();
-    auto one = rank ? fmt::format("{} {}/{}", operation, rank->replica.value(),
-                                  rank->rank.value())
-                    : operation;
+    auto one = rank ? name_of_one(operation, *rank) : operation;
     auto named = [&](const std::set<std::string>& xs) {
       return xs.count(operation) + xs.count(one) > 0;
     };

@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "actors/config/schema_for_tests.hpp"
+#include "support/random_seed.hpp"
 #include "troupe/actors/config/loader.hpp"
 
 using namespace troupe;
@@ -89,7 +90,7 @@ BOOST_AUTO_TEST_CASE(any_text_survives) {
 }
 
 BOOST_AUTO_TEST_CASE(any_number_survives) {
-  auto seed = std::random_device{}();
+  auto seed = troupe::test::random_seed();
   BOOST_TEST_MESSAGE("seed " << seed);
   std::mt19937_64 random{seed};
   auto schema = schema_for_tests();

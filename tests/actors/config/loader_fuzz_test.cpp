@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "actors/config/schema_for_tests.hpp"
+#include "support/random_seed.hpp"
 #include "troupe/actors/config/dump.hpp"
 
 using namespace troupe::config;
@@ -87,7 +88,7 @@ std::string mutate(std::string text, std::mt19937& random) {
 BOOST_AUTO_TEST_SUITE(loader_fuzz)
 
 BOOST_AUTO_TEST_CASE(mutated_configurations_give_an_error_or_a_sound_job) {
-  auto seed = std::random_device{}();
+  auto seed = troupe::test::random_seed();
   BOOST_TEST_MESSAGE("seed " << seed);
   std::mt19937 random{seed};
   auto schema = schema_for_tests();
@@ -119,7 +120,7 @@ BOOST_AUTO_TEST_CASE(mutated_configurations_give_an_error_or_a_sound_job) {
 }
 
 BOOST_AUTO_TEST_CASE(binary_junk_is_refused) {
-  auto seed = std::random_device{}();
+  auto seed = troupe::test::random_seed();
   BOOST_TEST_MESSAGE("seed " << seed);
   std::mt19937 random{seed};
   auto schema = schema_for_tests();
@@ -132,7 +133,7 @@ BOOST_AUTO_TEST_CASE(binary_junk_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(mutated_overrides_give_an_error_or_a_job) {
-  auto seed = std::random_device{}();
+  auto seed = troupe::test::random_seed();
   BOOST_TEST_MESSAGE("seed " << seed);
   std::mt19937 random{seed};
   auto schema = schema_for_tests();

@@ -271,6 +271,51 @@ BOOST_AUTO_TEST_CASE(ws_6_calls_of_a_pinned_model_wait) {
   BOOST_TEST(waits.value().output.rows() == 2);
 }
 
+BOOST_AUTO_TEST_CASE(calls_that_wait_for_a_sync_are_bounded) {
+  auto policy = ready(1);
+  sync_order x;
+  x.sync = x.program = "t2p";
+  x.action = sync_action::pin;
+  x.timeout_ms = 1000;
+  x.items.push_back({{"policy", replica_id{0}, rank_id{0}}});
+  ask_and_run<sync_standings>(policy, x).value();
+  std::vector<test::answer<invoked>> waiting;
+  for (auto i = 0; i < 1024; ++i)
+    waiting.push_back(call(policy, "echo", test::numbered(1)));
+  auto refused = call(policy, "echo", test::numbered(1));
+  BOOST_TEST((refused.failure().code() == errc::exhausted));
+  BOOST_TEST(!waiting.back().ready());
+  x.action = sync_action::unpin;
+  ask_and_run<sync_standings>(policy, x).value();
+  BOOST_TEST(waiting.back().value().output.rows() == 1);
+}
+
+// WS-5: who is gone is told of; the others have done as they were told.
+BOOST_AUTO_TEST_CASE(in_a_sync_each_rank_answers_for_itself) {
+  auto policy = ready(2);
+  auto host = ask_and_run<acquired_host>(machine,
+                                         acquire_host{host_kind::device,
+                                                      1,
+                                                      "",
+                                                      1000,
+                                                      {}})
+                .value();
+  kill(host.control);
+  sync_order x;
+  x.sync = x.program = "t2p";
+  x.action = sync_action::fence;
+  x.timeout_ms = 1000;
+  for (auto i = 0; i < 2; ++i)
+    x.items.push_back({{"policy", replica_id{i}, rank_id{0}}});
+  auto got = ask_and_run<sync_standings>(policy, x);
+  const auto& items = got.value().items;
+  BOOST_REQUIRE(items.size() == 2u);
+  BOOST_TEST(!items[0].failed);
+  BOOST_TEST(items[1].failed);
+  BOOST_TEST((items[1].why.code() == errc::lost));
+  BOOST_TEST(to_string(items[1].from) == "policy/1/0");
+}
+
 BOOST_AUTO_TEST_CASE(hosts_tell_what_every_rank_does) {
   auto policy = ready(2);
   auto got = ask_and_run<operations>(policy, get_operations{500});

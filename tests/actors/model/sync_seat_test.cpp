@@ -20,6 +20,7 @@ struct fixture {
   model::group_table destination_groups{hub};
   std::vector<float> from = {1, 2, 3, 4};
   std::vector<float> to = {0, 0, 0, 0};
+  rank_program receives;
   sync_seat source{"t2p"};
   sync_seat destination{"t2p"};
   protocol::worker_name a{"trainer", {}, {}};
@@ -33,7 +34,6 @@ struct fixture {
     channel.buckets.push_back({dtype::float32, 16, {part}});
     rank_program sends;
     sends.sends = {channel};
-    rank_program receives;
     receives.receives = {channel};
     install(source, sends, a);
     install(destination, receives, b);
@@ -95,8 +95,8 @@ BOOST_FIXTURE_TEST_SUITE(model_sync_seat, fixture)
 
 BOOST_AUTO_TEST_CASE(in_place_writes_and_reports_both_ends) {
   auto [sent, got] = run(transfer_mode::in_place);
-  BOOST_REQUIRE_MESSAGE(sent, to_string(sent.error()));
-  BOOST_REQUIRE_MESSAGE(got, to_string(got.error()));
+  BOOST_REQUIRE_MESSAGE(sent, to_string(sent ? error{} : sent.error()));
+  BOOST_REQUIRE_MESSAGE(got, to_string(got ? error{} : got.error()));
   BOOST_TEST(to == from, boost::test_tools::per_element());
   BOOST_REQUIRE(sent->size() == 1u);
   BOOST_REQUIRE(got->size() == 1u);
@@ -113,7 +113,7 @@ BOOST_AUTO_TEST_CASE(in_place_writes_and_reports_both_ends) {
 
 BOOST_AUTO_TEST_CASE(ws_1_staged_writes_nothing_before_the_swap) {
   auto [sent, got] = run(transfer_mode::staged);
-  BOOST_REQUIRE_MESSAGE(got, to_string(got.error()));
+  BOOST_REQUIRE_MESSAGE(got, to_string(got ? error{} : got.error()));
   BOOST_TEST(to == std::vector<float>(4), boost::test_tools::per_element());
   BOOST_TEST((destination.check_whole().error().code() == errc::refused));
   BOOST_REQUIRE(destination.swap());
@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(memory_may_move_between_runs_and_needs_new_links_then) {
   BOOST_TEST(destination.bind(one("w", elsewhere)).value());
   link(2);
   auto got = run(transfer_mode::in_place, 2).second;
-  BOOST_REQUIRE_MESSAGE(got, to_string(got.error()));
+  BOOST_REQUIRE_MESSAGE(got, to_string(got ? error{} : got.error()));
   BOOST_TEST(elsewhere == from, boost::test_tools::per_element());
 }
 
@@ -177,8 +177,21 @@ BOOST_AUTO_TEST_CASE(ws_5_a_rank_that_fails_does_not_keep_its_peer_waiting) {
   // The next generation works.
   link(2);
   auto again = run(transfer_mode::in_place, 2);
-  BOOST_REQUIRE_MESSAGE(again.second, to_string(again.second.error()));
+  BOOST_REQUIRE_MESSAGE(again.second,
+                        to_string(again.second ? error{}
+                                               : again.second.error()));
   BOOST_TEST(to == from, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(links_that_are_left_are_given_back) {
+  BOOST_REQUIRE(run(transfer_mode::in_place).second);
+  auto name = protocol::link_name("t2p", 1, rank_id{}, rank_id{});
+  std::weak_ptr<comm::link> link = destination_groups.link(name);
+  destination.leave("another link");
+  destination_groups.close(name);
+  BOOST_TEST(!link.expired());
+  destination.leave(name);
+  BOOST_TEST(link.expired());
 }
 
 BOOST_AUTO_TEST_CASE(closing_ends_a_run_that_waits) {
@@ -196,6 +209,23 @@ BOOST_AUTO_TEST_CASE(closing_ends_a_run_that_waits) {
   destination.close();
   other.join();
   BOOST_TEST(!got);
+}
+
+BOOST_AUTO_TEST_CASE(a_new_program_ends_a_run_that_was_left_over) {
+  protocol::transfer request;
+  request.program = "t2p";
+  request.links = 1;
+  request.timeout_ms = 60'000;
+  fixture::answer got;
+  std::thread other{
+    [&] { got = destination.run(request, destination_groups, b); }};
+  auto until = deadline::after(std::chrono::seconds{30});
+  while (destination.progress().empty() && !until.passed())
+    std::this_thread::yield();
+  install(destination, receives, b);
+  other.join();
+  BOOST_TEST(!got);
+  BOOST_TEST(!until.passed());
 }
 
 BOOST_AUTO_TEST_CASE(pieces_out_of_order_are_refused) {

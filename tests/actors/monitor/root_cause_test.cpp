@@ -33,7 +33,7 @@ const std::vector<error_report> ranking{
   report(4, errc::timed_out, "generate"),
   report(5, errc::lost, "generate"),
   report(6, errc::aborted, "generate"),
-  report(7, errc::invalid, "engine"),
+  report(7, errc::aborted, "engine"),
 };
 
 } // namespace
@@ -54,7 +54,30 @@ BOOST_AUTO_TEST_CASE(a_report_nearer_to_the_cause_wins_whatever_came_first) {
 BOOST_AUTO_TEST_CASE(what_a_module_or_the_system_refused_is_a_cause) {
   for (auto code : {errc::invalid, errc::exhausted, errc::corrupt,
                     errc::refused, errc::failed, errc::internal})
-    BOOST_TEST(distance_from_cause(report(1, code, "train")) == 1);
+    BOOST_TEST(distance_from_cause(report(1, code, "train"))
+               < distance_from_cause(report(2, errc::unavailable, "train")));
+}
+
+// It passes on what others say, but sometimes it is the only one who knows.
+BOOST_AUTO_TEST_CASE(the_engine_speaks_right_after_others_with_its_code) {
+  for (auto code : {errc::invalid, errc::failed, errc::timed_out, errc::lost}) {
+    auto got = conclude({report(1, code, "engine"), report(2, code, "train")});
+    BOOST_TEST(got.root.id == 2u);
+  }
+  auto got = conclude({report(1, errc::aborted, "open groups"),
+                       report(2, errc::invalid, "engine"),
+                       report(3, errc::lost, "connect groups")});
+  BOOST_TEST(got.root.id == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(a_cause_is_awaited_while_only_others_have_spoken) {
+  using monitor::lacks_cause;
+  BOOST_TEST(lacks_cause({report(1, errc::failed, "engine")}));
+  BOOST_TEST(
+    lacks_cause({report(1, errc::lost, "a"), report(2, errc::aborted, "b")}));
+  BOOST_TEST(
+    !lacks_cause({report(1, errc::lost, "a"), report(2, errc::failed, "b")}));
+  BOOST_TEST(!lacks_cause({report(1, errc::lost, "process")}));
 }
 
 BOOST_AUTO_TEST_CASE(a_dead_process_is_the_cause_whatever_its_code) {

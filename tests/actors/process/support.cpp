@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "support/random_seed.hpp"
 #include "troupe/actors/process/guard_protocol.hpp"
 
 namespace process_test {
@@ -108,10 +109,7 @@ bool get(decoder& in, batch_part& x) {
 }
 
 std::mt19937_64 seeded_generator() {
-  auto* chosen = std::getenv("TROUPE_SEED");
-  auto seed = chosen ? std::strtoull(chosen, nullptr, 10)
-                     : (std::uint64_t{std::random_device{}()} << 32)
-                         + std::random_device{}();
+  auto seed = test::random_seed();
   std::cout << "TROUPE_SEED=" << seed << std::endl;
   return std::mt19937_64{seed};
 }

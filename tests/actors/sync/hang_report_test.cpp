@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(a_thousand_ranks_stay_readable) {
 }
 
 BOOST_AUTO_TEST_CASE(a_report_without_ranks_says_none) {
-  auto lines = to_lines({});
+  auto lines = sync::to_lines({});
   BOOST_TEST(lines[1] == "  arrived: none");
 }
 

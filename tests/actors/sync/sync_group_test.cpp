@@ -3,127 +3,14 @@
 
 #include <tuple>
 
-#include <boost/test/unit_test.hpp>
-
-#include "support/actor_fixture.hpp"
-#include "support/stub_model.hpp"
+#include "actors/sync/sync_group_fixture.hpp"
 
 using namespace troupe;
+using namespace troupe::test;
 using namespace std::chrono_literals;
-using protocol::ack;
-using protocol::prepare_sync;
-using protocol::run_sync;
-using protocol::sync_plan;
-using protocol::sync_report;
-using protocol::verify_sync;
+using namespace std::string_literals;
 
-namespace {
-
-using lines = std::vector<std::string>;
-
-struct fixture : test::actor_fixture {
-  test::message_log log = std::make_shared<lines>();
-  std::shared_ptr<test::model_script> trainer = script("trainer", 1);
-  std::shared_ptr<test::model_script> policy = script("policy", 2);
-  protocol::dist_model_actor source = spawn<test::stub_model>(trainer);
-  protocol::dist_model_actor destination = spawn<test::stub_model>(policy);
-  protocol::sync_group_actor group = spawn<sync::sync_group>("t2p", source,
-                                                             destination);
-  protocol::sync_options options;
-
-  fixture() {
-    trainer->sends = true;
-    trainer->peers = [](const auto&) {
-      return std::vector<rank_id>{rank_id{0}, rank_id{1}};
-    };
-    options.warm_up = false;
-  }
-
-  /// `replicas` replicas of one rank with two float32.
-  std::shared_ptr<test::model_script> script(const std::string& name,
-                                             int replicas) {
-    auto out = std::make_shared<test::model_script>();
-    out->name = name;
-    out->log = log;
-    for (auto i = 0; i < replicas; ++i) {
-      protocol::worker_manifest x;
-      x.worker = {name, replica_id{i}, rank_id{0}};
-      x.host = {node_id{0}, i, incarnation{1}};
-      x.pid = 100 + i;
-      x.parameters = {{"weight", dtype::float32, {2}, true, {}}};
-      x.parameter_count = 1;
-      out->manifests.items.push_back(std::move(x));
-    }
-    return out;
-  }
-
-  test::answer<sync_plan> prepare() {
-    return ask_and_run<sync_plan>(group, prepare_sync{trainer->manifests,
-                                                      policy->manifests,
-                                                      options, 1000});
-  }
-
-  void prepared(const std::string& mode = "staged") {
-    options.mode = mode;
-    prepare().value();
-    log->clear();
-  }
-
-  test::answer<sync_report> run(bool validate = false) {
-    return ask_and_run<sync_report>(group, run_sync{validate, false, 1000});
-  }
-
-  test::answer<sync_report> verify() {
-    return ask_and_run<sync_report>(group, verify_sync{1000});
-  }
-
-  std::size_t count(const std::string& line) const {
-    return static_cast<std::size_t>(std::count(log->begin(), log->end(), line));
-  }
-
-  bool logged(const std::string& line) const { return count(line) > 0; }
-
-  /// Each line once, where it came first.
-  lines order() const {
-    lines out;
-    for (const auto& x : *log)
-      if (std::find(out.begin(), out.end(), x) == out.end())
-        out.push_back(x);
-    return out;
-  }
-
-  /// The sync has failed in `step` with `code` and says so.
-  void failed_in(const test::answer<sync_report>& got, errc code,
-                 const std::string& step) {
-    BOOST_TEST((got.failure().code() == code));
-    auto where = fmt::format("sync t2p ({})", step);
-    BOOST_TEST_INFO(got.failure().message());
-    BOOST_TEST(got.failure().message().find(where) == 0u);
-    if (step != "committing" && step != "swapping")
-      BOOST_TEST(!logged("policy: commit"));
-  }
-
-  sync::sync_state state() {
-    return object_of<sync::sync_group>(group).state();
-  }
-
-  /// A run that goes well heals whatever was.
-  void heals() {
-    trainer->failures.clear();
-    policy->failures.clear();
-    trainer->silent.clear();
-    policy->silent.clear();
-    policy->on_report = nullptr;
-    trainer->on_report = nullptr;
-    log->clear();
-    run().value();
-    BOOST_TEST(count("policy: commit") == 2u);
-  }
-};
-
-} // namespace
-
-BOOST_FIXTURE_TEST_SUITE(sync_sync_group, fixture)
+BOOST_FIXTURE_TEST_SUITE(sync_sync_group, sync_group_fixture)
 
 // -- preparing -----------------------------------------------------------------
 
@@ -264,6 +151,29 @@ BOOST_AUTO_TEST_CASE(ws_6_nothing_moves_before_all_sources_are_pinned) {
   BOOST_TEST(logged("trainer: unpin"));
 }
 
+// Ranks that would hear it between different calls could wait for each other:
+// one in a collective, one for the end of the sync.
+BOOST_AUTO_TEST_CASE(ws_6_all_ranks_of_a_model_hear_a_step_at_once) {
+  auto& items = trainer->manifests.items;
+  items.push_back(items.front());
+  items.back().worker.rank = rank_id{1};
+  items.back().pid = 7;
+  trainer->peers = [](const protocol::worker_name& x) {
+    return std::vector<rank_id>{x.rank};
+  };
+  policy->peers = [this](const protocol::worker_name& x) {
+    return std::vector<rank_id>{policy->number_of(x)};
+  };
+  prepared("staged");
+  BOOST_TEST(run().value().version.value() == 1u);
+  const auto& orders = object_of<test::stub_model>(source).orders;
+  BOOST_REQUIRE(orders.size() == 2u);
+  BOOST_TEST((orders[0].action == protocol::sync_action::pin));
+  BOOST_TEST(orders[0].items.size() == 2u);
+  for (const auto& x : object_of<test::stub_model>(destination).orders)
+    BOOST_TEST(x.items.size() == 2u);
+}
+
 BOOST_AUTO_TEST_CASE(validation_compares_before_it_commits) {
   for (const auto* mode : {"staged", "in_place"}) {
     prepared(mode);
@@ -334,143 +244,6 @@ BOOST_AUTO_TEST_CASE(memory_that_moved_costs_new_links) {
   BOOST_TEST(order()[2] == "trainer: leave");
   BOOST_TEST(logged("trainer: connect"));
   BOOST_TEST(logged("policy: connect"));
-}
-
-// -- failures ------------------------------------------------------------------
-
-BOOST_AUTO_TEST_CASE(
-  every_step_that_fails_is_named_and_healed_by_the_next_run) {
-  for (const auto* mode : {"staged", "in_place"}) {
-    auto moving = std::string{mode} == "staged" ? "staged" : "in place";
-    for (auto [who, operation, step] :
-         {std::tuple{"trainer", "pin", "pinning"},
-          std::tuple{"policy", "enroll 1/0", "pinning"},
-          std::tuple{"policy", "fence 0/0", "fencing"},
-          std::tuple{"trainer", moving, "transferring"},
-          std::tuple{"policy", moving, "transferring"}}) {
-      BOOST_TEST_INFO_SCOPE(mode << ", " << who << " " << operation);
-      prepared(mode);
-      auto& script = *(std::string{who} == "policy" ? policy : trainer);
-      script.failures[operation] = {errc::failed, "it broke"};
-      failed_in(run(), errc::failed, step);
-      auto torn = std::string{mode} == "in_place"
-                  && std::string{step} == "transferring";
-      BOOST_TEST(logged("trainer: unpin"));
-      BOOST_TEST((state() == sync::sync_state::failed) == torn);
-      // Torn weights are not opened again.
-      if (torn)
-        BOOST_TEST(!logged("policy: reopen"));
-      heals();
-    }
-  }
-}
-
-BOOST_AUTO_TEST_CASE(ws_4_a_digest_that_differs_fails_the_sync) {
-  prepared();
-  policy->on_report = [](protocol::transfer_report& x) { x.digest_words = 9; };
-  failed_in(run(), errc::corrupt, "verifying");
-  BOOST_TEST((state() == sync::sync_state::idle));
-  heals();
-}
-
-BOOST_AUTO_TEST_CASE(parameters_that_changed_fail_before_anything_moves) {
-  prepared("in_place");
-  trainer->failures["pin"] =
-    {errc::invalid, "parameter 'weight' was float32[2] when the sync was "
-                    "planned and is float32[3] now"};
-  auto got = run();
-  failed_in(got, errc::invalid, "pinning");
-  BOOST_TEST(got.failure().message().find("'weight'") != std::string::npos);
-  BOOST_TEST(!logged("policy: fence"));
-}
-
-BOOST_AUTO_TEST_CASE(ws_2_a_rank_that_cannot_swap_leaves_its_replica_closed) {
-  prepared("staged");
-  policy->failures["swap 1/0"] = {errc::lost, "gone"};
-  auto got = run();
-  failed_in(got, errc::lost, "swapping");
-  // The other one is whole.
-  BOOST_TEST(count("policy: commit") == 1u);
-  heals();
-}
-
-BOOST_AUTO_TEST_CASE(a_commit_that_fails_fails_the_sync) {
-  prepared();
-  policy->failures["commit 0/0"] = {errc::failed, "on_sync threw"};
-  failed_in(run(), errc::failed, "committing");
-  heals();
-}
-
-BOOST_AUTO_TEST_CASE(a_model_that_goes_down_fails_the_sync_at_once) {
-  prepared();
-  trainer->silent.insert("staged");
-  auto got = run();
-  BOOST_TEST(!got.ready());
-  kill(source);
-  failed_in(got, errc::lost, "transferring");
-}
-
-BOOST_AUTO_TEST_CASE(ws_3_every_step_ends_in_time) {
-  for (const auto* mode : {"staged", "in_place"}) {
-    auto moving = std::string{mode} == "staged" ? "staged" : "in place";
-    for (auto [who, operation, step] :
-         {std::tuple{"trainer", "pin", "pinning"},
-          std::tuple{"policy", "enroll", "pinning"},
-          std::tuple{"policy", "fence", "fencing"},
-          std::tuple{"trainer", moving, "transferring"},
-          std::tuple{"policy", moving, "transferring"},
-          std::tuple{"policy", "commit", "committing"}}) {
-      BOOST_TEST_INFO_SCOPE(mode << ", " << who << " " << operation);
-      prepared(mode);
-      auto& script = *(std::string{who} == "policy" ? policy : trainer);
-      script.silent.insert(operation);
-      auto got = run();
-      advance_time(900ms);
-      BOOST_TEST(!got.ready());
-      advance_time(2000ms);
-      // What nobody answers is not waited for a second time.
-      BOOST_TEST((got.failure().code() == errc::timed_out));
-      BOOST_TEST(got.failure().message().find(step) != std::string::npos);
-      heals();
-    }
-  }
-}
-
-// -- hang reports --------------------------------------------------------------
-
-BOOST_AUTO_TEST_CASE(a_hang_is_told_with_ranks_bucket_tensors_and_ages) {
-  prepared("staged");
-  policy->silent.insert("staged 1/0");
-  trainer->operations.items = {
-    {{"trainer", replica_id{0}, rank_id{0}},
-     "sync t2p: send to rank 1 over shm: waiting at bucket 2 of 3 for 0.9 s "
-     "('weight')",
-     0}};
-  policy->operations.items = {{{"policy", replica_id{1}, rank_id{0}},
-                               "its process does not answer",
-                               500}};
-  auto got = run();
-  advance_time(950ms);
-  BOOST_TEST(logged("trainer: look"));
-  BOOST_TEST(logged("policy: look"));
-  advance_time(2000ms);
-  const auto& text = got.failure().message();
-  BOOST_TEST_INFO(text);
-  for (const auto* words :
-       {"sync t2p (transferring)", "did not arrive in 1.0 s: policy/1/0",
-        "arrived: trainer/0/0, policy/0/0", "bucket 2 of 3", "'weight'",
-        "policy/1/0: its process does not answer, for 0.5 s"})
-    BOOST_TEST(text.find(words) != std::string::npos);
-}
-
-BOOST_AUTO_TEST_CASE(nobody_is_asked_what_he_does_while_all_is_well) {
-  prepared();
-  for (auto i = 0; i < 5; ++i) {
-    run().value();
-    advance_time(400ms);
-  }
-  advance_time(5000ms);
-  BOOST_TEST(!logged("trainer: look"));
 }
 
 // -- one at a time -------------------------------------------------------------

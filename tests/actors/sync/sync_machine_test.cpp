@@ -310,6 +310,13 @@ BOOST_AUTO_TEST_CASE(ws_2_a_rank_lost_in_the_swap_takes_its_replica_out) {
   answer(0, wrong);
   expect({{sync_verb::unpin, sources}, {sync_verb::reopen, {2, 3}}});
   answer();
+  // Nor does one that was planned anew.
+  make(sync_mode::staged);
+  begin();
+  BOOST_REQUIRE(reach(sync_verb::transfer));
+  answer(0, wrong);
+  expect({{sync_verb::unpin, sources}, {sync_verb::reopen, {2, 3}}});
+  answer();
   // One that succeeds does.
   begin();
   BOOST_REQUIRE(reach(sync_verb::open));

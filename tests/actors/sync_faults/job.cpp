@@ -21,54 +21,66 @@ namespace {
 
 constexpr auto setup_timeout = milliseconds{10'000};
 
+/// By then every step of a sync has run into its deadline.
+milliseconds hopeless(std::uint32_t timeout_ms) {
+  return milliseconds{timeout_ms} * 12 + setup_timeout;
+}
+
 /// Hands everything on, and says so first.
 class tap : public protocol::dist_model_actor::base {
 public:
   tap(caf::actor_config& config, protocol::dist_model_actor model,
-      std::shared_ptr<listener> hears)
+      std::shared_ptr<ears> all)
     : protocol::dist_model_actor::base(config),
       model_(std::move(model)),
-      hears_(std::move(hears)) {
+      ears_(std::move(all)) {
     // nop
   }
 
-  void on_exit() override { model_ = {}; }
+  void on_exit() override { model_ = protocol::dist_model_actor{}; }
 
 protected:
   behavior_type make_behavior() override {
     using namespace protocol;
-    auto on = [this](const auto& x) { return delegate(model_, x); };
-    return {[=](const set_up& x) { return on(x); },
-            [=](const open_groups& x) { return on(x); },
-            [=](const connect_groups& x) { return on(x); },
-            [=](const close_groups& x) { return on(x); },
-            [=](const invoke& x) { return on(x); },
-            [=](const get_parameters& x) { return on(x); },
-            [=](const install_programs& x) { return on(x); },
-            [=, this](const sync_order& x) {
+    return {[this](const set_up& x) { return delegate(model_, x); },
+            [this](const open_groups& x) {
+              tell("open links", x);
+              return delegate(model_, x);
+            },
+            [this](const connect_groups& x) {
+              tell("connect", x);
+              return delegate(model_, x);
+            },
+            [this](const close_groups& x) { return delegate(model_, x); },
+            [this](const invoke& x) { return delegate(model_, x); },
+            [this](const get_parameters& x) { return delegate(model_, x); },
+            [this](const install_programs& x) { return delegate(model_, x); },
+            [this](const sync_order& x) {
               tell(std::string{to_string(x.action)}, x);
-              return on(x);
+              return delegate(model_, x);
             },
-            [=, this](const transfer& x) {
+            [this](const transfer& x) {
               if (!x.warm_up)
-                tell("transfer", x);
-              return on(x);
+                tell(x.mode == transfer_mode::compare ? "compare" : "transfer",
+                     x);
+              return delegate(model_, x);
             },
-            [=](const get_operations& x) { return on(x); },
-            [=](const run_checkpoint& x) { return on(x); },
-            [=](const close_model& x) { return on(x); }};
+            [this](const get_operations& x) { return delegate(model_, x); },
+            [this](const run_checkpoint& x) { return delegate(model_, x); },
+            [this](const close_model& x) { return delegate(model_, x); }};
   }
 
 private:
   template <class Message>
   void tell(const std::string& step, const Message& x) {
-    if (*hears_)
+    std::lock_guard guard{ears_->mutex};
+    if (ears_->who)
       for (const auto& item : x.items)
-        (*hears_)(step, item.to);
+        ears_->who(step, item.to);
   }
 
   protocol::dist_model_actor model_;
-  std::shared_ptr<listener> hears_;
+  std::shared_ptr<ears> ears_;
 };
 
 model::model_job job_of(const std::string& name, int replicas, int ranks,
@@ -151,12 +163,23 @@ void job::end_models() {
       caf::anon_send_exit(x, caf::exit_reason::kill);
   if (sync_)
     caf::anon_send_exit(sync_, caf::exit_reason::kill);
-  trainer_ = policy_ = {};
-  sync_ = {};
+  trainer_ = policy_ = protocol::dist_model_actor{};
+  sync_ = protocol::sync_group_actor{};
 }
 
 result<void> job::make(const protocol::sync_options& options) {
-  end_models();
+  result<void> made;
+  // A host that was killed a moment ago may not be missed yet.
+  for (auto i = 0; i < 5; ++i) {
+    end_models();
+    made = try_make(options);
+    if (made)
+      break;
+  }
+  return made;
+}
+
+result<void> job::try_make(const protocol::sync_options& options) {
   model::model_surroundings around{{node_},
                                    errors_,
                                    {static_cast<std::int32_t>(num_ranks)},
@@ -182,10 +205,8 @@ result<void> job::make(const protocol::sync_options& options) {
   if (!made)
     return made;
   sync_ = system_->spawn<sync::sync_group>("t2p",
-                                           system_->spawn<tap>(trainer_,
-                                                               listener_),
-                                           system_->spawn<tap>(policy_,
-                                                               listener_));
+                                           system_->spawn<tap>(trainer_, ears_),
+                                           system_->spawn<tap>(policy_, ears_));
   prepare.options = options;
   prepare.timeout_ms = static_cast<std::uint32_t>(setup_timeout.count());
   (*self_)
@@ -196,8 +217,8 @@ result<void> job::make(const protocol::sync_options& options) {
 }
 
 void job::listen(listener x) {
-  // Between syncs nobody listens.
-  *listener_ = std::move(x);
+  std::lock_guard guard{ears_->mutex};
+  ears_->who = std::move(x);
 }
 
 namespace {
@@ -230,11 +251,30 @@ result<void> job::call(const std::string& model, const std::string& function,
   return done;
 }
 
-result<protocol::sync_report> job::sync(std::uint32_t timeout_ms) {
+void job::look(const std::vector<std::size_t>& ranks) {
+  auto timeout_ms = std::uint32_t{300};
+  auto answer = (*self_)->request(policy_, milliseconds{timeout_ms} * 5,
+                                  call_of("look", store_, 0, timeout_ms));
+  // A rank that answers this has done with the call before it.
+  protocol::sync_order roll;
+  roll.sync = roll.program = "t2p";
+  roll.action = protocol::sync_action::enroll;
+  roll.timeout_ms = static_cast<std::uint32_t>(setup_timeout.count());
+  for (auto i : ranks)
+    roll.items.push_back(
+      {{"policy", replica_id{static_cast<std::int32_t>(i) - 2}, rank_id{0}}});
+  (*self_)
+    ->request(policy_, 2 * setup_timeout, roll)
+    .receive([](protocol::sync_standings&) {}, [](caf::error&) {});
+  answer.receive([](protocol::invoked&) {}, [](caf::error&) {});
+}
+
+result<protocol::sync_report> job::sync(std::uint32_t timeout_ms,
+                                        bool validate) {
   result<protocol::sync_report> out = fail(errc::internal, "no answer");
   auto look = call_of("look", store_, 0, timeout_ms);
-  auto pending = (*self_)->request(sync_, setup_timeout,
-                                   protocol::run_sync{false, false,
+  auto pending = (*self_)->request(sync_, hopeless(timeout_ms),
+                                   protocol::run_sync{validate, false,
                                                       timeout_ms});
   // Calls come in all the while; nobody waits for their answers.
   for (auto i = 0; i < 20; ++i)

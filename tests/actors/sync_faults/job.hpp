@@ -5,8 +5,10 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <caf/actor_system.hpp>
 #include <caf/scoped_actor.hpp>
@@ -26,6 +28,12 @@ namespace sync_faults {
 /// ("pin", "transfer", ...) and the rank.
 using listener = std::function<void(const std::string& step,
                                     const troupe::protocol::worker_name& to)>;
+
+/// Who listens now; set by the test, heard by the models' threads.
+struct ears {
+  std::mutex mutex;
+  listener who;
+};
 
 /// A node with four host processes: two ranks of "trainer", two replicas of
 /// "policy", and a sync_group between them. The node lives on when the models
@@ -47,16 +55,22 @@ public:
   /// Who hears the steps of syncs.
   void listen(listener x);
 
+  /// Calls "look" at the destination. When it returns, the given ranks (2 and
+  /// 3, counted as in the page) have answered or refused.
+  void look(const std::vector<std::size_t>& ranks);
+
   /// Calls a function of every rank of a model.
   troupe::result<void> call(const std::string& model,
                             const std::string& function, double value = 0);
 
   /// Runs the sync, and calls "look" at the destination all the while.
   [[nodiscard]] troupe::result<troupe::protocol::sync_report>
-  sync(std::uint32_t timeout_ms);
+  sync(std::uint32_t timeout_ms, bool validate = false);
 
 private:
   void end_models();
+  [[nodiscard]] troupe::result<void>
+  try_make(const troupe::protocol::sync_options& options);
 
   std::filesystem::path folder_;
   shared_page* page_ = nullptr;
@@ -72,7 +86,7 @@ private:
   troupe::protocol::dist_model_actor trainer_;
   troupe::protocol::dist_model_actor policy_;
   troupe::protocol::sync_group_actor sync_;
-  std::shared_ptr<listener> listener_ = std::make_shared<listener>();
+  std::shared_ptr<ears> ears_ = std::make_shared<ears>();
 };
 
 } // namespace sync_faults

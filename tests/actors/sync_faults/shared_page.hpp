@@ -14,6 +14,8 @@ inline constexpr std::size_t num_ranks = 4;
 /// Bytes of the one tensor that every rank holds.
 inline constexpr std::size_t tensor_bytes = std::size_t{512} << 10;
 
+inline constexpr std::int32_t disarm = -1;
+
 /// What one rank tells the test, and is told.
 struct rank_page {
   std::atomic<std::int32_t> pid;
@@ -23,7 +25,7 @@ struct rank_page {
   /// The version served last.
   std::atomic<std::uint64_t> version;
   /// When this byte of its parameter is touched next, `signal` goes to
-  /// `target`. No trap if the signal is 0.
+  /// `target`. 0: no trap; `disarm`: not any more.
   std::atomic<std::uint64_t> trap_at;
   std::atomic<std::int32_t> target;
   std::atomic<std::int32_t> signal;

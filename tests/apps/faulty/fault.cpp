@@ -43,8 +43,11 @@ void fault::reach(std::string_view phase) const {
     std::_Exit(3);
   if (action_ == "abort")
     std::abort();
-  if (action_ == "segv")
+  if (action_ == "segv") {
+    // A sanitizer would turn it into an exit code.
+    std::signal(SIGSEGV, SIG_DFL);
     std::raise(SIGSEGV);
+  }
 }
 
 void hold(const std::string& fifo, std::string_view worker,

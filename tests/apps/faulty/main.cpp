@@ -26,7 +26,7 @@ public:
   }
 
   troupe::parameter_list parameters() override {
-    return {{"mean",
+    return {{ctx_->config().string("parameter"),
              troupe::dtype::float32,
              {1},
              std::as_writable_bytes(std::span{&mean_, 1})}};
@@ -148,6 +148,12 @@ double mean_reward(const batch& experience) {
   return sum / static_cast<double>(rewards.size());
 }
 
+std::vector<troupe::option_spec> options() {
+  auto out = fault::options();
+  out.push_back({"parameter", std::string{"mean"}, "the parameter's name"});
+  return out;
+}
+
 /// A host that never reports: nothing but its process exists.
 void hold_start(int) {
   if (const auto* fifo = std::getenv("FAULTY_HOLD_START"))
@@ -160,10 +166,10 @@ int main(int argc, char** argv) {
   troupe::app app{"faulty"};
   app.model<trainer>("trainer")
     .trainable("train_step", &trainer::train_step)
-    .options(fault::options());
+    .options(options());
   app.model<generator>("policy")
     .function("generate", &generator::generate)
-    .options(fault::options());
+    .options(options());
   app.model<reward>("reward")
     .on_cpu()
     .function("score", &reward::score)

@@ -6,6 +6,7 @@
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "apps/run/job.hpp"
 
@@ -242,6 +243,29 @@ BOOST_FIXTURE_TEST_CASE(a_run_that_exists_is_not_touched, job_fixture) {
   for ([[maybe_unused]] const auto& x : fs::directory_iterator{runs() / "mine"})
     ++count;
   BOOST_TEST(count == 1u);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_output_folder_without_rights_is_refused,
+                        job_fixture) {
+  fs::create_directories(runs());
+  program_options options;
+  options.folder = runs();
+  // Rights do not stop root; a file system that cannot be written to does.
+  auto root = ::geteuid() == 0;
+  if (root && !troupe::test::can_mount()) {
+    BOOST_TEST_MESSAGE("root, and no right to mount a disk: not tested");
+    return;
+  }
+  options.small_disk = root ? 65'536 : 0;
+  options.read_only_disk = root;
+  fs::permissions(runs(), fs::perms::owner_read | fs::perms::owner_exec);
+  auto driver = start(run_command({"--output-dir", "."}), options);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 2);
+  BOOST_TEST_CONTEXT("output:\n" << driver->output())
+  BOOST_TEST(contains(driver->output(),
+                      root ? "Read-only file system" : "Permission denied"));
+  fs::permissions(runs(), fs::perms::owner_all);
+  BOOST_TEST(fs::is_empty(runs()));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_full_disk_is_said_and_does_not_end_the_run_badly,

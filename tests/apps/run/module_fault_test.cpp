@@ -91,4 +91,31 @@ BOOST_DATA_TEST_CASE_F(job_fixture, a_host_that_ends_itself_is_named_at_the_end,
   }
 }
 
+// Only the sync knows, and what it stops is louder.
+BOOST_FIXTURE_TEST_CASE(parameters_that_do_not_match_are_the_first_cause,
+                        job_fixture) {
+  auto driver = start_run({"--set", "models.policy.parameter=median"});
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 1);
+  auto output = driver->output();
+  auto end = flat(last_lines(output, 4));
+  BOOST_TEST_CONTEXT("output:\n" << output) {
+    BOOST_TEST(contains(end, "preparing syncs"));
+    BOOST_TEST(contains(end, "'median'"));
+    BOOST_TEST(contains(end, "policy/"));
+  }
+}
+
+// Threads of a failed run may still be at work when main ends.
+BOOST_DATA_TEST_CASE_F(job_fixture, a_failed_run_ends_with_its_code_each_time,
+                       boost::unit_test::data::make({"cpu:2", "inproc:2"}),
+                       devices) {
+  auto words = fault_options({"policy", 1, 0, "generation", "throw"});
+  words.insert(words.begin(), {"run", config().string(), "--devices", devices});
+  for (auto i = 0; i < 8; ++i) {
+    auto driver = start(words);
+    auto status = driver->wait(soon()).value_or(-999);
+    BOOST_TEST(status == 1, "code " << status << ":\n" << driver->output());
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -293,6 +293,28 @@ void other_parts_are_named_before_anything_moves(const backend_maker& make) {
   BOOST_CHECK(sample.held(0) == before);
 }
 
+void swapped_buckets_are_named_before_anything_moves(
+  const backend_maker& make) {
+  seeded rnd;
+  auto backend = make();
+  sample_options options;
+  options.elements_max = 200;
+  sync_sample sample{rnd.random, options, backend.source_memory};
+  while (sample.sources[0].program.sends[0].buckets.size() < 2)
+    sample = {rnd.random, options, backend.source_memory};
+  auto& buckets = sample.sources[0].program.sends[0].buckets;
+  std::swap(buckets[0], buckets[1]);
+  auto before = sample.held(0);
+  sample_group group{sample, backend};
+  auto codes = group.run({}, ample());
+  BOOST_REQUIRE(!codes[1]);
+  BOOST_CHECK(codes[1].error().code() == errc::invalid);
+  const auto& first = sample.destinations[0].tensors[0].name;
+  BOOST_CHECK_MESSAGE(contains(codes[1].error().message(), "'" + first + "'"),
+                      codes[1].error().message());
+  BOOST_CHECK(sample.held(0) == before);
+}
+
 void progress_tells_where_it_stands(const backend_maker& make) {
   seeded rnd;
   auto backend = make();

@@ -19,6 +19,7 @@ void an_absent_peer_meets_the_deadline(const backend_maker& make);
 void abort_ends_both_runs(const backend_maker& make);
 void a_dropped_peer_is_lost(const backend_maker& make);
 void other_parts_are_named_before_anything_moves(const backend_maker& make);
+void swapped_buckets_are_named_before_anything_moves(const backend_maker& make);
 void progress_tells_where_it_stands(const backend_maker& make);
 
 } // namespace troupe::test::conformance
@@ -37,4 +38,6 @@ void progress_tells_where_it_stands(const backend_maker& make);
   TROUPE_EXECUTOR_CASE(abort_ends_both_runs, subject)                        \
   TROUPE_EXECUTOR_CASE(a_dropped_peer_is_lost, subject)                      \
   TROUPE_EXECUTOR_CASE(other_parts_are_named_before_anything_moves, subject) \
+  TROUPE_EXECUTOR_CASE(swapped_buckets_are_named_before_anything_moves,      \
+                       subject)                                              \
   TROUPE_EXECUTOR_CASE(progress_tells_where_it_stands, subject)

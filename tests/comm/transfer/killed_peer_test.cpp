@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <random>
 #include <vector>
+
+#include <fmt/format.h>
+#include <unistd.h>
 
 #include "support/forked_ranks.hpp"
 #include "troupe/comm/comm_link.hpp"
@@ -49,19 +54,20 @@ program_channel channel_between(link_kind link) {
 std::vector<local_tensor> list(std::vector<buffer>& memory) {
   std::vector<local_tensor> out;
   for (std::size_t i = 0; i < memory.size(); ++i)
-    out.push_back({"t" + std::to_string(i), dtype::uint8, memory[i].bytes()});
+    out.push_back({fmt::format("t{}", i), dtype::uint8, memory[i].bytes()});
   return out;
 }
 
+// Both much faster than a copy, so that a strike mostly meets one.
 void fill(std::vector<buffer>& memory, std::uint8_t value) {
   for (auto& x : memory)
-    std::ranges::fill(x.bytes(), std::byte{value});
+    std::memset(x.data(), value, x.size());
 }
 
 bool all_are(const std::vector<buffer>& memory, std::uint8_t value) {
   return std::ranges::all_of(memory, [&](const auto& x) {
-    return std::ranges::all_of(x.bytes(),
-                               [&](auto b) { return b == std::byte{value}; });
+    return *x.data() == std::byte{value}
+           && std::memcmp(x.data(), x.data() + 1, x.size() - 1) == 0;
   });
 }
 

@@ -111,16 +111,22 @@ sync_sample::sync_sample(
           auto elements = below(random, bound + 1);
           auto a = add_tensor(random, sources[s], kind[0], elements,
                               options.whole, source_memory);
-          auto z = add_tensor(random, destinations[d], kind[2], elements,
-                              options.whole, own_memory);
-          a.key = z.key = key++;
-          a.wire_begin = z.wire_begin = from.wire_bytes;
-          a.wire_bytes = z.wire_bytes = elements * size_of(kind[1]);
+          a.wire_begin = from.wire_bytes;
+          a.wire_bytes = elements * size_of(kind[1]);
           from.wire_bytes = (a.wire_begin + a.wire_bytes + 7) / 8 * 8;
           to.wire_bytes = from.wire_bytes;
-          pieces_.push_back({s, d, kind[1], a, z, elements});
-          from.parts.push_back(a);
-          to.parts.push_back(z);
+          auto again = false;
+          do {
+            auto z = add_tensor(random, destinations[d], kind[2], elements,
+                                options.whole, own_memory);
+            a.key = z.key = key++;
+            z.wire_begin = a.wire_begin;
+            z.wire_bytes = a.wire_bytes;
+            pieces_.push_back({s, d, kind[1], a, z, elements, again});
+            from.parts.push_back(a);
+            to.parts.push_back(std::move(z));
+            again = true;
+          } while (below(random, 4) == 0);
         }
         out.buckets.push_back(std::move(from));
         in.buckets.push_back(std::move(to));
@@ -176,7 +182,7 @@ std::uint64_t sync_sample::bytes(std::size_t source,
                                  std::size_t destination) const {
   std::uint64_t sum = 0;
   for (const auto& x : pieces_)
-    if (x.source == source && x.destination == destination)
+    if (x.source == source && x.destination == destination && !x.again)
       sum += x.elements * size_of(x.wire);
   return sum;
 }

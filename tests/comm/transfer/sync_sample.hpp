@@ -41,7 +41,8 @@ struct sample_rank {
 
 /// A random sync between every source and every destination: strided regions
 /// of tensors of all types, with the conversions between them. Each part has a
-/// tensor of its own on both ends.
+/// tensor of its own on both ends, but some are stored several times by the
+/// destination.
 class sync_sample {
 public:
   sync_sample(std::mt19937_64& random, const sample_options& options,
@@ -73,6 +74,8 @@ private:
     program_part from;
     program_part to;
     std::uint64_t elements;
+    /// Stands on the wire where the piece before it does.
+    bool again;
   };
 
   program_part add_tensor(std::mt19937_64& random, sample_rank& to, dtype type,

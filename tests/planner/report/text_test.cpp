@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "planner/report/plan_samples.hpp"
+#include "support/random_seed.hpp"
 #include "troupe/planner/report/text_layout.hpp"
 
 using namespace troupe;
@@ -161,7 +162,7 @@ BOOST_AUTO_TEST_CASE(one_model_can_be_explained) {
 }
 
 BOOST_AUTO_TEST_CASE(random_plans_never_exceed_the_width) {
-  const auto seed = std::random_device{}();
+  const auto seed = troupe::test::random_seed();
   BOOST_TEST_MESSAGE("seed " << seed);
   BOOST_TEST_CONTEXT("seed " << seed) {
     std::mt19937 random{seed};

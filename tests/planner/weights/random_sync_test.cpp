@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "planner/weights/sample_layouts.hpp"
+#include "support/random_seed.hpp"
 #include "support/weight_memory.hpp"
 #include "troupe/planner/weights/compile.hpp"
 #include "troupe/planner/weights/figures.hpp"
@@ -27,12 +28,6 @@ constexpr int num_pairs = 2000;
 int count() {
   const auto* text = std::getenv("TROUPE_TEST_COUNT");
   return text == nullptr ? num_pairs : std::atoi(text);
-}
-
-std::uint64_t first_seed() {
-  const auto* text = std::getenv("TROUPE_TEST_SEED");
-  return text == nullptr ? std::random_device{}()
-                         : std::strtoull(text, nullptr, 10);
 }
 
 /// One random pair.
@@ -161,8 +156,8 @@ private:
 BOOST_AUTO_TEST_SUITE(weights_random_sync)
 
 BOOST_AUTO_TEST_CASE(any_layout_gets_into_any_other) {
-  auto first = first_seed();
-  BOOST_TEST_MESSAGE("seeds from " << first << " on; TROUPE_TEST_SEED and "
+  auto first = troupe::test::random_seed();
+  BOOST_TEST_MESSAGE("seeds from " << first << " on; TROUPE_SEED and "
                                    << "TROUPE_TEST_COUNT=1 repeat one");
   for (int i = 0; i < count(); ++i) {
     auto seed = first + static_cast<std::uint64_t>(i);

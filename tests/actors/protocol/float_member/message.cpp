@@ -3,6 +3,7 @@
 // this file compiles is the test; nothing runs it.
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include <caf/optional.hpp>
+#include <caf/variant.hpp>
 
 #include "troupe/actors/protocol/register.hpp"
 
