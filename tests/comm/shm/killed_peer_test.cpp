@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <boost/test/unit_test.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -23,9 +22,10 @@ deadline ample() {
   return deadline::after(60s);
 }
 
+/// Fast also without optimization: the peer's patience runs meanwhile.
 bool is_all(std::span<const std::byte> data, std::byte value) {
-  return std::all_of(data.begin(), data.end(),
-                     [value](std::byte x) { return x == value; });
+  return data.front() == value
+         && std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0;
 }
 
 /// Pushes messages that all hold one number over and over, changing the memory
@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(a_killed_end_is_lost) {
 BOOST_AUTO_TEST_CASE(a_frozen_end_runs_into_the_deadline_and_tears_nothing) {
   for (auto from_arena : {true, false})
     for (auto victim : {sending, receiving})
-      BOOST_CHECK_EQUAL(strike(victim, SIGSTOP, from_arena, 1s, true),
+      BOOST_CHECK_EQUAL(strike(victim, SIGSTOP, from_arena, 3s, true),
                         static_cast<int>(errc::timed_out));
 }
 
