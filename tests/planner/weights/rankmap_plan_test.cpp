@@ -211,13 +211,14 @@ private:
     if (found.gathers.empty())
       return;
     auto groups = out_.at("regroup").get<std::vector<std::set<std::int64_t>>>();
-    for (auto [from, to] : found.gathers)
+    // No structured binding: clang 14 captures none.
+    for (const auto& pair : found.gathers)
       BOOST_TEST(std::ranges::any_of(groups,
                                      [&](const auto& group) {
-                                       return group.contains(from)
-                                              && group.contains(to);
+                                       return group.contains(pair.first)
+                                              && group.contains(pair.second);
                                      }),
-                 id_ << ": " << from << " gathers with " << to);
+                 id_ << ": " << pair.first << " gathers with " << pair.second);
   }
 
   void check_groups(const plan_summary& found, bool own_pairs) {
