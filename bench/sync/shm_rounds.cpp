@@ -158,8 +158,12 @@ result<packed_figures> measure_packed(const two_processes& with,
     if (auto timed = add(out.staged, timed_run(with, *line, run_mode::staged));
         !timed)
       return fail(timed.error());
-    if (!sends)
-      out.commit.push_back(seconds_of([&] { line->commit(); }));
+    if (sends)
+      continue;
+    result<void> committed;
+    out.commit.push_back(seconds_of([&] { committed = line->commit(); }));
+    if (!committed)
+      return fail(committed.error());
   }
   return out;
 }

@@ -174,9 +174,10 @@ result<void> executor::run(const run_options& options, deadline until) {
   return done;
 }
 
-void executor::commit() noexcept {
+result<void> executor::commit() {
   if (std::exchange(all_->staged, false))
-    all_->receiver->commit();
+    return all_->receiver->commit();
+  return {};
 }
 
 void executor::discard() noexcept {

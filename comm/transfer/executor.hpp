@@ -87,9 +87,11 @@ public:
   /// names the peer, the bucket and the tensors in it.
   [[nodiscard]] result<void> run(const run_options& options, deadline until);
 
-  /// Moves what the last staged run brought into the tensors: a local copy
-  /// that cannot fail. Nothing happens if there is none.
-  void commit() noexcept;
+  /// Moves what the last staged run brought into the tensors: a local copy, in
+  /// which the digests are taken once more. Nothing happens if there is none.
+  /// Fails with `errc::corrupt`, naming the bucket, if what was staged has
+  /// changed since it arrived: then the tensors hold neither version.
+  [[nodiscard]] result<void> commit();
 
   /// Drops what the last staged run brought.
   void discard() noexcept;

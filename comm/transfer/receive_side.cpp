@@ -225,17 +225,27 @@ result<void> receive_side::check_digest(const entry& from, std::size_t bucket,
                           to_string(expected)));
 }
 
-void receive_side::commit() noexcept {
+result<void> receive_side::commit() {
+  result<void> out;
+  auto digests = digests_ ? digesting::on : digesting::off;
   for (auto& x : entries_)
     for (std::size_t b = 0; b < x.what->buckets(); ++b) {
       const auto& bucket = x.what->bucket(b);
-      for (const auto& part : bucket.parts) {
+      digest sum;
+      for (std::size_t p = 0; p < bucket.parts.size(); ++p) {
+        const auto& part = bucket.parts[p];
         auto to = x.what->local(part);
         const auto* from = staged_.data() + x.staged_at[b] + part.wire_begin;
-        copy_region(to, dense(from, bucket.wire_type, to.elements),
-                    bucket.wire_type, part.key, digesting::off);
+        // Where a place is stored several times, each has a sum of its own.
+        sum += copy_region(to, dense(from, bucket.wire_type, to.elements),
+                           bucket.wire_type, part.key, digests);
       }
+      if (digests_ && out && !(sum == x.what->sums[b]))
+        out = fail(errc::corrupt,
+                   fmt::format("{}: what was staged is not what arrived",
+                               x.what->where(b)));
     }
+  return out;
 }
 
 // -- windows -------------------------------------------------------------------

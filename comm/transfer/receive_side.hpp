@@ -52,8 +52,9 @@ public:
 
   [[nodiscard]] result<void> run(run_mode mode, deadline until);
 
-  /// Copies what was staged into the tensors.
-  void commit() noexcept;
+  /// Copies what was staged into the tensors, and looks whether it still is
+  /// what arrived: `errc::corrupt` names the bucket. All is copied anyway.
+  [[nodiscard]] result<void> commit();
 
   /// Waits for the helper and lets go of the senders' memory. After a run that
   /// failed.

@@ -134,9 +134,9 @@ allocated_by_later_runs(const std::function<buffer(std::size_t)>& memory,
       auto& rank = *(i == 0 ? x : y);
       start.arrive_and_wait();
       auto done = rank.run({mode, false}, ample());
-      rank.commit();
+      auto committed = rank.commit();
       stop.arrive_and_wait();
-      return done.has_value();
+      return done && committed;
     });
     BOOST_REQUIRE(codes[0] && codes[1]);
   }

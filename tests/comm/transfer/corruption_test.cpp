@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
+#include <fstream>
 #include <functional>
 #include <optional>
 
-#include "comm/conformance.hpp"
+#include "comm/gloo/link_ends.hpp"
 #include "support/rank_threads.hpp"
-#include "troupe/comm/comm_link.hpp"
-#include "troupe/comm/gloo/factory.hpp"
 #include "troupe/comm/inproc/factory.hpp"
 #include "troupe/comm/shm/arena.hpp"
 #include "troupe/comm/shm/factory.hpp"
@@ -167,7 +167,7 @@ struct two_buckets {
       return (i == 0 ? out : in)->run(options, deadline::after(patience));
     });
     if (done[0] && done[1])
-      in->commit();
+      BOOST_CHECK(in->commit());
     return done;
   }
 
@@ -213,22 +213,6 @@ void check_named(const result<void>& got, std::size_t bucket,
 
 using ends = std::pair<comm::link_ptr, comm::link_ptr>;
 
-ends gloo_ends() {
-  const test::conformance::backend carrier{
-    [](std::int32_t size, const comm::collective_options&) {
-      std::vector<comm::endpoint_ptr> out;
-      for (std::int32_t rank = 0; rank < size; ++rank)
-        out.push_back(comm::gloo::make_endpoint(rank_id{rank}, size).value());
-      return out;
-    }};
-  auto group = test::conformance::connect_all(carrier, 2);
-  auto end = [&](std::size_t self, std::int32_t peer) {
-    return std::make_shared<comm::comm_link>(group[self], rank_id{peer}, 3,
-                                             "gloo");
-  };
-  return {end(0, 1), end(1, 0)};
-}
-
 ends shm_ends(std::vector<std::shared_ptr<comm::shm::arena>> arenas = {}) {
   auto fds = comm::shm::make_sockets().value();
   return {comm::shm::make_sender(fds.first, std::move(arenas)).value(),
@@ -236,7 +220,7 @@ ends shm_ends(std::vector<std::shared_ptr<comm::shm::arena>> arenas = {}) {
 }
 
 const std::vector<std::function<ends()>> streams{comm::inproc::make_link,
-                                                 gloo_ends};
+                                                 test::make_gloo_ends};
 
 /// A stream of `make` with a hand on what is pushed.
 ends tampered(const std::function<ends()>& make, tampering_stream::hand with) {
@@ -244,6 +228,42 @@ ends tampered(const std::function<ends()>& make, tampering_stream::hand with) {
   return {std::make_shared<tampering_stream>(made.first, std::move(with)),
           std::make_shared<tampering_stream>(made.second, nullptr)};
 }
+
+#ifndef __SANITIZE_ADDRESS__
+/// Copies of `what` in this process's anonymous memory, but for itself.
+std::vector<std::byte*> copies_of(std::span<const std::byte> what) {
+  std::vector<std::byte*> out;
+  std::ifstream maps{"/proc/self/maps"};
+  std::string line;
+  while (std::getline(maps, line)) {
+    unsigned long begin = 0;
+    unsigned long end = 0;
+    char rights[5] = {};
+    int path = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx %4s %*s %*s %*s %n", &begin, &end,
+                    rights, &path)
+          < 3
+        || std::string_view{rights} != "rw-p"
+        || static_cast<std::size_t>(path) < line.size()
+        // A sanitizer's shadow.
+        || end - begin > std::size_t{1} << 30)
+      continue;
+    auto* at = reinterpret_cast<std::byte*>(begin);
+    auto* last = reinterpret_cast<std::byte*>(end);
+    for (;;) {
+      at = static_cast<std::byte*>(::memmem(at,
+                                            static_cast<std::size_t>(last - at),
+                                            what.data(), what.size()));
+      if (at == nullptr)
+        break;
+      if (at != what.data())
+        out.push_back(at);
+      ++at;
+    }
+  }
+  return out;
+}
+#endif
 
 const auto modes = {run_mode::in_place, run_mode::staged, run_mode::compare};
 
@@ -500,5 +520,29 @@ BOOST_AUTO_TEST_CASE(programs_that_cannot_be_are_invalid) {
   tight.bytes_in_flight_max = 4096;
   BOOST_CHECK(answer([](auto&) {}, tight) == errc::exhausted);
 }
+
+// A sanitizer takes a look at foreign memory for what it is.
+#ifndef __SANITIZE_ADDRESS__
+BOOST_AUTO_TEST_CASE(what_changes_between_staging_and_commit_is_named) {
+  two_buckets sync;
+  auto link = comm::inproc::make_link();
+  sync.out = executor::make(sync.source, two_buckets::list(sync.from),
+                            {link.first}, {})
+               .value();
+  sync.in = executor::make(sync.destination, two_buckets::list(sync.to), {},
+                           {link.second})
+              .value();
+  auto done = test::in_threads(2, [&](std::size_t i) {
+    return (i == 0 ? sync.out : sync.in)
+      ->run({run_mode::staged, false}, deadline::after(60s));
+  });
+  BOOST_REQUIRE(done[0] && done[1]);
+  auto copies = copies_of(sync.from[0].bytes());
+  BOOST_REQUIRE(!copies.empty());
+  for (auto* x : copies)
+    x[500] ^= std::byte{1};
+  check_named(sync.in->commit(), 0);
+}
+#endif
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -121,7 +121,7 @@ void staged_is_seen_after_the_commit(const backend_maker& make) {
       BOOST_CHECK(x->holds_staged());
       if (!commits)
         x->discard();
-      x->commit();
+      BOOST_CHECK(x->commit());
       BOOST_CHECK(!x->holds_staged());
     }
     require_held(sample, commits ? expected : before);

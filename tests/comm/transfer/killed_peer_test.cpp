@@ -131,7 +131,8 @@ int receive_until_it_fails(carrier by, int fd, duration patience,
     auto done = x->run({run_mode::staged, false}, deadline::after(patience));
     if (!all_are(memory, static_cast<std::uint8_t>(round - 1)))
       return torn;
-    x->commit();
+    if (!x->commit())
+      return torn;
     if (!done)
       return all_are(memory, static_cast<std::uint8_t>(round - 1))
                ? static_cast<int>(done.error().code())
