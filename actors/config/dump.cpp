@@ -176,6 +176,19 @@ void put_model(std::string& out, const model_config& model,
     put_profile(out, *model.profile);
 }
 
+void put_sync(writer& keys, const sync_config& sync) {
+  keys.put("sync_planner", sync.planner);
+  keys.put("sync_mode", sync.mode);
+  keys.put("sync_link", sync.link);
+  keys.put("sync_requires_grad", sync.requires_grad);
+  keys.put("sync_warm_up", sync.warm_up);
+  keys.put("sync_dry_run", sync.dry_run);
+  keys.put("concurrent_comm", sync.concurrent);
+  keys.put("free_sync_collective_group", sync.free_groups);
+  keys.put("sync_buffer_bytes_max", sync.buffer_bytes_max);
+  keys.put("sync_staging_bytes_max", sync.staging_bytes_max);
+}
+
 void put_runtime(std::string& out, const runtime_config& runtime,
                  const app_schema& schema) {
   writer{out, 0}.open("runtime");
@@ -206,6 +219,7 @@ void put_runtime(std::string& out, const runtime_config& runtime,
   keys.put("driver_grace_ms", runtime.driver_grace.count());
   keys.put("store_bytes_max", runtime.store_bytes_max);
   keys.put("validate_every", runtime.validate_every);
+  put_sync(keys, runtime.sync);
   keys.put("log_level", runtime.log_level);
   keys.put("output_dir", scalar(std::string_view{runtime.output_dir}));
   keys.put("run_name", scalar(std::string_view{runtime.run_name}));

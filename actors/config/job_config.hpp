@@ -53,6 +53,33 @@ struct model_config {
   bool operator==(const model_config&) const = default;
 };
 
+/// How weights are kept in step: keys of the section `runtime`, with ChatLearn's
+/// names where it has them.
+struct sync_config {
+  /// `sync_planner`.
+  std::string planner = "reshard";
+  /// `sync_mode`: `auto`, `staged` or `in_place`.
+  std::string mode = "auto";
+  /// `sync_link`: `auto` or `gloo`.
+  std::string link = "auto";
+  /// `sync_requires_grad`: after a first sync of everything only what trains.
+  bool requires_grad = false;
+  /// `sync_warm_up`: map and touch memory before the first sync.
+  bool warm_up = true;
+  /// `sync_dry_run`: plan and report, move nothing.
+  bool dry_run = false;
+  /// `concurrent_comm`: syncs that do not need each other run side by side.
+  bool concurrent = true;
+  /// `free_sync_collective_group`: close the links between syncs.
+  bool free_groups = false;
+  /// `sync_buffer_bytes_max`: buckets under way, a rank.
+  std::uint64_t buffer_bytes_max = std::uint64_t{64} << 20;
+  /// `sync_staging_bytes_max`: what is staged, a process.
+  std::uint64_t staging_bytes_max = std::uint64_t{4} << 30;
+
+  bool operator==(const sync_config&) const = default;
+};
+
 /// What concerns the whole job: the file's section `runtime`.
 struct runtime_config {
   /// Groups of models that share devices. The file may also say `all`.
@@ -86,6 +113,7 @@ struct runtime_config {
   std::uint64_t store_bytes_max = std::uint64_t{1} << 30;
   /// Compare every element in every n-th sync, 0 means never.
   std::int64_t validate_every = 0;
+  sync_config sync;
 
   /// `debug`, `info`, `warning` or `error`.
   std::string log_level = "info";

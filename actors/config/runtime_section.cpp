@@ -146,6 +146,19 @@ void read_times(section& keys, runtime_config& runtime) {
                               runtime.pulse.count()));
 }
 
+void read_sync(section& keys, sync_config& sync) {
+  keys.choice("sync_planner", sync.planner, {"reshard", "two_stage"});
+  keys.choice("sync_mode", sync.mode, {"auto", "staged", "in_place"});
+  keys.choice("sync_link", sync.link, {"auto", "gloo"});
+  keys.flag("sync_requires_grad", sync.requires_grad);
+  keys.flag("sync_warm_up", sync.warm_up);
+  keys.flag("sync_dry_run", sync.dry_run);
+  keys.flag("concurrent_comm", sync.concurrent);
+  keys.flag("free_sync_collective_group", sync.free_groups);
+  keys.byte_count("sync_buffer_bytes_max", sync.buffer_bytes_max);
+  keys.byte_count("sync_staging_bytes_max", sync.staging_bytes_max);
+}
+
 } // namespace
 
 void read_runtime(const yaml_node* node, int line, const app_schema& schema,
@@ -167,6 +180,7 @@ void read_runtime(const yaml_node* node, int line, const app_schema& schema,
   read_times(keys, runtime);
   keys.byte_count("store_bytes_max", runtime.store_bytes_max);
   keys.integer("validate_every", runtime.validate_every, 0);
+  read_sync(keys, runtime.sync);
   keys.choice("log_level", runtime.log_level,
               {"debug", "info", "warning", "error"});
   keys.text("output_dir", runtime.output_dir);
@@ -180,6 +194,8 @@ void read_runtime(const yaml_node* node, int line, const app_schema& schema,
                              "rename it");
   keys.elsewhere("validate_param_sync",
                  "unknown key; write validate_every: 1 to validate every sync");
+  keys.elsewhere("coalesced_buffer_mb",
+                 "unknown key; write sync_buffer_bytes_max with a unit");
   keys.options(runtime.options);
   keys.finish();
 }

@@ -25,7 +25,6 @@
 #include "troupe/actors/node/system_config.hpp"
 #include "troupe/actors/sync/sync_group.hpp"
 #include "troupe/core/log.hpp"
-#include "troupe/planner/rank_map.hpp"
 
 namespace troupe::engine {
 
@@ -175,23 +174,33 @@ private:
     }
     for (std::size_t i = 0; i < app_.syncs.size(); ++i) {
       const auto& pair = app_.syncs[i];
-      auto ranks = planner::map_ranks(plan, job_, pair.source,
-                                      pair.destination);
-      if (!ranks)
-        return fail(ranks.error());
       engine_sync x;
       x.name = pair.source + "2" + pair.destination;
       x.source = pair.source;
       x.destination = pair.destination;
       x.kind = app_.sync_kinds[i];
       x.frequency = config_.find(pair.destination)->sync_frequency;
+      x.options = sync_options();
       x.actor = keep(
         system_->spawn<sync::sync_group>(x.name, models_.at(pair.source),
-                                         models_.at(pair.destination),
-                                         std::move(*ranks)));
+                                         models_.at(pair.destination)));
       syncs_.push_back(std::move(x));
     }
     return {};
+  }
+
+  [[nodiscard]] protocol::sync_options sync_options() const {
+    const auto& from = config_.runtime.sync;
+    protocol::sync_options x;
+    x.planner = from.planner;
+    x.mode = from.mode;
+    x.link = from.link;
+    x.requires_grad = from.requires_grad;
+    x.warm_up = from.warm_up;
+    x.free_groups = from.free_groups;
+    x.buffer_bytes_max = from.buffer_bytes_max;
+    x.staging_bytes_max = from.staging_bytes_max;
+    return x;
   }
 
   void start_engine(std::shared_ptr<data_source> data, run_listener& listener) {

@@ -7,6 +7,8 @@
 #include <fmt/core.h>
 
 #include "troupe/actors/call/gather.hpp"
+#include "troupe/actors/call/grace.hpp"
+#include "troupe/actors/model/version_key.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/core/units.hpp"
 
@@ -18,10 +20,16 @@ std::uint32_t to_ms(std::chrono::milliseconds x) {
   return static_cast<std::uint32_t>(x.count());
 }
 
-/// Those below give up first and say why; we wait a little longer for that.
 std::chrono::milliseconds with_grace(std::chrono::milliseconds x) {
-  return x + std::chrono::milliseconds{2500};
+  return call::with_grace(x, call::layer::engine);
 }
+
+/// Steps that may each take the whole timeout: programs, both ends of the
+/// links, warm-up.
+constexpr auto prepare_steps = 4;
+
+/// Both ends of the links, twice if memory moved, pin, compare.
+constexpr auto compare_steps = 6;
 
 } // namespace
 
@@ -114,10 +122,10 @@ void engine::prepare_syncs() {
   for (std::size_t i = 0; i < parts_.syncs.size(); ++i) {
     const auto& sync = parts_.syncs[i];
     calls_.ask<
-      protocol::sync_plan>(sync.actor, 3 * with_grace(timeout),
+      protocol::sync_plan>(sync.actor, prepare_steps * with_grace(timeout),
                            protocol::prepare_sync{manifests_[sync.source],
                                                   manifests_[sync.destination],
-                                                  to_ms(timeout)},
+                                                  sync.options, to_ms(timeout)},
                            [all, i](result<protocol::sync_plan> x) {
                              all->set(i, std::move(x));
                            });
@@ -215,8 +223,10 @@ void engine::train_episode() {
     return out;
   };
   auto keep = [this](const batch& x) {
+    // Which weights made a batch is no figure of the episode.
     for (const auto& [name, value] : x.meta())
-      if (!std::holds_alternative<std::string>(value))
+      if (!std::holds_alternative<std::string>(value)
+          && !model::is_version_key(name))
         episode_.metrics[name] = x.meta_number(name);
   };
   auto to_syncs = [this] {
@@ -304,8 +314,10 @@ void engine::final_checks() {
 }
 
 void engine::compare_weights(std::size_t index) {
-  auto kept = [](const engine_sync& x) {
-    return x.kind == sync_schedule_kind::by_frequency && x.frequency > 0;
+  auto kept = [this](const engine_sync& x) {
+    // A dry run has moved nothing.
+    return !parts_.config.runtime.sync.dry_run
+           && x.kind == sync_schedule_kind::by_frequency && x.frequency > 0;
   };
   while (index < parts_.syncs.size() && !kept(parts_.syncs[index]))
     ++index;
@@ -313,7 +325,8 @@ void engine::compare_weights(std::size_t index) {
     return close(run_end::finished);
   auto timeout = parts_.config.runtime.sync_timeout;
   calls_.ask<
-    protocol::sync_report>(parts_.syncs[index].actor, 2 * with_grace(timeout),
+    protocol::sync_report>(parts_.syncs[index].actor,
+                           compare_steps * with_grace(timeout),
                            protocol::verify_sync{to_ms(timeout)},
                            [=, this](result<protocol::sync_report> x) {
                              if (stopped())

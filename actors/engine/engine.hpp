@@ -44,6 +44,7 @@ struct engine_sync {
   /// Every n episodes; 0 never.
   std::int32_t frequency = 1;
   protocol::sync_group_actor actor;
+  protocol::sync_options options = {};
 };
 
 /// Whom the engine works with.
@@ -116,8 +117,11 @@ private:
   void stage(std::function<batch()> make,
              std::function<void(process::batch_ref)> done);
 
-  /// Runs the given syncs one after another.
+  /// Runs the given syncs: those that do not need each other side by side, a
+  /// chain in its order.
   void run_syncs(std::vector<std::size_t> which, then done);
+  void run_sync(std::size_t index,
+                std::function<void(result<protocol::ack>)> done);
 
   void evaluate(data_stream stream,
                 std::function<void(double, std::int64_t)> done);
@@ -146,7 +150,8 @@ private:
   bool ended_ = false;
   bool closing_ = false;
   std::uint64_t scope_ = 0;
-  std::uint64_t sync_count_ = 0;
+  /// Runs of each sync.
+  std::map<std::size_t, std::uint64_t> sync_counts_;
   time_point begin_{};
   time_point episode_begin_{};
   episode_result episode_;

@@ -4,6 +4,8 @@
 
 #include <fmt/core.h>
 
+#include "troupe/actors/call/gather.hpp"
+#include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/engine/engine.hpp"
 #include "troupe/core/log.hpp"
 
@@ -15,10 +17,14 @@ std::uint32_t to_ms(std::chrono::milliseconds x) {
   return static_cast<std::uint32_t>(x.count());
 }
 
-/// Those below give up first and say why; we wait a little longer for that.
 std::chrono::milliseconds with_grace(std::chrono::milliseconds x) {
-  return x + std::chrono::milliseconds{2500};
+  return call::with_grace(x, call::layer::engine);
 }
+
+/// Steps of a sync, each of which may take the whole timeout: both ends of the
+/// links, twice if memory moved, pin, fence, transfer, swap, compare, open,
+/// undo.
+constexpr auto sync_steps = 12;
 
 } // namespace
 
@@ -142,36 +148,77 @@ std::vector<std::size_t> engine::syncs_due(std::int64_t episode) const {
   return out;
 }
 
+namespace {
+
+/// Whether `later` must wait for `earlier`: it hands on what that brings, or
+/// one would write what the other reads or writes.
+bool depends(const engine_sync& later, const engine_sync& earlier) {
+  return later.source == earlier.destination
+         || later.destination == earlier.destination
+         || later.destination == earlier.source;
+}
+
+} // namespace
+
 void engine::run_syncs(std::vector<std::size_t> which, then done) {
   if (which.empty())
     return done();
-  const auto& sync = parts_.syncs[which.front()];
-  which.erase(which.begin());
-  auto every = parts_.config.runtime.validate_every;
+  std::vector<std::size_t> now;
+  std::vector<std::size_t> later;
+  for (auto i : which) {
+    auto waits_for = [&](std::size_t j) {
+      return depends(parts_.syncs[i], parts_.syncs[j]);
+    };
+    auto free = std::ranges::none_of(now, waits_for)
+                && std::ranges::none_of(later, waits_for);
+    auto alone = !parts_.config.runtime.sync.concurrent && !now.empty();
+    (free && !alone ? now : later).push_back(i);
+  }
+  auto since = std::chrono::steady_clock::now();
+  auto all = std::make_shared<call::gather<
+    protocol::ack>>(now.size(),
+                    [=, this](const result<std::vector<protocol::ack>>& x) {
+                      if (stopped())
+                        return;
+                      count_time("weight sync", since);
+                      if (!x)
+                        return fail_run("weight sync", x.error());
+                      run_syncs(later, done);
+                    });
+  for (std::size_t i = 0; i < now.size(); ++i)
+    run_sync(now[i],
+             [all, i](result<protocol::ack> x) { all->set(i, std::move(x)); });
+}
+
+void engine::run_sync(std::size_t index,
+                      std::function<void(result<protocol::ack>)> done) {
+  const auto& runtime = parts_.config.runtime;
+  auto every = runtime.validate_every;
   protocol::run_sync request;
   request.validate = every > 0
-                     && (++sync_count_ % static_cast<std::uint64_t>(every))
+                     && (++sync_counts_[index]
+                         % static_cast<std::uint64_t>(every))
                           == 0;
-  request.timeout_ms = to_ms(parts_.config.runtime.sync_timeout);
-  auto since = std::chrono::steady_clock::now();
-  calls_.ask<protocol::sync_report>(sync.actor,
-                                    3
-                                      * with_grace(
-                                        parts_.config.runtime.sync_timeout),
+  request.dry_run = runtime.sync.dry_run;
+  request.timeout_ms = to_ms(runtime.sync_timeout);
+  calls_.ask<protocol::sync_report>(parts_.syncs[index].actor,
+                                    sync_steps
+                                      * with_grace(runtime.sync_timeout),
                                     request,
-                                    [=, this, done = std::move(done)](
-                                      result<protocol::sync_report> x) {
+                                    [=, this](result<protocol::sync_report> x) {
                                       if (stopped())
                                         return;
-                                      count_time("weight sync", since);
                                       if (!x)
-                                        return fail_run("weight sync",
-                                                        x.error());
+                                        return done(fail(x.error()));
+                                      for (const auto& line : x->links)
+                                        log::info("engine", "dry run of {}: {}",
+                                                  parts_.syncs[index].name,
+                                                  line);
                                       auto spent = std::chrono::microseconds{
                                         x->elapsed_us};
                                       outcome_.syncs.push_back(spent);
                                       episode_.sync += spent;
-                                      run_syncs(which, done);
+                                      done(protocol::ack{});
                                     });
 }
 

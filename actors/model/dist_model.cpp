@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/model/relay.hpp"
 #include "troupe/actors/model/replica.hpp"
 
@@ -13,9 +14,8 @@ namespace {
 using protocol::ack;
 using std::chrono::milliseconds;
 
-/// Those below give up first and say why; we wait a little longer for that.
 milliseconds with_grace(std::uint32_t timeout_ms) {
-  return milliseconds{timeout_ms} + milliseconds{1000};
+  return call::with_grace(timeout_ms, call::layer::dist_model);
 }
 
 } // namespace
@@ -163,17 +163,35 @@ dist_model::behavior_type dist_model::make_behavior() {
       invoke(x, [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
+    [=, this](const get_parameters& x) {
+      auto out = owe(static_cast<manifests*>(nullptr));
+      relay<manifests>(x, [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
+    [=, this](const install_programs& x) {
+      auto out = owe_ack();
+      relay<ack>(x, [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
+    [=, this](const sync_order& x) {
+      auto out = owe(static_cast<sync_standings*>(nullptr));
+      relay<sync_standings>(x, [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
     [=, this](const transfer& x) {
       auto out = owe(static_cast<transfer_reports*>(nullptr));
       relay<transfer_reports>(x, [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
-    [=, this](const fence& x) {
-      auto out = owe_ack();
-      ask_all<ack>(with_grace(x.timeout_ms), x,
-                   [out](result<std::vector<ack>> y) {
-                     out.deliver(y.map([](auto&&) { return ack{}; }));
-                   });
+    [=, this](const get_operations& x) {
+      auto out = owe(static_cast<operations*>(nullptr));
+      ask_all<operations>(with_grace(x.timeout_ms), x,
+                          [out](result<std::vector<operations>> y) {
+                            if (y)
+                              out.deliver(join(std::move(*y)));
+                            else
+                              out.deliver(fail(y.error()));
+                          });
       return out.promise();
     },
     [=, this](const checkpoint& x) {

@@ -5,6 +5,7 @@
 
 #include "troupe/comm/comm_link.hpp"
 #include "troupe/comm/gloo/factory.hpp"
+#include "troupe/comm/shm/factory.hpp"
 
 namespace troupe::model {
 
@@ -18,8 +19,26 @@ result<comm::endpoint_ptr> make_endpoint(comm::inproc::hub& hub,
     return comm::gloo::make_endpoint(seat.rank, seat.size);
   return fail(errc::invalid,
               fmt::format("there is no communicator backend '{}'; known: "
-                          "inproc, gloo",
+                          "inproc, gloo, and shm for links",
                           seat.backend));
+}
+
+/// Where the end of a shm link lives.
+bytes encode(const protocol::host_name& x) {
+  bytes out;
+  encoder sink{out};
+  sink.put(x.slot);
+  sink.put(x.life.value());
+  return out;
+}
+
+result<std::pair<std::int32_t, incarnation>> decode(const bytes& x) {
+  decoder source{x};
+  std::int32_t slot = 0;
+  std::uint32_t life = 0;
+  if (!source.get(slot) || !source.get(life) || source.left() != 0)
+    return fail(errc::invalid, "no address of a shm link");
+  return std::pair{slot, incarnation{life}};
 }
 
 bool needs_no_rendezvous(const protocol::group_seat& seat) {
@@ -42,6 +61,12 @@ result<bytes> group_table::open(const protocol::group_seat& seat) {
     if (!link)
       return fail(link.error());
     fresh.link = std::move(*link);
+  } else if (seat.backend == "shm"
+             && seat.kind != protocol::seat_kind::member) {
+    if (!mesh_)
+      return fail(errc::unavailable,
+                  "this process has no sockets to others: no shm links");
+    address = encode(self_);
   } else {
     auto endpoint = make_endpoint(hub_, seat);
     if (!endpoint)
@@ -60,6 +85,8 @@ result<void> group_table::connect(const std::string& group,
                                   const std::vector<bytes>& addresses,
                                   deadline until) {
   comm::endpoint_ptr endpoint;
+  auto over_shm = false;
+  auto kind = protocol::seat_kind::member;
   {
     std::lock_guard guard{mutex_};
     auto i = entries_.find(group);
@@ -67,6 +94,21 @@ result<void> group_table::connect(const std::string& group,
       return fail(errc::invalid,
                   fmt::format("group '{}' was never opened here", group));
     endpoint = i->second.endpoint;
+    kind = i->second.kind;
+    over_shm = i->second.backend == "shm" && !i->second.link;
+  }
+  if (over_shm) {
+    auto link = connect_shm(group, kind, addresses, until);
+    if (!link)
+      return fail(link.error().within(group));
+    std::lock_guard guard{mutex_};
+    auto i = entries_.find(group);
+    if (aborted_ || i == entries_.end()) {
+      (*link)->abort();
+      return fail(errc::aborted, "the worker's communicators were aborted");
+    }
+    i->second.link = std::move(*link);
+    return {};
   }
   if (!endpoint)
     return {};
@@ -90,6 +132,41 @@ result<void> group_table::connect(const std::string& group,
   return {};
 }
 
+void group_table::offer(std::vector<std::shared_ptr<comm::shm::arena>> arenas) {
+  std::lock_guard guard{mutex_};
+  arenas_ = std::move(arenas);
+}
+
+result<comm::link_ptr>
+group_table::connect_shm(const std::string& group, protocol::seat_kind kind,
+                         const std::vector<bytes>& addresses, deadline until) {
+  if (addresses.size() != 2)
+    return fail(errc::invalid, "the other end of the link is missing");
+  auto sends = kind == protocol::seat_kind::sender;
+  auto peer = decode(addresses[sends ? 1 : 0]);
+  if (!peer)
+    return fail(peer.error());
+  if (auto there = mesh_->await_peer(peer->first, peer->second, until); !there)
+    return fail(there.error());
+  if (!sends) {
+    auto fd = mesh_->receive_fd(peer->first, peer->second, group, until);
+    if (!fd)
+      return fail(fd.error());
+    return comm::shm::make_receiver(fd->release());
+  }
+  auto sockets = comm::shm::make_sockets();
+  if (!sockets)
+    return fail(sockets.error());
+  process::unique_fd mine{sockets->first};
+  process::unique_fd theirs{sockets->second};
+  auto sent = mesh_->send_fd(peer->first, peer->second, group, theirs.get(),
+                             until);
+  if (!sent)
+    return fail(sent.error());
+  std::lock_guard guard{mutex_};
+  return comm::shm::make_sender(mine.release(), arenas_);
+}
+
 void group_table::close(const std::string& group) {
   entry old;
   std::lock_guard guard{mutex_};
@@ -108,10 +185,10 @@ comm::communicator* group_table::communicator(std::string_view group) const {
   return i == entries_.end() ? nullptr : i->second.communicator.get();
 }
 
-comm::link* group_table::link(std::string_view name) const {
+comm::link_ptr group_table::link(std::string_view name) const {
   std::lock_guard guard{mutex_};
   auto i = entries_.find(name);
-  return i == entries_.end() ? nullptr : i->second.link.get();
+  return i == entries_.end() ? nullptr : i->second.link;
 }
 
 void group_table::abort() noexcept {

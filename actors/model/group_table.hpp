@@ -6,11 +6,13 @@
 #include <string>
 #include <string_view>
 
+#include "troupe/actors/process/peer_mesh.hpp"
 #include "troupe/actors/protocol/model.hpp"
 #include "troupe/comm/communicator.hpp"
 #include "troupe/comm/endpoint.hpp"
 #include "troupe/comm/inproc/hub.hpp"
 #include "troupe/comm/link.hpp"
+#include "troupe/comm/shm/arena.hpp"
 
 namespace troupe::model {
 
@@ -21,9 +23,18 @@ namespace troupe::model {
 /// abort new groups are refused until `close` has emptied the table.
 class group_table {
 public:
-  explicit group_table(comm::inproc::hub& hub) : hub_(hub) {
+  /// Without a mesh there are no shm links.
+  explicit group_table(comm::inproc::hub& hub,
+                       process::peer_mesh* mesh = nullptr,
+                       const protocol::host_name& self = {})
+    : hub_(hub),
+      mesh_(mesh),
+      self_(self) {
     // nop
   }
+
+  /// Memory that shm links offer without a copy; for links opened from now on.
+  void offer(std::vector<std::shared_ptr<comm::shm::arena>> arenas);
 
   /// Makes the seat's endpoint; the address is empty where none is needed.
   [[nodiscard]] result<bytes> open(const protocol::group_seat& seat);
@@ -39,7 +50,7 @@ public:
   [[nodiscard]] comm::communicator* communicator(std::string_view group) const;
 
   /// Null if there is none.
-  [[nodiscard]] comm::link* link(std::string_view name) const;
+  [[nodiscard]] comm::link_ptr link(std::string_view name) const;
 
   /// Kills everything in the table.
   void abort() noexcept;
@@ -54,7 +65,15 @@ private:
     comm::link_ptr link;
   };
 
+  /// Makes one end of a shm link: the sender hands the receiver its socket.
+  [[nodiscard]] result<comm::link_ptr>
+  connect_shm(const std::string& group, protocol::seat_kind kind,
+              const std::vector<bytes>& addresses, deadline until);
+
   comm::inproc::hub& hub_;
+  process::peer_mesh* mesh_;
+  protocol::host_name self_;
+  std::vector<std::shared_ptr<comm::shm::arena>> arenas_;
   mutable std::mutex mutex_;
   bool aborted_ = false;
   std::map<std::string, entry, std::less<>> entries_;

@@ -5,6 +5,7 @@
 
 #include "troupe/actors/model/registry.hpp"
 #include "troupe/actors/process/batch_store.hpp"
+#include "troupe/actors/process/peer_mesh.hpp"
 #include "troupe/actors/protocol/names.hpp"
 #include "troupe/comm/inproc/hub.hpp"
 
@@ -17,6 +18,8 @@ struct host_services {
   const module_registry* registry = nullptr;
   process::batch_store* store = nullptr;
   comm::inproc::hub* hub = nullptr;
+  /// Sockets to the other processes; null if there are none.
+  process::peer_mesh* mesh = nullptr;
 };
 
 } // namespace troupe::model

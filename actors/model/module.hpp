@@ -45,8 +45,9 @@ public:
   virtual void setup(worker_context& ctx);
 
   /// What this rank holds and weight syncs read or write. Called after `setup`
-  /// and again only if a sync finds that names or shapes changed. The memory
-  /// must stay where it is until the module is destroyed.
+  /// and at the beginning of every sync, so it should be cheap. Memory may move
+  /// between syncs; names, types, shapes and segments must stay, or the sync
+  /// fails before anything moves. No memory may go before the module does.
   [[nodiscard]] virtual parameter_list parameters();
 
   /// Runs after a sync has committed new weights into `parameters()`: rebuild

@@ -2,12 +2,20 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "troupe/core/dtype.hpp"
 #include "troupe/core/shape.hpp"
+#include "troupe/core/weight_layout.hpp"
+
+namespace troupe::comm::shm {
+
+class arena;
+
+} // namespace troupe::comm::shm
 
 namespace troupe {
 
@@ -21,6 +29,13 @@ struct parameter {
   std::span<std::byte> memory;
   /// Only parameters that train are moved when a sync asks for those alone.
   bool requires_grad = true;
+  /// What the tensor holds of logical ones; empty: all of the logical tensor of
+  /// its name. Shards, fused and padded tensors say so here, and then `name` is
+  /// this rank's own.
+  std::vector<weight_segment> segments = {};
+  /// The arena that `memory` lies in, if any: other processes then read it
+  /// without a copy on this side.
+  std::shared_ptr<comm::shm::arena> arena = {};
 };
 
 /// All parameters of one rank, names unique, in a stable order.

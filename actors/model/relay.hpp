@@ -16,17 +16,14 @@ namespace troupe::model {
 /// key, in key order; everything but the items is copied.
 template <class Key, class Request, class KeyOf>
 std::map<Key, Request> cut(const Request& request, KeyOf key_of) {
+  // Copied for each key, without the items: there may be thousands of both.
+  auto empty = request;
+  empty.items.clear();
+  empty.items.shrink_to_fit();
   std::map<Key, Request> shares;
-  for (const auto& item : request.items) {
-    auto key = key_of(item.to);
-    auto i = shares.find(key);
-    if (i == shares.end()) {
-      auto share = request;
-      share.items.clear();
-      i = shares.emplace(key, std::move(share)).first;
-    }
-    i->second.items.push_back(item);
-  }
+  for (const auto& item : request.items)
+    shares.try_emplace(key_of(item.to), empty)
+      .first->second.items.push_back(item);
   return shares;
 }
 

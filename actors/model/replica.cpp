@@ -2,10 +2,12 @@
 #include "troupe/actors/model/replica.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include <fmt/core.h>
 
+#include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/model/relay.hpp"
 #include "troupe/actors/model/worker_state.hpp"
 #include "troupe/actors/protocol/rendezvous.hpp"
@@ -25,9 +27,25 @@ milliseconds from_ms(std::uint32_t x) {
   return milliseconds{x};
 }
 
-/// A worker gives up first and says why; we wait a little longer for that.
 milliseconds with_grace(milliseconds x) {
-  return x + milliseconds{500};
+  return call::with_grace(x, call::layer::replica);
+}
+
+template <class T>
+result<T> own_up(const protocol::worker_name&, result<T> x) {
+  return x;
+}
+
+/// In a sync each rank answers for itself.
+result<protocol::sync_standings> own_up(const protocol::worker_name& rank,
+                                        result<protocol::sync_standings> x) {
+  if (x)
+    return x;
+  protocol::sync_standing out;
+  out.from = rank;
+  out.failed = true;
+  out.why = x.error();
+  return protocol::sync_standings{{std::move(out)}};
 }
 
 planner::parallel_layout layout_of(const planner::model_spec& spec) {
@@ -48,6 +66,8 @@ replica::replica(caf::actor_config& config, model_job job, replica_id id,
     layout_(layout_of(job_.spec)),
     calls_(this) {
   workers_.resize(world());
+  movers_.resize(world());
+  controls_.resize(world());
   hosts_.resize(world());
 }
 
@@ -97,17 +117,25 @@ error replica::report(std::size_t rank, const std::string& operation,
   return {what.code(), to_string(x)};
 }
 
-template <class Reply, class Message>
-void replica::ask(std::size_t rank, const std::string& operation,
-                  milliseconds timeout, Message message,
-                  continuation<Reply> done) {
-  calls_.ask<Reply>(workers_[rank], with_grace(timeout), std::move(message),
+template <class Reply, class Handle, class Message>
+void replica::ask_one(const Handle& target, std::size_t rank,
+                      const std::string& operation, milliseconds timeout,
+                      Message message, continuation<Reply> done) {
+  calls_.ask<Reply>(target, with_grace(timeout), std::move(message),
                     [this, rank, operation,
                      done = std::move(done)](result<Reply> x) {
                       if (!x)
                         x = fail(report(rank, operation, x.error()));
                       done(std::move(x));
                     });
+}
+
+template <class Reply, class Message>
+void replica::ask(std::size_t rank, const std::string& operation,
+                  milliseconds timeout, Message message,
+                  continuation<Reply> done) {
+  ask_one<Reply>(workers_[rank], rank, operation, timeout, std::move(message),
+                 std::move(done));
 }
 
 template <class Reply, class Message>
@@ -123,6 +151,13 @@ void replica::ask_all(const std::string& operation, milliseconds timeout,
 template <class Reply, class Request>
 void replica::relay(const std::string& operation, const Request& request,
                     continuation<Reply> done) {
+  relay_to<Reply>(workers_, operation, request, std::move(done));
+}
+
+template <class Reply, class Handle, class Request>
+void replica::relay_to(const std::vector<Handle>& targets,
+                       const std::string& operation, const Request& request,
+                       continuation<Reply> done) {
   auto shares = cut<rank_id>(request, [](const protocol::worker_name& to) {
     return to.rank;
   });
@@ -142,10 +177,11 @@ void replica::relay(const std::string& operation, const Request& request,
   std::size_t index = 0;
   for (auto& [rank, share] : shares) {
     auto timeout = from_ms(share.timeout_ms);
-    ask<Reply>(static_cast<std::size_t>(rank.value()), operation, timeout,
-               std::move(share), [all, index](result<Reply> x) {
-                 all->set(index, std::move(x));
-               });
+    auto at = static_cast<std::size_t>(rank.value());
+    ask_one<Reply>(targets[at], at, operation, timeout, std::move(share),
+                   [all, index, name = worker_name(at)](result<Reply> x) {
+                     all->set(index, own_up(name, std::move(x)));
+                   });
     ++index;
   }
 }
@@ -179,6 +215,7 @@ void replica::start_worker(std::size_t rank, milliseconds timeout,
                                  return done(
                                    fail(report(rank, "start", host.error())));
                                hosts_[rank] = host->host;
+                               controls_[rank] = host->control;
                                send(around_.nodes[node],
                                     protocol::worker_placed{host->host,
                                                             worker_name(rank)});
@@ -191,6 +228,7 @@ void replica::start_worker(std::size_t rank, milliseconds timeout,
                                      return done(fail(
                                        report(rank, "start", started.error())));
                                    workers_[rank] = started->worker;
+                                   movers_[rank] = started->mover;
                                    // Also notice the end of a worker that nobody is calling.
                                    calls_.watch(workers_[rank],
                                                 [=, this](const error& reason) {
@@ -255,12 +293,13 @@ void replica::set_up(milliseconds timeout,
         return done(fail(joined.error()));
       ask_all<protocol::manifests>("set up", timeout,
                                    protocol::set_up{to_ms(timeout)},
-                                   [=](result<std::vector<protocol::manifests>>
-                                         answers) {
-                                     if (answers)
-                                       done(join(std::move(*answers)));
-                                     else
-                                       done(fail(answers.error()));
+                                   [=, this](
+                                     result<std::vector<protocol::manifests>>
+                                       answers) {
+                                     if (!answers)
+                                       return done(fail(answers.error()));
+                                     complete_all(join(std::move(*answers)),
+                                                  timeout, done);
                                    });
     });
   });
@@ -268,6 +307,107 @@ void replica::set_up(milliseconds timeout,
     start_worker(rank, timeout, [started, rank](result<ack> x) {
       started->set(rank, std::move(x));
     });
+}
+
+void replica::complete_all(protocol::manifests told, milliseconds timeout,
+                           continuation<protocol::manifests> done) {
+  auto all = std::make_shared<call::gather<
+    protocol::manifests>>(told.items.size(),
+                          [done](
+                            result<std::vector<protocol::manifests>> whole) {
+                            if (whole)
+                              done(join(std::move(*whole)));
+                            else
+                              done(fail(whole.error()));
+                          });
+  for (std::size_t i = 0; i < told.items.size(); ++i)
+    complete(std::move(told.items[i]), timeout,
+             [all, i](result<protocol::manifests> x) {
+               all->set(i, std::move(x));
+             });
+}
+
+void replica::complete(protocol::worker_manifest manifest, milliseconds timeout,
+                       continuation<protocol::manifests> done) {
+  auto known = manifest.parameters.size();
+  if (known >= manifest.parameter_count)
+    return done(protocol::manifests{{std::move(manifest)}});
+  auto rank = static_cast<std::size_t>(manifest.worker.rank.value());
+  protocol::get_parameters request;
+  request.items.push_back({manifest.worker, known});
+  request.timeout_ms = to_ms(timeout);
+  ask<
+    protocol::manifests>(rank, "set up", timeout, std::move(request),
+                         [=, this, manifest = std::move(manifest)](
+                           result<protocol::manifests> x) mutable {
+                           if (!x)
+                             return done(fail(x.error()));
+                           if (x->items.size() != 1
+                               || x->items.front().parameters.empty())
+                             return done(
+                               fail(errc::internal,
+                                    fmt::format("{} lists {} of {} parameters",
+                                                to_string(manifest.worker),
+                                                known,
+                                                manifest.parameter_count)));
+                           auto& more = x->items.front().parameters;
+                           std::move(more.begin(), more.end(),
+                                     std::back_inserter(manifest.parameters));
+                           complete(std::move(manifest), timeout, done);
+                         });
+}
+
+// -- weights -------------------------------------------------------------------
+
+void replica::transfer(const protocol::transfer& request,
+                       continuation<protocol::transfer_reports> done) {
+  relay_to<protocol::transfer_reports>(movers_, "weight sync", request,
+                                       std::move(done));
+}
+
+void replica::get_operations(milliseconds timeout,
+                             continuation<protocol::operations> done) {
+  using protocol::host_status;
+  using protocol::operations;
+  // Each host once, whatever number of our ranks it holds.
+  std::map<protocol::host_name, std::size_t> first;
+  for (std::size_t rank = 0; rank < world(); ++rank)
+    first.emplace(hosts_[rank], rank);
+  auto all = std::make_shared<
+    call::gather<operations>>(first.size(),
+                              [done](result<std::vector<operations>> x) {
+                                // None of the parts below is an error.
+                                done(x.map([](auto&& parts) {
+                                  return join(std::move(parts));
+                                }));
+                              });
+  std::size_t index = 0;
+  for (const auto& [host, rank] : first) {
+    calls_.ask<host_status>(controls_[rank], timeout,
+                            protocol::get_host_status{},
+                            [=, this, host = host](result<host_status> x) {
+                              operations out;
+                              if (x) {
+                                for (auto& y : x->workers)
+                                  if (y.worker.model == job_.spec.name
+                                      && y.worker.replica == id_)
+                                    out.items.push_back(std::move(y));
+                              } else {
+                                auto age = static_cast<std::uint64_t>(
+                                  timeout.count());
+                                for (std::size_t i = 0; i < world(); ++i)
+                                  if (hosts_[i] == host)
+                                    out.items.push_back(
+                                      {worker_name(i),
+                                       x.error().code() == errc::timed_out
+                                         ? "its process does not answer"
+                                         : x.error().message(),
+                                       age, true});
+                              }
+                              all->set(index, std::move(out));
+                            });
+    ++index;
+  }
 }
 
 // -- calls ---------------------------------------------------------------------
@@ -353,18 +493,36 @@ replica::behavior_type replica::make_behavior() {
       invoke(x, [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
-    [=, this](const transfer& x) {
-      auto out = owe(static_cast<transfer_reports*>(nullptr));
-      relay<transfer_reports>("weight sync", x,
-                              [out](auto y) { out.deliver(std::move(y)); });
+    [=, this](const get_parameters& x) {
+      auto out = owe(static_cast<manifests*>(nullptr));
+      relay<manifests>("set up", x,
+                       [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
-    [=, this](const fence& x) {
+    [=, this](const install_programs& x) {
       auto out = owe_ack();
-      ask_all<ack>(x.on ? "fence" : "on_sync", from_ms(x.timeout_ms), x,
-                   [out](result<std::vector<ack>> y) {
-                     out.deliver(y.map([](auto&&) { return ack{}; }));
-                   });
+      relay<ack>("prepare sync", x,
+                 [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
+    [=, this](const sync_order& x) {
+      auto out = owe(static_cast<sync_standings*>(nullptr));
+      // An application's hook deserves its name.
+      relay<sync_standings>(x.action == sync_action::open
+                              ? "on_sync"
+                              : fmt::format("sync ({})", to_string(x.action)),
+                            x, [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
+    [=, this](const protocol::transfer& x) {
+      auto out = owe(static_cast<transfer_reports*>(nullptr));
+      transfer(x, [out](auto y) { out.deliver(std::move(y)); });
+      return out.promise();
+    },
+    [=, this](const protocol::get_operations& x) {
+      auto out = owe(static_cast<operations*>(nullptr));
+      get_operations(from_ms(x.timeout_ms),
+                     [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
     [=, this](const checkpoint& x) {

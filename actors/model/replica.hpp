@@ -49,7 +49,13 @@ private:
 
   // -- asking workers ---------------------------------------------------------
 
-  /// Asks one rank and reports its error.
+  /// Asks a rank's worker or mover and reports its error.
+  template <class Reply, class Handle, class Message>
+  void ask_one(const Handle& target, std::size_t rank,
+               const std::string& operation, milliseconds timeout,
+               Message message, continuation<Reply> done);
+
+  /// Asks one rank's worker.
   template <class Reply, class Message>
   void ask(std::size_t rank, const std::string& operation, milliseconds timeout,
            Message message, continuation<Reply> done);
@@ -59,13 +65,35 @@ private:
   void ask_all(const std::string& operation, milliseconds timeout,
                const Message& message, continuation<std::vector<Reply>> done);
 
-  /// Hands each rank its items.
+  /// Hands each rank its items; `targets` are the ranks' workers or movers.
+  template <class Reply, class Handle, class Request>
+  void relay_to(const std::vector<Handle>& targets,
+                const std::string& operation, const Request& request,
+                continuation<Reply> done);
+
+  /// Hands each rank's worker its items.
   template <class Reply, class Request>
   void relay(const std::string& operation, const Request& request,
              continuation<Reply> done);
 
   void invoke(const protocol::invoke& request,
               continuation<protocol::invoked> done);
+
+  /// Fetches what is missing of the ranks' manifests.
+  void complete_all(protocol::manifests told, milliseconds timeout,
+                    continuation<protocol::manifests> done);
+
+  /// Asks a rank for the rest of a manifest that was too long for one message.
+  void complete(protocol::worker_manifest manifest, milliseconds timeout,
+                continuation<protocol::manifests> done);
+
+  /// Each rank's share goes to its mover.
+  void transfer(const protocol::transfer& request,
+                continuation<protocol::transfer_reports> done);
+
+  /// What every rank is doing, told by their hosts.
+  void get_operations(milliseconds timeout,
+                      continuation<protocol::operations> done);
 
   [[nodiscard]] error report(std::size_t rank, const std::string& operation,
                              const error& what);
@@ -75,6 +103,8 @@ private:
   model_surroundings around_;
   planner::parallel_layout layout_;
   std::vector<protocol::worker_actor> workers_;
+  std::vector<protocol::mover_actor> movers_;
+  std::vector<protocol::host_actor> controls_;
   std::vector<protocol::host_name> hosts_;
   bool closing_ = false;
   call::caller<replica> calls_;

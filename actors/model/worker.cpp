@@ -14,6 +14,9 @@ caf::result<T> answer(result<T> x) {
   return protocol::to_caf(x.error());
 }
 
+/// Whoever calls more while a sync reads is refused.
+constexpr std::size_t waiting_calls_max = 1024;
+
 } // namespace
 
 worker::worker(caf::actor_config& config, protocol::worker_spec spec,
@@ -28,7 +31,34 @@ const char* worker::name() const {
   return "worker";
 }
 
+void worker::invoke(const protocol::invoke& request,
+                    const call::reply<protocol::invoked>& out) {
+  if (state_->pinned()) {
+    using std::chrono::milliseconds;
+    if (waiting_.size() >= waiting_calls_max)
+      return out.deliver(fail(errc::exhausted,
+                              "too many calls wait for a sync that reads the "
+                              "weights"));
+    waiting_.push_back(
+      {request, out, deadline::after(milliseconds{request.timeout_ms})});
+    return;
+  }
+  out.deliver(state_->invoke(request));
+}
+
+void worker::run_waiting() {
+  auto waiting = std::exchange(waiting_, {});
+  for (auto& x : waiting) {
+    if (x.until.passed())
+      x.out.deliver(fail(errc::timed_out,
+                         "the call waited for a sync that reads the weights"));
+    else
+      invoke(x.request, x.out);
+  }
+}
+
 void worker::on_exit() {
+  waiting_.clear();
   state_.reset();
 }
 
@@ -39,9 +69,29 @@ worker::behavior_type worker::make_behavior() {
     [this](const open_groups& x) { return answer(state_->open(x)); },
     [this](const connect_groups& x) { return answer(state_->connect(x)); },
     [this](const close_groups& x) { return answer(state_->close(x)); },
-    [this](const protocol::invoke& x) { return answer(state_->invoke(x)); },
-    [this](const protocol::transfer& x) { return answer(state_->transfer(x)); },
-    [this](const protocol::fence& x) { return answer(state_->fence(x)); },
+    [this](const protocol::invoke& x) {
+      call::reply<invoked> out{make_response_promise<invoked>()};
+      invoke(x, out);
+      return out.promise();
+    },
+    [this](const get_parameters& x) {
+      return answer(
+        state_->manifest(x.items.empty() ? 0 : x.items.front().first));
+    },
+    [this](const install_programs& x) { return answer(state_->install(x)); },
+    [this](const sync_order& x) {
+      call::reply<sync_standings> out{make_response_promise<sync_standings>()};
+      out.deliver(state_->obey(x));
+      if (!state_->pinned())
+        run_waiting();
+      return out.promise();
+    },
+    // The mover's.
+    [](const transfer&) -> caf::result<transfer_reports> {
+      return to_caf({errc::internal, "a worker moves no weights itself"});
+    },
+    // The host's.
+    [](const get_operations&) { return operations{}; },
     [this](const protocol::checkpoint& x) { return answer(state_->run(x)); },
     [this](const close_model&) -> caf::result<ack> {
       state_->close();

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include <caf/typed_event_based_actor.hpp>
 
+#include "troupe/actors/call/reply.hpp"
 #include "troupe/actors/model/worker_state.hpp"
 #include "troupe/actors/protocol/register.hpp"
 
@@ -25,7 +27,21 @@ protected:
   behavior_type make_behavior() override;
 
 private:
+  /// A call that waits until no sync reads the weights (WS-6).
+  struct waiting_call {
+    protocol::invoke request;
+    call::reply<protocol::invoked> out;
+    deadline until;
+  };
+
+  void invoke(const protocol::invoke& request,
+              const call::reply<protocol::invoked>& out);
+
+  /// Runs the calls that waited, in order.
+  void run_waiting();
+
   std::unique_ptr<worker_state> state_;
+  std::vector<waiting_call> waiting_;
 };
 
 } // namespace troupe::model

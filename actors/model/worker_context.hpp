@@ -44,6 +44,12 @@ public:
 
   [[nodiscard]] virtual dlpack::device device() const noexcept = 0;
 
+  /// Which of its node's devices this is; -1 on the CPU host. Ranks with equal
+  /// numbers share a device, also from processes of their own.
+  [[nodiscard]] virtual std::int32_t device_index() const noexcept {
+    return -1;
+  }
+
   /// All ranks of this replica; null if the replica has one rank.
   [[nodiscard]] virtual comm::communicator* world() noexcept = 0;
 

@@ -2,12 +2,12 @@
 #include "troupe/actors/model/worker_state.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <random>
 
 #include <fmt/core.h>
 
-#include "troupe/actors/model/weight_digest.hpp"
+#include "troupe/actors/model/parameter_listing.hpp"
+#include "troupe/actors/model/version_key.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/planner/parallel_layout.hpp"
 
@@ -120,6 +120,8 @@ public:
     return {dlpack::device_type::cpu, 0};
   }
 
+  std::int32_t device_index() const noexcept override { return spec_.device; }
+
   comm::communicator* world() noexcept override {
     return probe_.groups.communicator(world_group_);
   }
@@ -170,22 +172,6 @@ const protocol::worker_name& worker_state::name() const noexcept {
   return spec_.name;
 }
 
-template <class F>
-auto worker_state::guarded(const std::string& operation, F f) -> decltype(f()) {
-  operation_scope mark{probe_->mark, operation};
-  auto failed = [&](std::string_view what) {
-    log::error(to_string(spec_.name), "{} failed: {}", operation, what);
-    return fail(errc::failed, std::string{what});
-  };
-  try {
-    return f();
-  } catch (const std::exception& x) {
-    return failed(x.what());
-  } catch (...) {
-    return failed("it threw something that is no std::exception");
-  }
-}
-
 result<protocol::manifests> worker_state::set_up() {
   return guarded("set up", [&]() -> result<protocol::manifests> {
     model_ = services_.registry->find(spec_.name.model);
@@ -199,15 +185,15 @@ result<protocol::manifests> worker_state::set_up() {
     auto fresh = model_->make();
     fresh->setup(*context_);
     parameters_ = fresh->parameters();
+    if (auto sound = check_parameters(parameters_); !sound)
+      return fail(sound.error());
+    told_ = describe_parameters(parameters_);
+    probe_->groups.offer(arenas_of(parameters_));
     // Only now: what failed half-way must not serve.
     module_ = std::move(fresh);
-    protocol::worker_manifest manifest{spec_.name, services_.host, {}};
-    for (const auto& p : parameters_)
-      manifest.parameters.push_back(
-        {p.name, p.type, p.extents, p.requires_grad});
     log::info(to_string(spec_.name), "set up with {} parameters",
               parameters_.size());
-    return protocol::manifests{{std::move(manifest)}};
+    return manifest(0);
   });
 }
 
@@ -215,6 +201,8 @@ void worker_state::close() noexcept {
   try {
     probe_->mark.set("closing");
     probe_->groups.abort();
+    // Nobody reads the module's memory once it is gone.
+    probe_->syncs.close();
     parameters_.clear();
     module_.reset();
   } catch (const std::exception& x) {
@@ -253,8 +241,11 @@ result<ack> worker_state::connect(const protocol::connect_groups& request) {
 }
 
 result<ack> worker_state::close(const protocol::close_groups& request) {
-  for (const auto& item : request.items)
+  for (const auto& item : request.items) {
+    for (const auto& seat : probe_->syncs.all())
+      seat->leave(item.group);
     probe_->groups.close(item.group);
+  }
   return ack{};
 }
 
@@ -264,10 +255,14 @@ result<protocol::invoked>
 worker_state::invoke(const protocol::invoke& request) {
   if (!module_)
     return fail(errc::unavailable, "the model is not set up");
-  if (fenced_)
+  if (!fences_.empty())
     return fail(errc::unavailable,
                 "the model's weights are being replaced; call again after the "
                 "sync");
+  if (pinned())
+    return fail(errc::unavailable,
+                "the model's weights are being read by a sync; call again "
+                "after it");
   auto* function = model_->find(request.function);
   if (!function)
     return fail(errc::invalid, fmt::format("model '{}' has no function '{}'",
@@ -278,7 +273,11 @@ worker_state::invoke(const protocol::invoke& request) {
     if (!input)
       return fail(input.error().within("fetching the input"));
     auto start = std::chrono::steady_clock::now();
+    // Also a call that throws may have written.
+    ++writes_;
     auto output = function->call(*module_, *input);
+    output.set_meta(version_key(spec_.name.model),
+                    static_cast<std::int64_t>(version_.value()));
     auto busy = std::chrono::steady_clock::now() - start;
     auto stored = services_.store->put(output, request.scope, version_);
     if (!stored)
@@ -295,111 +294,29 @@ worker_state::invoke(const protocol::invoke& request) {
 result<ack> worker_state::run(const protocol::checkpoint& request) {
   if (!module_)
     return fail(errc::unavailable, "the model is not set up");
+  if (!fences_.empty())
+    return fail(errc::unavailable,
+                "the model's weights are being replaced; try again after the "
+                "sync");
+  if (request.load && pinned())
+    return fail(errc::unavailable,
+                "the model's weights are being read by a sync; call again "
+                "after it");
+  // A load that throws may have written, too.
+  if (request.load)
+    ++writes_;
   return guarded(request.load ? "load checkpoint" : "save checkpoint",
                  [&]() -> result<ack> {
                    checkpoint_path path{request.directory, spec_.name.rank};
-                   if (request.load)
-                     module_->load_checkpoint(path);
-                   else
+                   if (!request.load) {
                      module_->save_checkpoint(path);
+                     return ack{};
+                   }
+                   module_->load_checkpoint(path);
+                   // Ranks whose calls differed are in step again.
+                   writes_ = 0;
                    return ack{};
                  });
-}
-
-// -- weights -------------------------------------------------------------------
-
-result<ack> worker_state::fence(const protocol::fence& request) {
-  if (!module_)
-    return fail(errc::unavailable, "the model is not set up");
-  if (request.on || request.version == version_) {
-    fenced_ = request.on;
-    return ack{};
-  }
-  return guarded("on_sync", [&]() -> result<ack> {
-    // A module that did not take the new weights in stays closed.
-    module_->on_sync(request.version);
-    version_ = request.version;
-    fenced_ = false;
-    return ack{};
-  });
-}
-
-result<protocol::transfer_reports>
-worker_state::transfer(const protocol::transfer& request) {
-  auto until = within(request.timeout_ms);
-  protocol::transfer_reports out;
-  for (const auto& task : request.items) {
-    operation_scope mark{probe_->mark,
-                         fmt::format("{} {} {}",
-                                     task.role == protocol::transfer_role::send
-                                       ? "send weights to"
-                                       : "receive weights from",
-                                     to_string(task.peer), task.link)};
-    auto report = run_task(task, request.mode, until);
-    if (!report)
-      return fail(report.error());
-    out.items.push_back(std::move(*report));
-  }
-  return out;
-}
-
-namespace {
-
-/// The first element in which two equally long runs differ.
-std::string describe_difference(const parameter& mine,
-                                std::span<const std::byte> theirs) {
-  auto [a, b] = std::ranges::mismatch(mine.memory, theirs);
-  auto at = static_cast<std::size_t>(a - mine.memory.begin());
-  return fmt::format("tensor '{}' differs at element {}", mine.name,
-                     at / size_of(mine.type));
-}
-
-} // namespace
-
-result<protocol::transfer_report>
-worker_state::run_task(const protocol::transfer_task& task,
-                       protocol::transfer_mode mode, deadline until) {
-  auto* link = probe_->groups.link(task.link);
-  if (!link)
-    return fail(errc::invalid,
-                fmt::format("link '{}' was never opened here", task.link));
-  auto sends = task.role == protocol::transfer_role::send;
-  auto compares = !sends && mode == protocol::transfer_mode::compare;
-  auto start = std::chrono::steady_clock::now();
-  protocol::transfer_report report;
-  report.from = spec_.name;
-  report.link = task.link;
-  report.role = task.role;
-  weight_digest digest;
-  for (const auto& name : task.tensors) {
-    auto p = std::ranges::find(parameters_, name, &parameter::name);
-    if (p == parameters_.end())
-      return fail(errc::invalid, fmt::format("there is no tensor '{}'", name));
-    auto memory = p->memory;
-    if (compares) {
-      if (scratch_.size() < memory.size())
-        scratch_ = buffer::allocate(memory.size());
-      memory = scratch_.bytes().first(memory.size());
-    }
-    auto done = sends ? link->push(memory, until) : link->pull(memory, until);
-    if (!done)
-      return fail(done.error().within(fmt::format("tensor '{}' {} {}", name,
-                                                  sends ? "to" : "from",
-                                                  to_string(task.peer))));
-    digest.update(memory);
-    report.bytes += memory.size();
-    if (compares && report.difference.empty()
-        && !std::ranges::equal(memory, p->memory))
-      report.difference = describe_difference(*p, memory);
-  }
-  auto value = digest.value();
-  report.digest_low = value.low;
-  report.digest_high = value.high;
-  report.elapsed_us = static_cast<std::uint64_t>(
-    std::chrono::duration_cast<std::chrono::microseconds>(
-      std::chrono::steady_clock::now() - start)
-      .count());
-  return report;
 }
 
 } // namespace troupe::model

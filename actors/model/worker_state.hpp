@@ -2,27 +2,35 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "troupe/actors/model/group_table.hpp"
 #include "troupe/actors/model/host_services.hpp"
 #include "troupe/actors/model/module.hpp"
 #include "troupe/actors/model/operation_mark.hpp"
+#include "troupe/actors/model/sync_seat.hpp"
 #include "troupe/actors/protocol/model.hpp"
 #include "troupe/actors/protocol/process.hpp"
+#include "troupe/core/log.hpp"
 
 namespace troupe::model {
 
-/// The parts of a worker that its host's control actor may touch while the
-/// worker's thread is busy.
+/// The parts of a worker that others may touch while its thread is busy: its
+/// host's control actor, and its mover.
 struct worker_probe {
-  explicit worker_probe(comm::inproc::hub& hub) : groups(hub) {
+  explicit worker_probe(comm::inproc::hub& hub,
+                        process::peer_mesh* mesh = nullptr,
+                        const protocol::host_name& self = {})
+    : groups(hub, mesh, self) {
     // nop
   }
 
   operation_mark mark;
   group_table groups;
+  sync_table syncs;
 };
 
 /// The groups of a rank inside its replica, by name and in rank order.
@@ -59,10 +67,18 @@ public:
   [[nodiscard]] result<protocol::invoked>
   invoke(const protocol::invoke& request);
 
-  [[nodiscard]] result<protocol::transfer_reports>
-  transfer(const protocol::transfer& request);
+  /// The parameters from `first` on, as many as fit a message.
+  [[nodiscard]] result<protocol::manifests> manifest(std::uint64_t first) const;
 
-  [[nodiscard]] result<protocol::ack> fence(const protocol::fence& request);
+  [[nodiscard]] result<protocol::ack>
+  install(const protocol::install_programs& request);
+
+  /// One step of a sync.
+  [[nodiscard]] result<protocol::sync_standings>
+  obey(const protocol::sync_order& request);
+
+  /// True while a sync reads the weights: no call may run (WS-6).
+  [[nodiscard]] bool pinned() const noexcept { return !pins_.empty(); }
 
   [[nodiscard]] result<protocol::ack> run(const protocol::checkpoint& request);
 
@@ -72,9 +88,11 @@ public:
 private:
   class context;
 
-  [[nodiscard]] result<protocol::transfer_report>
-  run_task(const protocol::transfer_task& task, protocol::transfer_mode mode,
-           deadline until);
+  /// Looks at the parameters anew: the memory may have moved (true), but names,
+  /// types and shapes must be those of the set-up.
+  [[nodiscard]] result<bool> look_again(const std::string& program);
+
+  [[nodiscard]] result<void> open(const protocol::sync_order& request);
 
   /// Runs `f`, turning what the module throws into an error.
   template <class F>
@@ -87,10 +105,29 @@ private:
   const model_declaration* model_ = nullptr;
   std::unique_ptr<module> module_;
   parameter_list parameters_;
-  bool fenced_ = false;
+  /// What the set-up told of them: what syncs were planned with.
+  std::vector<protocol::parameter_info> told_;
+  std::set<std::string> fences_;
+  std::set<std::string> pins_;
   weight_version version_;
-  /// Where compare mode receives; kept, so that a sync allocates nothing.
-  buffer scratch_;
+  /// Calls that may have changed the weights.
+  std::uint64_t writes_ = 0;
 };
+
+template <class F>
+auto worker_state::guarded(const std::string& operation, F f) -> decltype(f()) {
+  operation_scope mark{probe_->mark, operation};
+  auto failed = [&](std::string_view what) {
+    log::error(to_string(spec_.name), "{} failed: {}", operation, what);
+    return fail(errc::failed, std::string{what});
+  };
+  try {
+    return f();
+  } catch (const std::exception& x) {
+    return failed(x.what());
+  } catch (...) {
+    return failed("it threw something that is no std::exception");
+  }
+}
 
 } // namespace troupe::model

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/node/host.hpp"
 
+#include <caf/actor_cast.hpp>
+#include <caf/send.hpp>
 #include <fmt/core.h>
 
 #include "troupe/actors/call/gather.hpp"
@@ -37,17 +39,36 @@ host::start(const protocol::start_worker& request) {
     return protocol::to_caf(
       {errc::invalid, fmt::format("{} lives here already", to_string(name))});
   slot x;
-  x.probe = std::make_shared<model::worker_probe>(*services_.hub);
+  x.probe = std::make_shared<model::worker_probe>(*services_.hub,
+                                                  services_.mesh,
+                                                  services_.host);
   x.actor = threads_ == worker_threads::own
               ? spawn<model::worker, caf::detached + caf::linked>(request.spec,
                                                                   services_,
                                                                   x.probe)
               : spawn<model::worker, caf::linked>(request.spec, services_,
                                                   x.probe);
+  x.mover = spawn<model::weight_mover, caf::linked>(name, x.probe, threads_);
   log::info(to_string(services_.host), "starts {}", to_string(name));
-  protocol::started_worker reply{x.actor};
+  protocol::started_worker reply{x.actor, x.mover};
   // A worker that has ended leaves its place to the next one of its name.
-  calls_.watch(x.actor, [this, name](const error&) { workers_.erase(name); });
+  calls_.watch(x.actor, [this, name](const error&) {
+    auto i = workers_.find(name);
+    if (i == workers_.end())
+      return;
+    send_exit(i->second.mover, caf::exit_reason::user_shutdown);
+    workers_.erase(i);
+  });
+  // A worker does not outlive whoever started it, perhaps before the answer
+  // came: nobody else could close it.
+  auto starter = caf::actor_cast<caf::actor>(current_sender());
+  if (starter)
+    calls_.watch(starter, [this, name,
+                           address = x.actor.address()](const error&) {
+      auto i = workers_.find(name);
+      if (i != workers_.end() && i->second.actor.address() == address)
+        caf::anon_send(i->second.actor, protocol::close_model{});
+    });
   workers_.emplace(name, std::move(x));
   return reply;
 }
@@ -60,6 +81,9 @@ protocol::host_status host::status() const {
     auto age = std::chrono::duration_cast<std::chrono::milliseconds>(mark.age);
     x.workers.push_back(
       {name, mark.operation, static_cast<std::uint64_t>(age.count())});
+    for (const auto& seat : worker.probe->syncs.all())
+      for (auto& line : seat->progress())
+        x.workers.push_back({name, std::move(line), 0});
   }
   auto store = services_.store->stats();
   x.store_bytes = store.bytes;
@@ -70,8 +94,10 @@ protocol::host_status host::status() const {
 
 void host::abort_all(const std::string& reason) {
   log::info(to_string(services_.host), "aborts all communicators: {}", reason);
-  for (auto& [name, worker] : workers_)
+  for (auto& [name, worker] : workers_) {
     worker.probe->groups.abort();
+    worker.probe->syncs.abort();
+  }
 }
 
 host::behavior_type host::make_behavior() {

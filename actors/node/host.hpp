@@ -10,14 +10,12 @@
 #include "troupe/actors/call/caller.hpp"
 #include "troupe/actors/call/reply.hpp"
 #include "troupe/actors/model/host_services.hpp"
-#include "troupe/actors/model/worker_state.hpp"
+#include "troupe/actors/model/weight_mover.hpp"
 #include "troupe/actors/protocol/register.hpp"
 
 namespace troupe::node {
 
-/// Whether workers get threads of their own. Real hosts need them, because a
-/// module may compute for minutes; scheduler tests must not have them.
-enum class worker_threads : std::uint8_t { own, shared };
+using model::worker_threads;
 
 /// The control actor of one host: makes workers, answers at any time what they
 /// are doing, and can abort their communicators while they are stuck in one.
@@ -35,6 +33,7 @@ protected:
 private:
   struct slot {
     protocol::worker_actor actor;
+    protocol::mover_actor mover;
     std::shared_ptr<model::worker_probe> probe;
   };
 

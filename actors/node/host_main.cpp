@@ -105,7 +105,8 @@ int host_main(const module_registry& registry,
   store_config.incarnation = args->host.life;
   process::batch_store store{store_config, &(*side)->mesh()};
   comm::inproc::hub hub;
-  model::host_services services{args->host, &registry, &store, &hub};
+  model::host_services services{args->host, &registry, &store, &hub,
+                                &(*side)->mesh()};
   system_config config;
   caf::actor_system system{config};
   auto served = serve(system, *args, services);

@@ -10,9 +10,8 @@
 
 #include "troupe/actors/process/batch_ref.hpp"
 #include "troupe/actors/protocol/names.hpp"
+#include "troupe/actors/protocol/weights.hpp"
 #include "troupe/actors/protocol/wire.hpp"
-#include "troupe/core/dtype.hpp"
-#include "troupe/core/shape.hpp"
 
 // What dist_model, replica and worker answer. The three speak one language:
 // each hop cuts a request into the shares of those below it, asks them all at
@@ -20,14 +19,6 @@
 // errors are caf::errors of the category "troupe" (errors.hpp).
 
 namespace troupe::protocol {
-
-/// "Done."
-struct ack {
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f, ack&) {
-    return f();
-  }
-};
 
 // -- set-up --------------------------------------------------------------------
 
@@ -41,44 +32,6 @@ struct set_up {
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, set_up& x) {
     return f(x.timeout_ms);
-  }
-};
-
-/// One parameter as a rank stores it.
-struct parameter_info {
-  std::string name;
-  dtype type = dtype::float32;
-  shape extents;
-  bool requires_grad = true;
-
-  bool operator==(const parameter_info&) const = default;
-
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f,
-                                                 parameter_info& x) {
-    return f(x.name, x.type, x.extents, x.requires_grad);
-  }
-};
-
-/// What one rank holds and where it lives.
-struct worker_manifest {
-  worker_name worker;
-  host_name host;
-  std::vector<parameter_info> parameters;
-
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f,
-                                                 worker_manifest& x) {
-    return f(x.worker, x.host, x.parameters);
-  }
-};
-
-struct manifests {
-  std::vector<worker_manifest> items;
-
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f, manifests& x) {
-    return f(x.items);
   }
 };
 
@@ -97,7 +50,7 @@ struct group_seat {
   worker_name to;
   /// Unique in the job, e.g. `"policy/0/world#1"`.
   std::string group;
-  /// A folder of comm/: `"inproc"`, `"gloo"`.
+  /// A folder of comm/: `"inproc"`, `"shm"` (links only), `"gloo"`.
   std::string backend;
   seat_kind kind = seat_kind::member;
   rank_id rank;
@@ -226,88 +179,7 @@ struct invoked {
   }
 };
 
-// -- weights -------------------------------------------------------------------
-
-enum class transfer_role : std::uint8_t { send, receive };
-
-enum class transfer_mode : std::uint8_t {
-  /// Destination parameters are overwritten.
-  copy,
-  /// Destination parameters are compared with what arrives, bit for bit.
-  compare,
-};
-
-/// One end of one link of a sync: the named tensors, whole and in this order.
-struct transfer_task {
-  worker_name to;
-  transfer_role role = transfer_role::send;
-  /// The link, made by open_groups; the peer has the same name.
-  std::string link;
-  worker_name peer;
-  std::vector<std::string> tensors;
-
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f,
-                                                 transfer_task& x) {
-    return f(x.to, x.role, x.link, x.peer, x.tensors);
-  }
-};
-
-/// Moves weights. Sender: sync_group. Answer: transfer_reports.
-struct transfer {
-  std::vector<transfer_task> items;
-  transfer_mode mode = transfer_mode::copy;
-  std::uint32_t timeout_ms = 0;
-
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f, transfer& x) {
-    return f(x.items, x.mode, x.timeout_ms);
-  }
-};
-
-/// What one end saw. The two ends of a link must agree on bytes and digest.
-struct transfer_report {
-  worker_name from;
-  std::string link;
-  transfer_role role = transfer_role::send;
-  std::uint64_t bytes = 0;
-  std::uint64_t digest_low = 0;
-  std::uint64_t digest_high = 0;
-  std::uint64_t elapsed_us = 0;
-  /// Compare mode: the first difference as a sentence; empty if none.
-  std::string difference;
-
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f,
-                                                 transfer_report& x) {
-    return f(x.from, x.link, x.role, x.bytes, x.digest_low, x.digest_high,
-             x.elapsed_us, x.difference);
-  }
-};
-
-struct transfer_reports {
-  std::vector<transfer_report> items;
-
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f,
-                                                 transfer_reports& x) {
-    return f(x.items);
-  }
-};
-
-/// Closes (`on`) or opens a model for `invoke` while its weights change (WS-1).
-/// Opening sets the version it serves at and runs `module::on_sync` if the
-/// version is new. Sender: sync_group. Answer: ack.
-struct fence {
-  bool on = false;
-  weight_version version;
-  std::uint32_t timeout_ms = 0;
-
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f, fence& x) {
-    return f(x.on, x.version, x.timeout_ms);
-  }
-};
+// -- life ----------------------------------------------------------------------
 
 /// Saves to or loads from a directory that exists. Answer: ack.
 struct checkpoint {
@@ -339,9 +211,18 @@ using model_interface = caf::typed_actor<
   caf::replies_to<connect_groups>::with<ack>,
   caf::replies_to<close_groups>::with<ack>,
   caf::replies_to<invoke>::with<invoked>,
+  caf::replies_to<get_parameters>::with<manifests>,
+  caf::replies_to<install_programs>::with<ack>,
+  caf::replies_to<sync_order>::with<sync_standings>,
   caf::replies_to<transfer>::with<transfer_reports>,
-  caf::replies_to<fence>::with<ack>, caf::replies_to<checkpoint>::with<ack>,
+  caf::replies_to<get_operations>::with<operations>,
+  caf::replies_to<checkpoint>::with<ack>,
   caf::replies_to<close_model>::with<ack>>;
+
+/// Moves one rank's weights on threads of its own, so that the worker can serve
+/// meanwhile. Lives beside the worker.
+using mover_actor = caf::typed_actor<
+  caf::replies_to<transfer>::with<transfer_reports>>;
 
 /// One rank: owns the module instance. Lives in a device host.
 using worker_actor = model_interface;

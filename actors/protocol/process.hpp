@@ -15,7 +15,7 @@
 namespace troupe::protocol {
 
 /// Changes whenever a message changes: driver and hosts must agree.
-inline constexpr std::uint32_t wire_version = 1;
+inline constexpr std::uint32_t wire_version = 2;
 
 /// Where a worker's process stands.
 enum class host_kind : std::uint8_t { device, cpu };
@@ -59,11 +59,12 @@ struct start_worker {
 
 struct started_worker {
   worker_actor worker;
+  mover_actor mover;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  started_worker& x) {
-    return f(x.worker);
+    return f(x.worker, x.mover);
   }
 };
 
@@ -87,19 +88,6 @@ struct release_batches {
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  release_batches& x) {
     return f(x.last);
-  }
-};
-
-/// What a worker did last and for how long.
-struct worker_status {
-  worker_name worker;
-  std::string operation;
-  std::uint64_t age_ms = 0;
-
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f,
-                                                 worker_status& x) {
-    return f(x.worker, x.operation, x.age_ms);
   }
 };
 

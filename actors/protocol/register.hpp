@@ -12,6 +12,7 @@
 #include "troupe/actors/protocol/process.hpp"
 #include "troupe/actors/protocol/storage.hpp"
 #include "troupe/actors/protocol/sync.hpp"
+#include "troupe/actors/protocol/weights.hpp"
 #include "troupe/actors/protocol/wire.hpp"
 
 // Every message that may leave its process, in one list. Whoever sends or
@@ -37,11 +38,18 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::connect_groups))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::close_groups))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::invoke))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::invoked))
-CAF_ADD_TYPE_ID(troupe, (troupe::protocol::transfer))
-CAF_ADD_TYPE_ID(troupe, (troupe::protocol::transfer_reports))
-CAF_ADD_TYPE_ID(troupe, (troupe::protocol::fence))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::checkpoint))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::close_model))
+
+// weights.hpp
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_parameters))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::install_programs))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::sync_order))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::sync_standings))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::transfer))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::transfer_reports))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_operations))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::operations))
 
 // process.hpp
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::start_worker))
@@ -78,6 +86,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::sync_plan))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::run_sync))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::verify_sync))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::sync_report))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::check_sync))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::close_sync))
 
 // storage.hpp

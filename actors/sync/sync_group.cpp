@@ -1,55 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
+// The sync_group's runs: takes the machine's steps and tells it how they ended.
 #include "troupe/actors/sync/sync_group.hpp"
+
+#include <algorithm>
+#include <map>
 
 #include <fmt/core.h>
 
 #include "troupe/actors/call/gather.hpp"
-#include "troupe/actors/protocol/rendezvous.hpp"
+#include "troupe/actors/call/grace.hpp"
 #include "troupe/core/log.hpp"
 
 namespace troupe::sync {
 
 using protocol::ack;
-using std::chrono::milliseconds;
 
 namespace {
-
-/// Those below give up first and say why; we wait a little longer for that.
-milliseconds with_grace(std::uint32_t timeout_ms) {
-  return milliseconds{timeout_ms} + milliseconds{1500};
-}
 
 std::uint64_t elapsed_us(std::chrono::steady_clock::time_point since) {
   using namespace std::chrono;
   return static_cast<std::uint64_t>(
-    duration_cast<microseconds>(std::chrono::steady_clock::now() - since)
-      .count());
+    duration_cast<microseconds>(steady_clock::now() - since).count());
+}
+
+/// Ranks that have answered with a deadline or a death are not asked.
+constexpr auto look_timeout_ms = std::uint32_t{500};
+
+template <class T>
+std::optional<error> failure_of(const result<T>& x) {
+  if (x)
+    return std::nullopt;
+  return x.error();
+}
+
+protocol::sync_action action_of(sync_verb x) {
+  using protocol::sync_action;
+  switch (x) {
+    case sync_verb::pin: return sync_action::pin;
+    case sync_verb::enroll: return sync_action::enroll;
+    case sync_verb::fence: return sync_action::fence;
+    case sync_verb::swap: return sync_action::swap;
+    case sync_verb::open: return sync_action::open;
+    case sync_verb::reopen: return sync_action::reopen;
+    default: return sync_action::unpin;
+  }
 }
 
 } // namespace
 
-std::string_view to_string(sync_state x) noexcept {
-  switch (x) {
-    case sync_state::idle: return "idle";
-    case sync_state::preparing: return "preparing";
-    case sync_state::fencing: return "fencing";
-    case sync_state::transferring: return "transferring";
-    case sync_state::verifying: return "verifying";
-    case sync_state::committing: return "committing";
-    case sync_state::failed: return "failed";
-  }
-  return "unknown";
-}
-
 sync_group::sync_group(caf::actor_config& config, std::string sync_name,
                        protocol::dist_model_actor source,
-                       protocol::dist_model_actor destination,
-                       std::vector<planner::rank_pair> pairs)
+                       protocol::dist_model_actor destination)
   : protocol::sync_group_actor::base(config),
     sync_name_(std::move(sync_name)),
     source_(std::move(source)),
     destination_(std::move(destination)),
-    pairs_(std::move(pairs)),
     calls_(this) {
   // nop
 }
@@ -58,243 +63,488 @@ const char* sync_group::name() const {
   return "sync_group";
 }
 
-void sync_group::enter(sync_state next) {
-  log::debug("sync_group", "{}: {} -> {}", sync_name_, to_string(state_),
-             to_string(next));
-  state_ = next;
+void sync_group::on_exit() {
+  // CAF's clock keeps us until the last reminder is due. Were ours the last
+  // references to the models by then, the clock's thread would destroy them,
+  // and that waits for the clock if its queue is full.
+  source_ = protocol::dist_model_actor{};
+  destination_ = protocol::dist_model_actor{};
 }
 
-error sync_group::failed(const error& why) {
-  auto out = why.within(
-    fmt::format("sync {} ({})", sync_name_, to_string(state_)));
-  log::error("sync_group", "{}", to_string(out));
-  enter(sync_state::failed);
-  return out;
+const protocol::dist_model_actor&
+sync_group::model_of(std::size_t member) const {
+  return machine_.members()[member].source ? source_ : destination_;
 }
 
-// -- preparing -----------------------------------------------------------------
-
-void sync_group::prepare(const protocol::prepare_sync& request,
-                         continuation<protocol::sync_plan> done) {
-  enter(sync_state::preparing);
-  auto schedule = make_schedule(sync_name_, request.source, request.destination,
-                                pairs_);
-  if (!schedule)
-    return done(fail(failed(schedule.error())));
-  schedule_ = std::move(*schedule);
-  for (const auto& line : schedule_->describe())
-    log::info("sync_group", "{}: {}", sync_name_, line);
-  build_links(request.timeout_ms, [this, done](result<ack> built) {
-    if (!built)
-      return done(fail(failed(built.error())));
-    enter(sync_state::idle);
-    done(protocol::sync_plan{schedule_->describe(), schedule_->bytes()});
-  });
+std::chrono::milliseconds sync_group::patience(std::uint32_t timeout_ms) {
+  return call::with_grace(timeout_ms, call::layer::sync_group);
 }
 
-void sync_group::build_links(std::uint32_t timeout_ms, continuation<ack> done) {
-  using protocol::group_addresses;
-  auto sending = schedule_->seats(protocol::seat_kind::sender, timeout_ms);
-  auto receiving = schedule_->seats(protocol::seat_kind::receiver, timeout_ms);
-  auto connect = [=, this](result<std::vector<group_addresses>> opened) {
-    if (!opened)
-      return done(fail(opened.error()));
-    // Each end needs the addresses of both.
-    group_addresses all;
-    for (auto& part : *opened)
-      std::move(part.items.begin(), part.items.end(),
-                std::back_inserter(all.items));
-    auto both = std::make_shared<
-      call::gather<ack>>(2, [done](result<std::vector<ack>> x) {
-      done(x.map([](auto&&) { return ack{}; }));
-    });
-    calls_.ask<ack>(source_, with_grace(timeout_ms),
-                    protocol::introduce(sending, all),
-                    [both](result<ack> x) { both->set(0, std::move(x)); });
-    calls_.ask<ack>(destination_, with_grace(timeout_ms),
-                    protocol::introduce(receiving, std::move(all)),
-                    [both](result<ack> x) { both->set(1, std::move(x)); });
-  };
-  auto opened = std::make_shared<call::gather<group_addresses>>(2, connect);
-  calls_.ask<group_addresses>(source_, with_grace(timeout_ms), sending,
-                              [opened](result<group_addresses> x) {
-                                opened->set(0, std::move(x));
-                              });
-  calls_.ask<group_addresses>(destination_, with_grace(timeout_ms), receiving,
-                              [opened](result<group_addresses> x) {
-                                opened->set(1, std::move(x));
-                              });
+std::string_view sync_group::state_name() const {
+  return preparing_ ? "preparing" : to_string(machine_.state());
+}
+
+result<void> sync_group::ready() const {
+  if (preparing_ || run_)
+    return fail(errc::unavailable,
+                fmt::format("sync {} is {}", sync_name_, state_name()));
+  if (broken_ && !may_prepare_again())
+    return fail(errc::unavailable,
+                fmt::format("sync {} could not be prepared", sync_name_));
+  if (lanes_.empty())
+    return fail(errc::unavailable,
+                fmt::format("sync {} is not prepared", sync_name_));
+  return {};
 }
 
 // -- running -------------------------------------------------------------------
 
-void sync_group::set_fence(bool on, weight_version version,
-                           std::uint32_t timeout_ms, continuation<ack> done) {
-  calls_.ask<ack>(destination_, with_grace(timeout_ms),
-                  protocol::fence{on, version, timeout_ms}, std::move(done));
-}
-
-void sync_group::move(protocol::transfer_mode mode, std::uint32_t timeout_ms,
-                      continuation<protocol::transfer_reports> done) {
-  using protocol::transfer_reports;
-  using protocol::transfer_role;
-  auto both = std::make_shared<
-    call::gather<transfer_reports>>(2, [=, this](
-                                         result<std::vector<transfer_reports>>
-                                           reports) {
-    if (!reports)
-      return done(fail(reports.error()));
-    enter(sync_state::verifying);
-    if (auto same = check_reports((*reports)[0], (*reports)[1]); !same)
-      return done(fail(same.error()));
-    done(std::move((*reports)[1]));
-  });
-  calls_.ask<transfer_reports>(source_, with_grace(timeout_ms),
-                               schedule_->tasks(transfer_role::send, mode,
-                                                timeout_ms),
-                               [both](result<transfer_reports> x) {
-                                 both->set(0, std::move(x));
-                               });
-  calls_.ask<transfer_reports>(destination_, with_grace(timeout_ms),
-                               schedule_->tasks(transfer_role::receive, mode,
-                                                timeout_ms),
-                               [both](result<transfer_reports> x) {
-                                 both->set(1, std::move(x));
-                               });
-}
-
-void sync_group::run(const protocol::run_sync& request,
+void sync_group::run(sync_kind kind, std::uint32_t timeout_ms,
                      continuation<protocol::sync_report> done) {
-  auto start = std::chrono::steady_clock::now();
-  auto timeout_ms = request.timeout_ms;
-  auto finish = [=, this](result<std::vector<std::string>> differences) {
-    if (!differences)
-      return done(fail(failed(differences.error())));
-    if (!differences->empty())
-      return done(fail(failed({errc::corrupt, differences->front()})));
-    enter(sync_state::committing);
-    auto next = version_.next();
-    set_fence(false, next, timeout_ms, [=, this](result<ack> committed) {
-      if (!committed)
-        return done(fail(failed(committed.error())));
-      version_ = next;
-      enter(sync_state::idle);
-      done(protocol::sync_report{version_,
-                                 schedule_->bytes(),
-                                 elapsed_us(start),
-                                 {}});
-    });
-  };
-  enter(sync_state::fencing);
-  set_fence(true, version_, timeout_ms,
-            [=, this, validate = request.validate](result<ack> fenced) {
-              if (!fenced)
-                return finish(fail(fenced.error()));
-              enter(sync_state::transferring);
-              move(protocol::transfer_mode::copy, timeout_ms,
-                   [=, this](result<protocol::transfer_reports> moved) {
-                     if (!moved)
-                       return finish(fail(moved.error()));
-                     if (!validate)
-                       return finish(std::vector<std::string>{});
-                     compare(timeout_ms,
-                             [=](result<protocol::sync_report> compared) {
-                               if (compared)
-                                 finish(compared->differences);
-                               else
-                                 finish(fail(compared.error()));
-                             });
-                   });
-            });
+  run_ = std::make_unique<progress>();
+  ++run_number_;
+  run_->kind = kind;
+  run_->timeout_ms = timeout_ms;
+  run_->start = std::chrono::steady_clock::now();
+  run_->done = std::move(done);
+  // What does not train travels too until all have it.
+  run_->lane = complete_ ? lanes_.size() - 1 : 0;
+  const auto& x = lanes_[run_->lane];
+  machine_.use(x.route.moves(), x.linked);
+  perform(machine_.begin(kind));
 }
 
-void sync_group::compare(std::uint32_t timeout_ms,
-                         continuation<protocol::sync_report> done) {
-  auto start = std::chrono::steady_clock::now();
-  move(protocol::transfer_mode::compare, timeout_ms,
-       [=, this](result<protocol::transfer_reports> got) {
-         if (!got)
-           return done(fail(got.error()));
-         protocol::sync_report out{version_,
-                                   schedule_->bytes(),
-                                   elapsed_us(start),
-                                   {}};
-         for (const auto& x : got->items)
-           if (!x.difference.empty())
-             out.differences.push_back(fmt::format("{} ({}): {}",
-                                                   to_string(x.from), x.link,
-                                                   x.difference));
-         done(std::move(out));
-       });
+void sync_group::perform(const sync_steps& steps) {
+  if (!steps.empty())
+    begin_phase();
+  // An ask can fail at once, and then the next steps come from inside the loop.
+  ++depth_;
+  for (const auto& step : steps) {
+    switch (step.verb) {
+      case sync_verb::link: relink(step.verb); break;
+      case sync_verb::judge_standings:
+      case sync_verb::judge_reports: judge(step.verb); break;
+      case sync_verb::transfer:
+      case sync_verb::compare:
+        run_->reports.clear();
+        for (auto i : step.members)
+          move(step.verb, i);
+        break;
+      default: order(step.verb, step.members);
+    }
+  }
+  if (--depth_ == 0 && run_ && machine_.finished())
+    end_run();
 }
+
+void sync_group::begin_phase() {
+  log::debug("sync_group", "{}: {}", sync_name_, to_string(machine_.state()));
+  phase_begin_ = clock().now();
+  ++phase_;
+  // One reminder at a time, however many phases pass.
+  if (std::exchange(reminded_, true))
+    return;
+  delayed_send(this, alarm(), protocol::check_sync{});
+}
+
+std::chrono::milliseconds sync_group::alarm() const {
+  // Before the ranks give up: then their buckets are gone.
+  return std::chrono::milliseconds{run_->timeout_ms} * 9 / 10;
+}
+
+void sync_group::order(sync_verb verb,
+                       const std::vector<std::size_t>& members) {
+  if (members.empty())
+    return;
+  // One message for all: the ranks of a replica must hear it between the same
+  // two calls (`sync_order`). No step is for both models.
+  protocol::sync_order request;
+  request.sync = sync_name_;
+  request.program = lanes_[run_->lane].route.program;
+  request.action = action_of(verb);
+  request.version = run_->next;
+  for (auto i : members)
+    request.items.push_back({machine_.members()[i].name});
+  request.timeout_ms = run_->timeout_ms;
+  auto heard =
+    [=, this, number = run_number_](const result<protocol::sync_standings>& x) {
+      std::map<protocol::worker_name, const protocol::sync_standing*> answers;
+      if (x)
+        for (const auto& y : x->items)
+          answers.emplace(y.from, &y);
+      for (auto i : members) {
+        // What is late, or nobody waits for, changes nothing.
+        if (!current(number))
+          return;
+        if (!x) {
+          arrived(verb, i, x.error());
+          continue;
+        }
+        auto found = answers.find(machine_.members()[i].name);
+        if (found == answers.end())
+          arrived(verb, i, error{errc::internal, "a rank was not asked"});
+        else
+          take_in(verb, i, *found->second);
+      }
+    };
+  calls_.ask<protocol::sync_standings>(model_of(members.front()),
+                                       patience(request.timeout_ms), request,
+                                       std::move(heard));
+}
+
+void sync_group::take_in(sync_verb verb, std::size_t member,
+                         const protocol::sync_standing& x) {
+  if (x.failed)
+    return arrived(verb, member, x.why);
+  // A rank says so once; whatever comes of this run, its links are of no use.
+  if (x.moved) {
+    run_->moved = true;
+    machine_.set_linked(false);
+  }
+  if (verb == sync_verb::pin)
+    run_->sources.push_back(x);
+  if (verb == sync_verb::enroll)
+    run_->next = std::max(run_->next, x.version.next());
+  arrived(verb, member, std::nullopt);
+}
+
+protocol::transfer_mode sync_group::mode_of(sync_verb verb) const {
+  if (verb == sync_verb::compare)
+    return protocol::transfer_mode::compare;
+  return machine_.mode() == sync_mode::staged
+           ? protocol::transfer_mode::staged
+           : protocol::transfer_mode::in_place;
+}
+
+void sync_group::move(sync_verb verb, std::size_t member) {
+  const auto& x = lanes_[run_->lane];
+  protocol::transfer request;
+  request.program = x.route.program;
+  request.mode = mode_of(verb);
+  request.source_digest = run_->kind == sync_kind::run_validated;
+  request.links = x.generation;
+  request.items.push_back({machine_.members()[member].name});
+  request.timeout_ms = run_->timeout_ms;
+  calls_
+    .ask<protocol::transfer_reports>(model_of(member),
+                                     patience(request.timeout_ms), request,
+                                     [=, this, number = run_number_](
+                                       result<protocol::transfer_reports> got) {
+                                       if (!current(number))
+                                         return;
+                                       if (got)
+                                         std::move(got->items.begin(),
+                                                   got->items.end(),
+                                                   std::back_inserter(
+                                                     run_->reports));
+                                       arrived(verb, member, failure_of(got));
+                                     });
+}
+
+void sync_group::arrived(sync_verb verb, std::size_t member,
+                         const std::optional<error>& failure) {
+  if (!failure)
+    run_->answers[member] = {verb, clock().now()};
+  perform(machine_.arrive(verb, member, failure));
+}
+
+bool sync_group::current(std::uint64_t number) const noexcept {
+  return run_ && run_number_ == number;
+}
+
+void sync_group::relink(sync_verb verb) {
+  build_links(run_->lane, run_->timeout_ms, [this, verb](const auto& built) {
+    if (!run_)
+      return;
+    // The old ones are gone either way.
+    machine_.set_linked(built.has_value());
+    perform(machine_.judged(verb, failure_of(built)));
+  });
+}
+
+void sync_group::judge(sync_verb verb) {
+  auto right = check(verb);
+  if (right && verb == sync_verb::judge_standings && run_->moved)
+    return relink(verb);
+  perform(machine_.judged(verb, failure_of(right)));
+}
+
+result<void> sync_group::check(sync_verb verb) const {
+  if (verb == sync_verb::judge_standings)
+    return check_sources(run_->sources);
+  auto right = check_reports(lanes_[run_->lane].route, run_->reports);
+  if (!right || run_->kind == sync_kind::compare)
+    return right;
+  for (const auto& x : run_->reports)
+    if (!x.difference.empty())
+      return fail(errc::corrupt,
+                  fmt::format("{}: {}", to_string(x.from), x.difference));
+  return {};
+}
+
+void sync_group::end_run() {
+  auto failure = machine_.failure();
+  auto why = failure ? explain(*failure) : error{};
+  auto ended = std::move(*run_);
+  run_.reset();
+  auto& x = lanes_[ended.lane];
+  x.linked = machine_.linked();
+  if (machine_.committed())
+    version_ = ended.next;
+  if (ended.kind != sync_kind::compare)
+    complete_ = machine_.committed() && !failure;
+  // What it staged would lie idle: from now on only what trains travels.
+  if (complete_ && ended.lane + 1 < lanes_.size()) {
+    x.linked = false;
+    leave_links(ended.lane, ended.timeout_ms, [](const result<ack>&) {});
+  }
+  protocol::sync_report report;
+  report.version = version_;
+  report.bytes = x.route.bytes;
+  report.elapsed_us = elapsed_us(ended.start);
+  for (const auto& y : ended.reports)
+    if (ended.kind == sync_kind::compare && !y.difference.empty())
+      report.differences.push_back(
+        fmt::format("{}: {}", to_string(y.from), y.difference));
+  report.dropped = dropped_;
+  if (failure) {
+    log::error("sync_group", "{}", to_string(why));
+    if (options_.when_lost == "drop")
+      return go_on_without_the_dead(std::move(ended), why);
+    return ended.done(fail(why));
+  }
+  if (!options_.free_groups)
+    return ended.done(std::move(report));
+  x.linked = false;
+  leave_links(ended.lane, ended.timeout_ms,
+              [done = ended.done, report](const result<ack>&) {
+                done(report);
+              });
+}
+
+// -- without the dead ----------------------------------------------------------
+
+void sync_group::go_on_without_the_dead(progress ended, const error& why) {
+  // A link that broke says "lost" too. Who is dead does not answer; who is
+  // frozen might wake up and serve, so nobody goes on without it.
+  preparing_ = true;
+  using protocol::sync_standings;
+  auto timeout_ms = ended.timeout_ms;
+  auto decide = [this, why,
+                 ended = std::make_shared<progress>(std::move(ended))](
+                  result<std::vector<sync_standings>> xs) {
+    std::set<protocol::worker_name> dead;
+    auto silent = !xs;
+    if (xs)
+      for (const auto& part : *xs)
+        for (const auto& x : part.items) {
+          if (x.failed && x.why.code() == errc::lost)
+            dead.insert(x.from);
+          silent = silent || (x.failed && x.why.code() == errc::timed_out);
+          if (x.moved)
+            lanes_.front().linked = false;
+        }
+    preparing_ = false;
+    if (silent || dead.empty())
+      return ended->done(fail(why));
+    drop(dead, std::move(*ended), why);
+  };
+  auto both = std::make_shared<call::gather<sync_standings>>(2, decide);
+  for (std::size_t end = 0; end < 2; ++end) {
+    protocol::sync_order roll;
+    roll.sync = sync_name_;
+    roll.program = lanes_.front().route.program;
+    roll.action = protocol::sync_action::enroll;
+    roll.timeout_ms = timeout_ms;
+    for (const auto& x : machine_.members())
+      if (x.source == (end == 0))
+        roll.items.push_back({x.name});
+    calls_.ask<sync_standings>(end == 0 ? source_ : destination_,
+                               patience(timeout_ms), std::move(roll),
+                               [both, end](result<sync_standings> x) {
+                                 both->set(end, std::move(x));
+                               });
+  }
+}
+
+void sync_group::drop(const std::set<protocol::worker_name>& dead,
+                      progress ended, const error& why) {
+  std::set<replica_id> broken;
+  for (const auto& x : prepared_.destination.items)
+    if (dead.count(x.worker) > 0)
+      broken.insert(x.worker.replica);
+  // What is left of a destination replica is no replica; it stays closed.
+  auto gone = dead;
+  protocol::sync_order close;
+  close.sync = sync_name_;
+  close.action = protocol::sync_action::fence;
+  close.timeout_ms = ended.timeout_ms;
+  for (const auto& x : prepared_.destination.items)
+    if (broken.count(x.worker.replica) > 0) {
+      if (gone.insert(x.worker).second)
+        close.items.push_back({x.worker});
+    }
+  auto is_gone = [&](const protocol::worker_manifest& x) {
+    return gone.count(x.worker) > 0;
+  };
+  for (const auto* side : {&prepared_.source, &prepared_.destination})
+    if (std::ranges::all_of(side->items, is_gone))
+      return ended.done(fail(why.within("nobody is left to go on with")));
+  if (!close.items.empty())
+    calls_.ask<protocol::sync_standings>(destination_,
+                                         patience(ended.timeout_ms), close,
+                                         [](const auto&) {});
+  // The new plan counts ranks anew, and so names links anew.
+  for (std::size_t i = 0; i < lanes_.size(); ++i)
+    leave_links(i, ended.timeout_ms, [](const auto&) {});
+  std::erase_if(prepared_.source.items, is_gone);
+  std::erase_if(prepared_.destination.items, is_gone);
+  for (const auto& x : gone)
+    log::warning("sync_group", "{} goes on without {}", sync_name_,
+                 to_string(x));
+  dropped_.insert(dropped_.end(), gone.begin(), gone.end());
+  // Nobody can run what was planned with the dead.
+  broken_ = true;
+  start(ended.kind, ended.timeout_ms, std::move(ended.done));
+}
+
+bool sync_group::may_prepare_again() const {
+  return broken_ && !dropped_.empty();
+}
+
+void sync_group::start(sync_kind kind, std::uint32_t timeout_ms,
+                       continuation<protocol::sync_report> done) {
+  if (!may_prepare_again())
+    return run(kind, timeout_ms, std::move(done));
+  auto request = prepared_;
+  prepare(request, [=, this](const result<protocol::sync_plan>& planned) {
+    if (planned)
+      run(kind, timeout_ms, done);
+    else
+      done(fail(planned.error()));
+  });
+}
+
+// -- hang reports --------------------------------------------------------------
+
+void sync_group::look_around() {
+  reminded_ = false;
+  if (!run_ || machine_.finished())
+    return;
+  auto waited = clock().now() - phase_begin_;
+  if (waited < alarm()) {
+    reminded_ = true;
+    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(alarm()
+                                                                      - waited);
+    delayed_send(this, left + std::chrono::milliseconds{1},
+                 protocol::check_sync{});
+    return;
+  }
+  run_->operations.clear();
+  for (const auto& model : {source_, destination_})
+    calls_.ask<protocol::operations>(model, patience(look_timeout_ms),
+                                     protocol::get_operations{look_timeout_ms},
+                                     [this, phase = phase_](
+                                       result<protocol::operations> x) {
+                                       if (x && run_ && phase == phase_)
+                                         note_operations(std::move(x->items));
+                                     });
+}
+
+void sync_group::note_operations(std::vector<protocol::worker_status> xs) {
+  using std::chrono::duration_cast;
+  using std::chrono::milliseconds;
+  for (auto& x : xs) {
+    for (const auto& [member, last] : run_->answers)
+      if (x.silent && machine_.members()[member].name == x.worker) {
+        x.operation += fmt::format(" since it answered '{}'",
+                                   to_string(last.to));
+        x.age_ms = static_cast<std::uint64_t>(
+          duration_cast<milliseconds>(clock().now() - last.at).count());
+      }
+    run_->operations.push_back(std::move(x));
+  }
+}
+
+error sync_group::explain(const error& why) {
+  auto where = fmt::format("sync {} ({})", sync_name_,
+                           to_string(machine_.failed_in()));
+  auto out = why.within(where);
+  // Whoever gives up first breaks the links of others, who then say "lost".
+  auto hangs = why.code() == errc::timed_out
+               || ((why.code() == errc::lost || why.code() == errc::aborted)
+                   && !run_->operations.empty());
+  if (!hangs)
+    return out;
+  hang_report report;
+  report.sync = sync_name_;
+  report.state = machine_.failed_in();
+  report.mode = machine_.mode();
+  report.waited_ms = run_->timeout_ms;
+  report.operations = run_->operations;
+  for (auto i : machine_.missing())
+    report.missing.push_back(machine_.members()[i].name);
+  for (auto i : machine_.arrivals())
+    report.arrived.push_back(machine_.members()[i].name);
+  for (const auto& line : to_lines(report))
+    log::error("sync_group", "{}", line);
+  return {out.code(), out.message() + "; " + to_sentence(report)};
+}
+
+// -- messages ------------------------------------------------------------------
 
 sync_group::behavior_type sync_group::make_behavior() {
   using namespace protocol;
-  auto busy = [this]() -> result<void> {
-    if (!schedule_)
-      return fail(errc::unavailable,
-                  fmt::format("sync {} is not prepared", sync_name_));
-    if (state_ != sync_state::idle)
-      return fail(errc::unavailable,
-                  fmt::format("sync {} is {}", sync_name_, to_string(state_)));
-    return {};
-  };
   return {
     [this](const prepare_sync& x) {
       call::reply<sync_plan> out{make_response_promise<sync_plan>()};
-      if (state_ != sync_state::idle) {
+      if (preparing_ || run_)
         out.deliver(
           fail(errc::unavailable,
-               fmt::format("sync {} is {}", sync_name_, to_string(state_))));
-        return out.promise();
-      }
-      prepare(x, [out](auto y) { out.deliver(std::move(y)); });
-      return out.promise();
-    },
-    [=, this](const run_sync& x) {
-      call::reply<sync_report> out{make_response_promise<sync_report>()};
-      if (auto ready = busy(); !ready)
-        out.deliver(fail(ready.error()));
+               fmt::format("sync {} is {}", sync_name_, state_name())));
       else
-        run(x, [out](auto y) { out.deliver(std::move(y)); });
+        prepare(x, [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
-    [=, this](const verify_sync& x) {
+    [this](const run_sync& x) {
       call::reply<sync_report> out{make_response_promise<sync_report>()};
-      if (auto ready = busy(); !ready) {
-        out.deliver(fail(ready.error()));
+      if (auto can = ready(); !can) {
+        out.deliver(fail(can.error()));
+      } else if (x.dry_run) {
+        const auto& route = lanes_[complete_ ? lanes_.size() - 1 : 0].route;
+        out.deliver(
+          sync_report{version_, route.bytes, 0, {}, route.describe()});
       } else {
-        enter(sync_state::transferring);
-        compare(x.timeout_ms, [out, this](result<sync_report> y) {
-          if (!y)
-            return out.deliver(fail(failed(y.error())));
-          enter(sync_state::idle);
-          out.deliver(std::move(y));
-        });
+        start(x.validate ? sync_kind::run_validated : sync_kind::run,
+              x.timeout_ms, [out](auto y) { out.deliver(std::move(y)); });
       }
       return out.promise();
     },
+    [this](const verify_sync& x) {
+      call::reply<sync_report> out{make_response_promise<sync_report>()};
+      if (auto can = ready(); !can) {
+        out.deliver(fail(can.error()));
+      } else {
+        // What does not train is compared too.
+        auto complete = std::exchange(complete_, false) && !may_prepare_again();
+        start(sync_kind::compare, x.timeout_ms,
+              [out](auto y) { out.deliver(std::move(y)); });
+        complete_ = complete;
+      }
+      return out.promise();
+    },
+    [this](check_sync) { look_around(); },
     [this](const close_sync& x) {
       call::reply<ack> out{make_response_promise<ack>()};
-      auto
-        both = std::make_shared<call::gather<ack>>(schedule_ ? 2 : 0,
-                                                   [out, this](
-                                                     result<std::vector<ack>>) {
-                                                     out.deliver(ack{});
-                                                     quit();
-                                                   });
-      if (schedule_) {
-        auto leave_end = [&](std::size_t index, const dist_model_actor& model,
-                             seat_kind end) {
-          calls_.ask<ack>(model, with_grace(x.timeout_ms),
-                          leave(schedule_->seats(end, x.timeout_ms)),
-                          [both, index](const result<ack>&) {
-                            both->set(index, ack{});
-                          });
-        };
-        leave_end(0, source_, seat_kind::sender);
-        leave_end(1, destination_, seat_kind::receiver);
-      }
+      auto left = std::make_shared<
+        call::gather<ack>>(lanes_.size(),
+                           [out, this](const result<std::vector<ack>>&) {
+                             out.deliver(ack{});
+                             quit();
+                           });
+      for (std::size_t i = 0; i < lanes_.size(); ++i)
+        leave_links(i, x.timeout_ms,
+                    [left, i](const result<ack>&) { left->set(i, ack{}); });
       return out.promise();
     },
   };

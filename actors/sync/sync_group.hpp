@@ -2,9 +2,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <caf/typed_event_based_actor.hpp>
@@ -12,47 +14,26 @@
 #include "troupe/actors/call/caller.hpp"
 #include "troupe/actors/call/reply.hpp"
 #include "troupe/actors/protocol/register.hpp"
-#include "troupe/actors/sync/sync_schedule.hpp"
+#include "troupe/actors/sync/hang_report.hpp"
+#include "troupe/actors/sync/sync_machine.hpp"
+#include "troupe/actors/sync/sync_route.hpp"
 
 namespace troupe::sync {
 
-/// Where a sync stands. Allowed moves, and why each waits:
-///
-///   idle -> preparing          prepare_sync; links are built before any step
-///   preparing -> idle          every link stands
-///   idle -> fencing            run_sync; WS-1: no destination replica serves
-///                              while its weights change
-///   fencing -> transferring    all replicas have confirmed the fence
-///   transferring -> verifying  both ends of all links have reported
-///   verifying -> committing    WS-4: what arrived is what was sent, everywhere
-///   committing -> idle         WS-2: every replica serves at the new version
-///   any -> failed              the destination stays fenced: nobody serves a
-///                              mixture; only a restart of the models heals it
-enum class sync_state : std::uint8_t {
-  idle,
-  preparing,
-  fencing,
-  transferring,
-  verifying,
-  committing,
-  failed,
-};
-
-[[nodiscard]] std::string_view to_string(sync_state x) noexcept;
-
 /// The actor that keeps the weights of one destination model in step with one
-/// source model. One request at a time; WS-6 holds because the engine calls
-/// nothing on the source while it waits for a sync, and the worker's own
-/// mailbox keeps calls behind the transfer.
+/// source model: a thin shell that takes the steps of a `sync_machine`. One
+/// request at a time; other syncs, also of the same source, run side by side.
 class sync_group : public protocol::sync_group_actor::base {
 public:
-  /// `pairs` says who feeds whom (planner::map_ranks).
   sync_group(caf::actor_config& config, std::string sync_name,
              protocol::dist_model_actor source,
-             protocol::dist_model_actor destination,
-             std::vector<planner::rank_pair> pairs);
+             protocol::dist_model_actor destination);
 
   const char* name() const override;
+  void on_exit() override;
+
+  /// For tests.
+  [[nodiscard]] sync_state state() const noexcept { return machine_.state(); }
 
 protected:
   behavior_type make_behavior() override;
@@ -61,39 +42,146 @@ private:
   template <class T>
   using continuation = std::function<void(result<T>)>;
 
+  /// A program of the sync and its links: the one that moves everything, and,
+  /// with `requires_grad`, the one that moves what trains.
+  struct lane {
+    sync_route route;
+    /// Of its links; 0 before the first.
+    std::uint32_t generation = 0;
+    bool linked = false;
+  };
+
+  /// A rank's last answer.
+  struct last_answer {
+    sync_verb to = sync_verb::pin;
+    caf::actor_clock::time_point at;
+  };
+
+  /// A run that is going on.
+  struct progress {
+    sync_kind kind = sync_kind::run;
+    std::uint32_t timeout_ms = 0;
+    std::size_t lane = 0;
+    std::chrono::steady_clock::time_point start;
+    weight_version next;
+    /// A rank's memory has moved.
+    bool moved = false;
+    std::vector<protocol::sync_standing> sources;
+    std::vector<protocol::transfer_report> reports;
+    /// By member; of this run.
+    std::map<std::size_t, last_answer> answers;
+    /// What the ranks did when a deadline was near.
+    std::vector<protocol::worker_status> operations;
+    continuation<protocol::sync_report> done;
+  };
+
+  // -- preparing --------------------------------------------------------------
+
   void prepare(const protocol::prepare_sync& request,
                continuation<protocol::sync_plan> done);
+  [[nodiscard]] result<void> plan(const protocol::prepare_sync& request);
 
-  /// Builds the links; both ends of each must be open before either connects.
-  void build_links(std::uint32_t timeout_ms, continuation<protocol::ack> done);
+  /// One rank's program on its way: piece by piece, so that those of large
+  /// models do not fill the sockets.
+  struct installation {
+    std::size_t member = 0;
+    std::string program;
+    std::vector<protocol::program_chunk> pieces;
+    std::size_t next = 0;
+    std::uint32_t timeout_ms = 0;
+    continuation<protocol::ack> done;
+  };
 
-  void run(const protocol::run_sync& request,
+  /// Hands the ranks the programs of all lanes.
+  void install(std::uint32_t timeout_ms, continuation<protocol::ack> done);
+  void install_next(const std::shared_ptr<installation>& work);
+
+  /// Builds the links of a lane anew; both ends of each must be open before
+  /// either connects.
+  void build_links(std::size_t lane, std::uint32_t timeout_ms,
+                   continuation<protocol::ack> done);
+  void leave_links(std::size_t lane, std::uint32_t timeout_ms,
+                   continuation<protocol::ack> done);
+
+  /// Maps and touches memory at the ranks of a lane.
+  void warm_up(std::size_t lane, std::uint32_t timeout_ms,
+               continuation<protocol::ack> done);
+
+  // -- running ----------------------------------------------------------------
+
+  /// Runs, after planning anew if that was begun without the dead and failed.
+  void start(sync_kind kind, std::uint32_t timeout_ms,
+             continuation<protocol::sync_report> done);
+  [[nodiscard]] bool may_prepare_again() const;
+
+  void run(sync_kind kind, std::uint32_t timeout_ms,
            continuation<protocol::sync_report> done);
 
-  /// Both ends of all links at once, then the comparison of their reports.
-  void move(protocol::transfer_mode mode, std::uint32_t timeout_ms,
-            continuation<protocol::transfer_reports> done);
+  /// Takes steps, and ends the run if they are the last.
+  void perform(const sync_steps& steps);
+  void order(sync_verb verb, const std::vector<std::size_t>& members);
+  void take_in(sync_verb verb, std::size_t member,
+               const protocol::sync_standing& x);
+  void move(sync_verb verb, std::size_t member);
+  void arrived(sync_verb verb, std::size_t member,
+               const std::optional<error>& failure);
+  /// Whether this is still the run in which somebody was asked.
+  [[nodiscard]] bool current(std::uint64_t number) const noexcept;
+  /// Builds the lane's links anew, which ends what `verb` asked for.
+  void relink(sync_verb verb);
+  void judge(sync_verb verb);
+  [[nodiscard]] result<void> check(sync_verb verb) const;
+  void end_run();
 
-  /// Compare mode; the differences are in the report.
-  void compare(std::uint32_t timeout_ms,
-               continuation<protocol::sync_report> done);
+  /// Who is dead is planned without and the run begins again; if nobody is, or
+  /// somebody does not answer, it ends with `why`.
+  void go_on_without_the_dead(progress ended, const error& why);
+  void drop(const std::set<protocol::worker_name>& dead, progress ended,
+            const error& why);
 
-  void set_fence(bool on, weight_version version, std::uint32_t timeout_ms,
-                 continuation<protocol::ack> done);
+  void begin_phase();
 
-  /// Moves on, and leaves a line in the debug log.
-  void enter(sync_state next);
+  /// How long a phase may take before it looks like a hang.
+  [[nodiscard]] std::chrono::milliseconds alarm() const;
 
-  /// Names the sync and where it stood.
-  [[nodiscard]] error failed(const error& why);
+  /// Asks all ranks what they do, if a deadline is near.
+  void look_around();
+  /// Of a rank whose process is silent, it adds what it answered last.
+  void note_operations(std::vector<protocol::worker_status> xs);
+  [[nodiscard]] error explain(const error& why);
+
+  // -- small things -----------------------------------------------------------
+
+  /// How long to wait for ranks that have `timeout_ms`.
+  [[nodiscard]] static std::chrono::milliseconds
+  patience(std::uint32_t timeout_ms);
+
+  [[nodiscard]] const protocol::dist_model_actor&
+  model_of(std::size_t member) const;
+  [[nodiscard]] protocol::transfer_mode mode_of(sync_verb verb) const;
+  [[nodiscard]] result<void> ready() const;
+  [[nodiscard]] std::string_view state_name() const;
 
   std::string sync_name_;
   protocol::dist_model_actor source_;
   protocol::dist_model_actor destination_;
-  std::vector<planner::rank_pair> pairs_;
-  std::optional<sync_schedule> schedule_;
-  sync_state state_ = sync_state::idle;
+  protocol::sync_options options_;
+  /// What it was planned from; kept only if ranks may be dropped.
+  protocol::prepare_sync prepared_;
+  std::vector<protocol::worker_name> dropped_;
+  std::vector<lane> lanes_;
+  sync_machine machine_;
+  bool preparing_ = false;
+  bool broken_ = false;
+  /// Everything has arrived once, with nobody left behind.
+  bool complete_ = false;
   weight_version version_;
+  std::unique_ptr<progress> run_;
+  std::uint64_t run_number_ = 0;
+  std::uint64_t phase_ = 0;
+  caf::actor_clock::time_point phase_begin_;
+  bool reminded_ = false;
+  int depth_ = 0;
   call::caller<sync_group> calls_;
 };
 

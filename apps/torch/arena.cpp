@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "troupe/apps/torch/tensor_bridge.hpp"
+#include "troupe/comm/shm/arena.hpp"
 
 namespace troupe::torch {
 
@@ -32,6 +33,22 @@ tensor zeros(std::size_t bytes) {
   return x;
 }
 
+/// Zeros that other processes may read, so that a sync exports them without a
+/// copy; where there is no such memory, ours alone.
+tensor shared_zeros(std::size_t bytes, std::shared_ptr<comm::shm::arena>& all) {
+  auto made = comm::shm::arena::create(bytes);
+  if (!made)
+    return zeros(bytes);
+  auto place = (*made)->allocate(bytes);
+  if (!place)
+    return zeros(bytes);
+  all = std::move(*made);
+  shape extents{static_cast<std::int64_t>(bytes / sizeof(float))};
+  return tensor::from_buffer(dtype::float32, std::move(extents),
+                             std::move(*place))
+    .value();
+}
+
 /// A torch tensor of its own over a part of `all`. Not a view in torch's
 /// sense: an in-place update of the whole must not invalidate graphs.
 at::Tensor part(const tensor& all, const slot& at) {
@@ -45,6 +62,8 @@ at::Tensor part(const tensor& all, const slot& at) {
 struct arena::impl {
   std::vector<slot> slots;
   std::map<std::string, std::size_t, std::less<>> index;
+  /// What `values` lie in; null if nobody else can read them.
+  std::shared_ptr<comm::shm::arena> shared;
   tensor values;
   tensor gradients;
   at::Tensor flat_values;
@@ -66,7 +85,7 @@ arena::arena(std::vector<parameter_spec> specs)
     impl_->slots.push_back({std::move(spec), total, bytes, {}});
     total += round_up(bytes);
   }
-  impl_->values = zeros(total);
+  impl_->values = shared_zeros(total, impl_->shared);
   impl_->gradients = zeros(total);
   impl_->flat_values = to_torch(impl_->values);
   impl_->flat_gradients = to_torch(impl_->gradients);
@@ -124,8 +143,13 @@ parameter_list arena::parameters() const {
   parameter_list result;
   result.reserve(impl_->slots.size());
   for (const auto& s : impl_->slots)
-    result.push_back({s.spec.name, dtype::float32, s.spec.extents,
-                      impl_->values.bytes().subspan(s.offset, s.bytes), true});
+    result.push_back({s.spec.name,
+                      dtype::float32,
+                      s.spec.extents,
+                      impl_->values.bytes().subspan(s.offset, s.bytes),
+                      true,
+                      {},
+                      impl_->shared});
   return result;
 }
 

@@ -23,7 +23,9 @@ struct parameter_spec {
 /// All float32 parameters of a model in one CPU allocation, and all their
 /// gradients in a second one. A weight sync and a gradient all-reduce then see
 /// one long array instead of hundreds of small tensors, and an optimizer step
-/// is a handful of operations on flat tensors.
+/// is a handful of operations on flat tensors. Parameters lie in shared memory
+/// where the system has it (`comm::shm::arena`), so that a sync hands them to
+/// another process without a copy on this side.
 ///
 /// Every parameter starts at a multiple of `buffer::alignment` bytes; the gaps
 /// are zero in both allocations and stay so. Memory never moves. Used by one

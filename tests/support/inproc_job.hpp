@@ -22,6 +22,8 @@ struct module_notes {
   /// Runs in `setup`, `on_sync` and the checkpoint functions with their name;
   /// may throw.
   std::function<void(const std::string&)> before;
+  /// Of the parameter; its memory stays two elements.
+  shape extents{2};
 };
 
 /// A module that notes its calls and answers with what it was given. Its one
@@ -39,11 +41,8 @@ public:
   }
 
   parameter_list parameters() override {
-    return {{"weight",
-             dtype::float32,
-             {2},
-             std::as_writable_bytes(std::span{weight_}),
-             true}};
+    return {{"weight", dtype::float32, notes_->extents,
+             std::as_writable_bytes(std::span{weight_}), true}};
   }
 
   void on_sync(weight_version version) override {

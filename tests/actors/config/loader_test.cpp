@@ -298,12 +298,15 @@ BOOST_AUTO_TEST_CASE(wrong_values_name_file_line_key_and_remedy) {
      "x.yaml:12: a key must be a word, not a list"},
     {"escape sequences", "seed: 3", "\"\\e[2J\\u009b\": 3",
      "x.yaml:12: runtime.?[2J?: unknown key; allowed here: "
-     "call_timeout_ms, collective_timeout_ms, colocation, data_path, debug, "
-     "deterministic, driver_grace_ms, eval_data_path, eval_episode_interval, "
-     "group_size, log_level, num_episode, output_dir, placement, pulse_ms, "
+     "call_timeout_ms, collective_timeout_ms, colocation, concurrent_comm, "
+     "data_path, debug, deterministic, driver_grace_ms, eval_data_path, "
+     "eval_episode_interval, free_sync_collective_group, group_size, "
+     "log_level, num_episode, output_dir, placement, pulse_ms, "
      "pulse_timeout_ms, run_name, sample_per_episode, save_episode_interval, "
      "seed, setup_timeout_ms, shutdown_timeout_ms, store_bytes_max, "
-     "sync_timeout_ms, validate_every"},
+     "sync_buffer_bytes_max, sync_dry_run, sync_link, sync_mode, "
+     "sync_planner, sync_requires_grad, sync_staging_bytes_max, "
+     "sync_timeout_ms, sync_warm_up, validate_every"},
   };
   for (const auto& row : rows) {
     std::string text = good_yaml();
@@ -328,12 +331,14 @@ BOOST_AUTO_TEST_CASE(wrong_overrides_are_named_as_such) {
     {"runtime.sed=3",
      "--set: runtime.sed: unknown key; did you mean 'seed'? allowed here: "
      "call_timeout_ms, "
-     "collective_timeout_ms, colocation, data_path, debug, deterministic, "
-     "driver_grace_ms, eval_data_path, eval_episode_interval, group_size, "
-     "log_level, num_episode, output_dir, placement, pulse_ms, "
-     "pulse_timeout_ms, run_name, sample_per_episode, save_episode_interval, "
-     "seed, setup_timeout_ms, shutdown_timeout_ms, store_bytes_max, "
-     "sync_timeout_ms, validate_every"},
+     "collective_timeout_ms, colocation, concurrent_comm, data_path, debug, "
+     "deterministic, driver_grace_ms, eval_data_path, eval_episode_interval, "
+     "free_sync_collective_group, group_size, log_level, num_episode, "
+     "output_dir, placement, pulse_ms, pulse_timeout_ms, run_name, "
+     "sample_per_episode, save_episode_interval, seed, setup_timeout_ms, "
+     "shutdown_timeout_ms, store_bytes_max, sync_buffer_bytes_max, "
+     "sync_dry_run, sync_link, sync_mode, sync_planner, sync_requires_grad, "
+     "sync_staging_bytes_max, sync_timeout_ms, sync_warm_up, validate_every"},
     {"runtime.debug=maybe",
      "--set: runtime.debug: expected true or false, found 'maybe'"},
     {"seed", "--set 'seed': expected KEY=VALUE, for example runtime.seed=3"},

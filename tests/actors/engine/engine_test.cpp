@@ -63,6 +63,7 @@ protected:
         note("verify");
         return sync_report{{}, 8, 5, *differences_};
       },
+      [](const check_sync&) {},
       [this](const close_sync&) {
         note("close");
         return ack{};
@@ -168,14 +169,16 @@ struct fixture : test::actor_fixture {
     auto out = std::make_shared<test::model_script>();
     out->name = name;
     out->log = log;
-    out->manifests.items.push_back(
-      {{std::move(name), replica_id{0}, rank_id{0}}, {}, {}});
+    protocol::worker_manifest one;
+    one.worker = {std::move(name), replica_id{0}, rank_id{0}};
+    out->manifests.items.push_back(std::move(one));
     return out;
   }
 
   void sync(const std::string& name, sync_schedule_kind kind,
-            std::int32_t frequency) {
-    parts.syncs.push_back({name, "trainer", "policy", kind, frequency,
+            std::int32_t frequency, const std::string& source = "trainer",
+            const std::string& destination = "policy") {
+    parts.syncs.push_back({name, source, destination, kind, frequency,
                            spawn<stub_sync>(name, log, differences)});
   }
 
@@ -275,6 +278,20 @@ BOOST_AUTO_TEST_CASE(a_sync_runs_every_so_many_episodes_or_never) {
   BOOST_TEST(count("second: verify") == 1);
   BOOST_TEST(count("never: verify") == 0);
   BOOST_TEST(count("once: verify") == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_chain_of_syncs_runs_in_its_order) {
+  parts.config.runtime.num_episode = 0;
+  sync("b2c", sync_schedule_kind::by_frequency, 1, "policy", "reference");
+  sync("a2b", sync_schedule_kind::by_frequency, 1);
+  run();
+  lines runs;
+  for (const auto& x : *log)
+    if (x.find(": run") != std::string::npos)
+      runs.push_back(x);
+  // As they were declared: whoever declares a chain backwards wants it so.
+  BOOST_TEST(runs == (lines{"b2c: run", "a2b: run"}),
+             boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(every_nth_sync_is_validated) {

@@ -233,13 +233,107 @@ BOOST_AUTO_TEST_CASE(results_live_until_their_scope_is_released) {
 
 BOOST_AUTO_TEST_CASE(ws_1_a_fence_closes_all_replicas_and_opens_all) {
   auto policy = ready(3);
-  ask_and_run<ack>(policy, fence{true, {}, 1000}).value();
+  auto order = [&](sync_action action, std::uint64_t version) {
+    sync_order x;
+    x.sync = x.program = "t2p";
+    x.action = action;
+    x.version = weight_version{version};
+    x.timeout_ms = 1000;
+    for (auto i = 0; i < 3; ++i)
+      x.items.push_back({{"policy", replica_id{i}, rank_id{0}}});
+    return ask_and_run<sync_standings>(policy, x).value();
+  };
+  BOOST_TEST(order(sync_action::fence, 0).items.size() == 3u);
   auto refused = call(policy, "echo", test::numbered(3));
   BOOST_TEST((refused.failure().code() == errc::unavailable));
-  ask_and_run<ack>(policy, fence{false, weight_version{7}, 1000}).value();
+  order(sync_action::open, 7);
   BOOST_TEST(calls_of("on_sync 7") == 3u);
   auto got = call(policy, "echo", test::numbered(3)).value();
   BOOST_TEST(got.version.value() == 7u);
+}
+
+// WS-6: calls wait while a sync reads the weights, and then run.
+BOOST_AUTO_TEST_CASE(ws_6_calls_of_a_pinned_model_wait) {
+  auto policy = ready(1);
+  auto order = [&](sync_action action) {
+    sync_order x;
+    x.sync = x.program = "t2p";
+    x.action = action;
+    x.timeout_ms = 1000;
+    x.items.push_back({{"policy", replica_id{0}, rank_id{0}}});
+    ask_and_run<sync_standings>(policy, x).value();
+  };
+  order(sync_action::pin);
+  auto waits = call(policy, "echo", test::numbered(2));
+  BOOST_TEST(!waits.ready());
+  BOOST_TEST(calls_of("echo") == 0u);
+  order(sync_action::unpin);
+  BOOST_TEST(waits.value().output.rows() == 2);
+}
+
+BOOST_AUTO_TEST_CASE(calls_that_wait_for_a_sync_are_bounded) {
+  auto policy = ready(1);
+  sync_order x;
+  x.sync = x.program = "t2p";
+  x.action = sync_action::pin;
+  x.timeout_ms = 1000;
+  x.items.push_back({{"policy", replica_id{0}, rank_id{0}}});
+  ask_and_run<sync_standings>(policy, x).value();
+  std::vector<test::answer<invoked>> waiting;
+  for (auto i = 0; i < 1024; ++i)
+    waiting.push_back(call(policy, "echo", test::numbered(1)));
+  auto refused = call(policy, "echo", test::numbered(1));
+  BOOST_TEST((refused.failure().code() == errc::exhausted));
+  BOOST_TEST(!waiting.back().ready());
+  x.action = sync_action::unpin;
+  ask_and_run<sync_standings>(policy, x).value();
+  BOOST_TEST(waiting.back().value().output.rows() == 1);
+}
+
+// WS-5: who is gone is told of; the others have done as they were told.
+BOOST_AUTO_TEST_CASE(in_a_sync_each_rank_answers_for_itself) {
+  auto policy = ready(2);
+  auto host = ask_and_run<acquired_host>(machine,
+                                         acquire_host{host_kind::device,
+                                                      1,
+                                                      "",
+                                                      1000,
+                                                      {}})
+                .value();
+  kill(host.control);
+  sync_order x;
+  x.sync = x.program = "t2p";
+  x.action = sync_action::fence;
+  x.timeout_ms = 1000;
+  for (auto i = 0; i < 2; ++i)
+    x.items.push_back({{"policy", replica_id{i}, rank_id{0}}});
+  auto got = ask_and_run<sync_standings>(policy, x);
+  const auto& items = got.value().items;
+  BOOST_REQUIRE(items.size() == 2u);
+  BOOST_TEST(!items[0].failed);
+  BOOST_TEST(items[1].failed);
+  BOOST_TEST((items[1].why.code() == errc::lost));
+  BOOST_TEST(to_string(items[1].from) == "policy/1/0");
+}
+
+BOOST_AUTO_TEST_CASE(hosts_tell_what_every_rank_does) {
+  auto policy = ready(2);
+  auto got = ask_and_run<operations>(policy, get_operations{500});
+  BOOST_REQUIRE(got.value().items.size() == 2u);
+  for (const auto& x : got.value().items)
+    BOOST_TEST(x.operation == "idle");
+  auto host = ask_and_run<acquired_host>(machine,
+                                         acquire_host{host_kind::device,
+                                                      1,
+                                                      "",
+                                                      1000,
+                                                      {}})
+                .value();
+  kill(host.control);
+  auto left = ask_and_run<operations>(policy, get_operations{500});
+  BOOST_REQUIRE(left.value().items.size() == 2u);
+  BOOST_TEST(left.value().items[0].operation == "idle");
+  BOOST_TEST(left.value().items[1].operation != "idle");
 }
 
 BOOST_AUTO_TEST_CASE(a_checkpoint_reaches_every_replica) {
@@ -254,14 +348,21 @@ BOOST_AUTO_TEST_CASE(a_request_for_a_rank_that_is_not_there_is_refused) {
        {std::pair{5, 0}, std::pair{-1, 0}, std::pair{0, 3}, std::pair{1, -1}}) {
     transfer request;
     request.timeout_ms = 1000;
-    request.items.push_back({{"policy", replica_id{replica}, rank_id{rank}},
-                             transfer_role::send,
-                             "a>b",
-                             {},
-                             {}});
+    request.program = "t2p";
+    request.items.push_back({{"policy", replica_id{replica}, rank_id{rank}}});
     auto got = ask_and_run<transfer_reports>(policy, request);
     BOOST_TEST((got.failure().code() == errc::invalid));
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_transfer_that_was_not_prepared_is_refused) {
+  auto policy = ready(1);
+  transfer request;
+  request.program = "t2p";
+  request.timeout_ms = 1000;
+  request.items.push_back({{"policy", replica_id{0}, rank_id{0}}});
+  auto got = ask_and_run<transfer_reports>(policy, request);
+  BOOST_TEST((got.failure().code() == errc::unavailable));
 }
 
 BOOST_AUTO_TEST_CASE(a_host_that_dies_fails_the_calls_to_its_workers) {

@@ -51,8 +51,21 @@ struct fixture {
     return worker->invoke(request);
   }
 
-  result<protocol::ack> fence(bool on, std::uint64_t version = 0) {
-    return worker->fence({on, weight_version{version}, 1000});
+  result<protocol::sync_standings> order(protocol::sync_action action,
+                                         std::uint64_t version = 0) {
+    protocol::sync_order x;
+    x.sync = x.program = "t2p";
+    x.action = action;
+    x.version = weight_version{version};
+    x.items.push_back({worker->name()});
+    x.timeout_ms = 1000;
+    return worker->obey(x);
+  }
+
+  result<protocol::sync_standings> fence(bool on, std::uint64_t version = 0) {
+    return order(on ? protocol::sync_action::fence
+                    : protocol::sync_action::open,
+                 version);
   }
 
   static bool refused(const result<invoked>& x, errc code,
@@ -217,15 +230,106 @@ BOOST_AUTO_TEST_CASE(checkpoints_reach_the_module_with_the_ranks_file) {
   BOOST_TEST((saved.error() == error{errc::failed, "disk full"}));
 }
 
-BOOST_AUTO_TEST_CASE(a_transfer_over_a_link_that_was_not_opened_is_refused) {
+BOOST_AUTO_TEST_CASE(a_batch_says_which_weights_made_it) {
   BOOST_REQUIRE(worker->set_up());
-  protocol::transfer request;
-  request.timeout_ms = 1000;
-  request.items.push_back(
-    {worker->name(), protocol::transfer_role::send, "a>b", {}, {"weight"}});
-  auto got = worker->transfer(request);
-  BOOST_REQUIRE(!got);
-  BOOST_TEST((got.error().code() == errc::invalid));
+  BOOST_REQUIRE(fence(true));
+  BOOST_REQUIRE(fence(false, 3));
+  auto got = call("echo");
+  auto out = store.get(got->output, deadline::after(std::chrono::seconds{1}));
+  BOOST_TEST(out->meta_number("weight_version:policy") == 3);
+}
+
+// WS-6: the source does not change while it is read.
+BOOST_AUTO_TEST_CASE(ws_6_a_pinned_worker_takes_no_calls) {
+  using protocol::sync_action;
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_TEST(call("echo").has_value());
+  auto pinned = order(sync_action::pin);
+  BOOST_REQUIRE(pinned);
+  BOOST_TEST(pinned->items[0].writes == 1u);
+  BOOST_TEST(worker->pinned());
+  BOOST_TEST(refused(call("echo"), errc::unavailable, "being read"));
+  protocol::checkpoint load;
+  load.load = true;
+  BOOST_TEST(!worker->run(load));
+  BOOST_REQUIRE(order(sync_action::unpin));
+  BOOST_TEST(call("echo").has_value());
+  BOOST_TEST(order(sync_action::pin)->items[0].writes == 2u);
+}
+
+// A chain must not hand on what its first sync left half written, nor write
+// what its second one reads.
+BOOST_AUTO_TEST_CASE(ws_6_no_sync_reads_what_another_one_writes) {
+  BOOST_REQUIRE(worker->set_up());
+  auto of = [&](const std::string& sync, protocol::sync_action action) {
+    protocol::sync_order x;
+    x.sync = x.program = sync;
+    x.action = action;
+    x.items.push_back({worker->name()});
+    return worker->obey(x);
+  };
+  using protocol::sync_action;
+  BOOST_REQUIRE(of("a2b", sync_action::fence));
+  auto pinned = of("b2c", sync_action::pin);
+  BOOST_REQUIRE(!pinned);
+  BOOST_TEST((pinned.error().code() == errc::unavailable));
+  BOOST_TEST(pinned.error().message().find("a2b") != std::string::npos);
+  BOOST_TEST(!worker->run(protocol::checkpoint{false, "/tmp/x", 1000}));
+  BOOST_TEST(!worker->run(protocol::checkpoint{true, "/tmp/x", 1000}));
+  BOOST_REQUIRE(of("a2b", sync_action::reopen));
+  BOOST_REQUIRE(of("b2c", sync_action::pin));
+  auto fenced = of("a2b", sync_action::fence);
+  BOOST_REQUIRE(!fenced);
+  BOOST_TEST((fenced.error().code() == errc::unavailable));
+  BOOST_TEST(fenced.error().message().find("b2c") != std::string::npos);
+  BOOST_REQUIRE(of("b2c", sync_action::unpin));
+  BOOST_TEST(of("a2b", sync_action::fence).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_load_brings_ranks_together_whose_calls_differed) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_TEST(call("echo").has_value());
+  BOOST_REQUIRE(worker->run(protocol::checkpoint{true, "/tmp/x", 1000}));
+  BOOST_TEST(order(protocol::sync_action::pin)->items[0].writes == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(reopening_keeps_the_version_it_had) {
+  using protocol::sync_action;
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_REQUIRE(fence(true));
+  BOOST_REQUIRE(fence(false, 3));
+  BOOST_REQUIRE(fence(true));
+  BOOST_REQUIRE(order(sync_action::reopen, 9));
+  BOOST_TEST(call("echo")->version.value() == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(only_a_fenced_worker_swaps) {
+  BOOST_REQUIRE(worker->set_up());
+  auto swapped = order(protocol::sync_action::swap);
+  BOOST_REQUIRE(!swapped);
+  BOOST_TEST((swapped.error().code() == errc::refused));
+}
+
+BOOST_AUTO_TEST_CASE(parameters_that_changed_are_named_when_a_sync_begins) {
+  using protocol::sync_action;
+  BOOST_REQUIRE(worker->set_up());
+  notes->extents = {1, 2};
+  for (auto action : {sync_action::pin, sync_action::enroll}) {
+    auto got = order(action);
+    BOOST_REQUIRE(!got);
+    BOOST_TEST((got.error().code() == errc::invalid));
+    BOOST_TEST(got.error().message().find("'weight'") != std::string::npos);
+    BOOST_TEST(got.error().message().find("[1, 2]") != std::string::npos);
+  }
+  BOOST_TEST(!worker->pinned());
+}
+
+BOOST_AUTO_TEST_CASE(parameters_whose_memory_has_another_size_are_refused) {
+  notes->extents = {3};
+  auto made = worker->set_up();
+  BOOST_REQUIRE(!made);
+  BOOST_TEST((made.error().code() == errc::invalid));
+  BOOST_TEST(made.error().message().find("'weight'") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(the_mark_says_idle_between_calls) {

@@ -64,6 +64,34 @@ BOOST_AUTO_TEST_CASE(a_worker_that_lives_here_already_is_refused) {
   BOOST_TEST(got.failure().message().find("policy/0/1") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(a_worker_does_not_outlive_whoever_started_it) {
+  auto starter = [&](const std::string& model) {
+    start_worker x;
+    x.spec.name = {model, replica_id{0}, rank_id{0}};
+    x.spec.config = test::job_of(model, 1, 1).config;
+    auto out = system().spawn([h = host, x](caf::event_based_actor* self) {
+      self->send(h, x);
+      return caf::behavior{[](const started_worker&) {}};
+    });
+    run_jobs();
+    return out;
+  };
+  auto workers = [&] {
+    return ask_and_run<host_status>(host, get_host_status{})
+      .value()
+      .workers.size();
+  };
+  auto first = starter("policy");
+  BOOST_TEST(workers() == 1u);
+  // As a replica is, whose model could not be set up.
+  kill(first);
+  BOOST_TEST(workers() == 0u);
+  // The next one of the name has its own.
+  auto second = starter("policy");
+  BOOST_TEST(workers() == 1u);
+  kill(second);
+}
+
 BOOST_AUTO_TEST_CASE(the_status_says_what_every_worker_does) {
   auto worker = start("policy", 0).value().worker;
   start("policy", 1).value();

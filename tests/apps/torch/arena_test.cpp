@@ -7,6 +7,8 @@
 #include <ATen/core/Tensor.h>
 #include <boost/test/unit_test.hpp>
 
+#include "troupe/comm/shm/arena.hpp"
+#include "troupe/comm/shm/factory.hpp"
 #include "troupe/core/buffer.hpp"
 
 using namespace troupe;
@@ -33,6 +35,17 @@ BOOST_AUTO_TEST_CASE(parameters_are_aligned_views_of_one_allocation) {
   x[1].detach().fill_(4);
   BOOST_TEST(reinterpret_cast<float*>(list[1].memory.data())[9] == 4.0f);
   BOOST_TEST(x.at("b").data_ptr() == static_cast<void*>(list[1].memory.data()));
+}
+
+BOOST_AUTO_TEST_CASE(other_processes_may_read_the_parameters) {
+  arena x{{{"a", {3}}, {"b", {2, 5}}}};
+  if (!comm::shm::probe().usable)
+    return;
+  for (const auto& p : x.parameters()) {
+    BOOST_REQUIRE(p.arena);
+    BOOST_TEST(p.arena->contains(p.memory));
+  }
+  BOOST_TEST(x.flat_values().sum().item<float>() == 0.0f);
 }
 
 BOOST_AUTO_TEST_CASE(gradients_accumulate_in_the_gradient_allocation) {

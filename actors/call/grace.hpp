@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+namespace troupe::call {
+
+/// How far above the one who works somebody stands who waits for it. Those
+/// below give up first and say why; each layer waits a little longer than the
+/// one below it.
+enum class layer : std::uint8_t {
+  replica = 1,
+  dist_model = 2,
+  sync_group = 3,
+  engine = 5,
+};
+
+/// `timeout`, and for each layer a quarter of it, at least 50 ms and at most
+/// half a second.
+[[nodiscard]] inline std::chrono::milliseconds
+with_grace(std::chrono::milliseconds timeout, layer who) {
+  using std::chrono::milliseconds;
+  auto step = std::clamp(timeout / 4, milliseconds{50}, milliseconds{500});
+  return timeout + step * static_cast<int>(who);
+}
+
+[[nodiscard]] inline std::chrono::milliseconds
+with_grace(std::uint32_t timeout_ms, layer who) {
+  return with_grace(std::chrono::milliseconds{timeout_ms}, who);
+}
+
+} // namespace troupe::call

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a sync_group is prepared: plan, programs, links, warm-up.
+#include <fmt/core.h>
+
+#include "troupe/actors/call/gather.hpp"
+#include "troupe/actors/call/grace.hpp"
+#include "troupe/actors/protocol/program_codec.hpp"
+#include "troupe/actors/protocol/rendezvous.hpp"
+#include "troupe/actors/sync/sync_group.hpp"
+#include "troupe/core/log.hpp"
+#include "troupe/core/units.hpp"
+
+namespace troupe::sync {
+
+using protocol::ack;
+
+namespace {
+
+bool all_train(const protocol::manifests& x) {
+  for (const auto& rank : x.items)
+    for (const auto& parameter : rank.parameters)
+      if (!parameter.requires_grad)
+        return false;
+  return true;
+}
+
+result<sync_mode> choose_mode(const protocol::sync_options& options,
+                              std::uint64_t staging_bytes) {
+  if (options.mode == "in_place")
+    return sync_mode::in_place;
+  if (staging_bytes <= options.staging_bytes_max)
+    return sync_mode::staged;
+  if (options.mode != "staged")
+    return sync_mode::in_place;
+  return fail(errc::exhausted,
+              fmt::format("staging needs {} in one process, {} are allowed; "
+                          "raise sync_staging_bytes_max or use another "
+                          "sync_mode",
+                          format_bytes(staging_bytes),
+                          format_bytes(options.staging_bytes_max)));
+}
+
+/// `done` with an ack once `count` answers are there, or the first error.
+std::shared_ptr<call::gather<ack>>
+await(std::size_t count, std::function<void(result<ack>)> done) {
+  return std::make_shared<call::gather<ack>>(count,
+                                             [done = std::move(done)](
+                                               result<std::vector<ack>> x) {
+                                               done(x.map(
+                                                 [](auto&&) { return ack{}; }));
+                                             });
+}
+
+} // namespace
+
+result<void> sync_group::plan(const protocol::prepare_sync& request) {
+  options_ = request.options;
+  if (options_.when_lost != "fail" && options_.when_lost != "drop")
+    return fail(errc::invalid,
+                fmt::format("when_lost is '{}'; known: fail, drop",
+                            options_.when_lost));
+  std::vector<lane> lanes;
+  std::uint64_t staging = 0;
+  auto add = [&](route_filter filter) -> result<void> {
+    auto route = make_route(sync_name_, request.source, request.destination,
+                            request.options, filter);
+    if (!route)
+      return fail(route.error());
+    // Each lane has staging of its own.
+    staging += route->staging_bytes;
+    // Generations go on, so that no old link is taken for a new one.
+    auto index = lanes.size();
+    auto last = index < lanes_.size() ? lanes_[index].generation : 0;
+    lanes.push_back({std::move(*route), last, false});
+    return {};
+  };
+  if (auto all = add(route_filter::everything); !all)
+    return all;
+  if (options_.requires_grad && !all_train(request.source))
+    if (auto some = add(route_filter::trainable); !some)
+      return some;
+  auto mode = choose_mode(options_, staging);
+  if (!mode)
+    return fail(mode.error());
+  machine_.reset(lanes.front().route.members, *mode);
+  lanes_ = std::move(lanes);
+  complete_ = false;
+  return {};
+}
+
+void sync_group::prepare(const protocol::prepare_sync& request,
+                         continuation<protocol::sync_plan> done) {
+  preparing_ = true;
+  broken_ = false;
+  auto finish = [=, this](const result<ack>& x) {
+    preparing_ = false;
+    if (!x) {
+      broken_ = true;
+      auto why = x.error().within(
+        fmt::format("sync {} (preparing)", sync_name_));
+      log::error("sync_group", "{}", to_string(why));
+      return done(fail(why));
+    }
+    const auto& route = lanes_.front().route;
+    done(protocol::sync_plan{route.describe(), route.bytes,
+                             std::string{to_string(machine_.mode())}});
+  };
+  auto timeout_ms = request.timeout_ms;
+  if (auto planned = plan(request); !planned)
+    return finish(fail(planned.error()));
+  if (options_.when_lost == "drop")
+    prepared_ = request;
+  log::info("sync_group", "{}: {}, {}", sync_name_, to_string(machine_.mode()),
+            format_bytes(lanes_.front().route.bytes));
+  for (const auto& line : lanes_.front().route.describe())
+    log::info("sync_group", "{}: {}", sync_name_, line);
+  auto warm = [=, this](const result<ack>& linked) {
+    if (!linked)
+      return finish(linked);
+    auto all = await(options_.warm_up ? lanes_.size() : 0, finish);
+    for (std::size_t i = 0; options_.warm_up && i < lanes_.size(); ++i)
+      warm_up(i, timeout_ms,
+              [all, i](result<ack> x) { all->set(i, std::move(x)); });
+  };
+  install(timeout_ms, [=, this](const result<ack>& installed) {
+    if (!installed)
+      return finish(installed);
+    auto all = await(lanes_.size(), warm);
+    for (std::size_t i = 0; i < lanes_.size(); ++i)
+      build_links(i, timeout_ms,
+                  [all, i](result<ack> x) { all->set(i, std::move(x)); });
+  });
+}
+
+void sync_group::install(std::uint32_t timeout_ms, continuation<ack> done) {
+  std::size_t movers = 0;
+  for (const auto& x : lanes_)
+    movers += static_cast<std::size_t>(
+      std::ranges::count_if(x.route.members, &sync_member::moves));
+  auto all = await(movers, std::move(done));
+  std::size_t next = 0;
+  for (const auto& x : lanes_)
+    for (std::size_t i = 0; i < x.route.members.size(); ++i)
+      if (x.route.members[i].moves) {
+        auto work = std::make_shared<installation>();
+        work->member = i;
+        work->program = x.route.program;
+        work->pieces = protocol::encode(x.route.programs[i],
+                                        x.route.members[i].name);
+        work->timeout_ms = timeout_ms;
+        work->done = [all, index = next++](result<ack> y) {
+          all->set(index, std::move(y));
+        };
+        install_next(work);
+      }
+}
+
+void sync_group::install_next(const std::shared_ptr<installation>& work) {
+  if (work->next == work->pieces.size())
+    return work->done(ack{});
+  protocol::install_programs request;
+  request.program = work->program;
+  request.items.push_back(std::move(work->pieces[work->next++]));
+  request.buffer_bytes_max = options_.buffer_bytes_max;
+  request.staging_bytes_max = options_.staging_bytes_max;
+  request.timeout_ms = work->timeout_ms;
+  calls_.ask<ack>(model_of(work->member), patience(work->timeout_ms),
+                  std::move(request), [this, work](result<ack> x) {
+                    if (x)
+                      install_next(work);
+                    else
+                      work->done(std::move(x));
+                  });
+}
+
+// -- links ---------------------------------------------------------------------
+
+void sync_group::build_links(std::size_t index, std::uint32_t timeout_ms,
+                             continuation<ack> done) {
+  using protocol::group_addresses;
+  // What is left of the last generation is of no use; nobody waits for it.
+  if (lanes_[index].generation > 0)
+    leave_links(index, timeout_ms, [](const result<ack>&) {});
+  auto generation = ++lanes_[index].generation;
+  const auto& route = lanes_[index].route;
+  auto sending = route.seats(protocol::seat_kind::sender, generation,
+                             timeout_ms);
+  auto receiving = route.seats(protocol::seat_kind::receiver, generation,
+                               timeout_ms);
+  auto connect = [=, this](result<std::vector<group_addresses>> opened) {
+    if (!opened)
+      return done(fail(opened.error()));
+    // Each end needs the addresses of both.
+    group_addresses all;
+    for (auto& part : *opened)
+      std::move(part.items.begin(), part.items.end(),
+                std::back_inserter(all.items));
+    auto both = await(2, [=, this](result<ack> x) {
+      if (x)
+        lanes_[index].linked = true;
+      done(std::move(x));
+    });
+    calls_.ask<ack>(source_, patience(timeout_ms),
+                    protocol::introduce(sending, all),
+                    [both](result<ack> x) { both->set(0, std::move(x)); });
+    calls_.ask<ack>(destination_, patience(timeout_ms),
+                    protocol::introduce(receiving, std::move(all)),
+                    [both](result<ack> x) { both->set(1, std::move(x)); });
+  };
+  auto opened = std::make_shared<call::gather<group_addresses>>(2, connect);
+  calls_.ask<group_addresses>(source_, patience(timeout_ms), sending,
+                              [opened](result<group_addresses> x) {
+                                opened->set(0, std::move(x));
+                              });
+  calls_.ask<group_addresses>(destination_, patience(timeout_ms), receiving,
+                              [opened](result<group_addresses> x) {
+                                opened->set(1, std::move(x));
+                              });
+}
+
+void sync_group::leave_links(std::size_t index, std::uint32_t timeout_ms,
+                             continuation<ack> done) {
+  const auto& x = lanes_[index];
+  auto both = await(2, std::move(done));
+  auto leave = [&](std::size_t end, const protocol::dist_model_actor& model,
+                   protocol::seat_kind kind) {
+    calls_.ask<ack>(model, patience(timeout_ms),
+                    protocol::leave(
+                      x.route.seats(kind, x.generation, timeout_ms)),
+                    [both, end](const result<ack>&) { both->set(end, ack{}); });
+  };
+  leave(0, source_, protocol::seat_kind::sender);
+  leave(1, destination_, protocol::seat_kind::receiver);
+}
+
+void sync_group::warm_up(std::size_t index, std::uint32_t timeout_ms,
+                         continuation<ack> done) {
+  const auto& x = lanes_[index];
+  auto movers = static_cast<std::size_t>(
+    std::ranges::count_if(x.route.members, &sync_member::moves));
+  auto all = await(movers, std::move(done));
+  std::size_t index_of_mover = 0;
+  for (std::size_t i = 0; i < x.route.members.size(); ++i) {
+    if (!x.route.members[i].moves)
+      continue;
+    protocol::transfer request;
+    request.program = x.route.program;
+    request.mode = mode_of(sync_verb::transfer);
+    request.warm_up = true;
+    request.links = x.generation;
+    request.items.push_back({x.route.members[i].name});
+    request.timeout_ms = timeout_ms;
+    calls_.ask<protocol::transfer_reports>(model_of(i), patience(timeout_ms),
+                                           std::move(request),
+                                           [all, at = index_of_mover](
+                                             const result<
+                                               protocol::transfer_reports>& y) {
+                                             all->set(at, y.map([](auto&&) {
+                                               return ack{};
+                                             }));
+                                           });
+    ++index_of_mover;
+  }
+}
+
+} // namespace troupe::sync
