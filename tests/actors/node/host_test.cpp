@@ -2,6 +2,7 @@
 #include "troupe/actors/node/host.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <caf/event_based_actor.hpp>
 
 #include "support/actor_fixture.hpp"
 #include "support/inproc_job.hpp"
@@ -10,6 +11,27 @@ using namespace troupe;
 using namespace troupe::protocol;
 
 namespace {
+
+/// Has a worker started, as a replica does.
+class starter final : public caf::event_based_actor {
+public:
+  starter(caf::actor_config& config, host_actor host, start_worker request)
+    : caf::event_based_actor(config),
+      host_(std::move(host)),
+      request_(std::move(request)) {
+    // nop
+  }
+
+protected:
+  caf::behavior make_behavior() override {
+    send(host_, request_);
+    return {[](const started_worker&) {}};
+  }
+
+private:
+  host_actor host_;
+  start_worker request_;
+};
 
 struct fixture : test::actor_fixture {
   std::shared_ptr<test::module_notes>
@@ -65,14 +87,11 @@ BOOST_AUTO_TEST_CASE(a_worker_that_lives_here_already_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(a_worker_does_not_outlive_whoever_started_it) {
-  auto starter = [&](const std::string& model) {
+  auto begin = [&] {
     start_worker x;
-    x.spec.name = {model, replica_id{0}, rank_id{0}};
-    x.spec.config = test::job_of(model, 1, 1).config;
-    auto out = system().spawn([h = host, x](caf::event_based_actor* self) {
-      self->send(h, x);
-      return caf::behavior{[](const started_worker&) {}};
-    });
+    x.spec.name = {"policy", replica_id{0}, rank_id{0}};
+    x.spec.config = test::job_of("policy", 1, 1).config;
+    auto out = system().spawn<starter>(host, x);
     run_jobs();
     return out;
   };
@@ -81,13 +100,13 @@ BOOST_AUTO_TEST_CASE(a_worker_does_not_outlive_whoever_started_it) {
       .value()
       .workers.size();
   };
-  auto first = starter("policy");
+  auto first = begin();
   BOOST_TEST(workers() == 1u);
   // As a replica is, whose model could not be set up.
   kill(first);
   BOOST_TEST(workers() == 0u);
   // The next one of the name has its own.
-  auto second = starter("policy");
+  auto second = begin();
   BOOST_TEST(workers() == 1u);
   kill(second);
 }

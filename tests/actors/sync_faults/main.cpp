@@ -13,7 +13,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <random>
 #include <string>
 #include <string_view>
@@ -27,6 +26,7 @@
 #include "actors/sync_faults/job.hpp"
 #include "actors/sync_faults/trial.hpp"
 #include "actors/sync_faults/weights.hpp"
+#include "support/scratch.hpp"
 #include "troupe/actors/node/host_main.hpp"
 
 using namespace troupe;
@@ -34,13 +34,11 @@ using namespace sync_faults;
 
 namespace {
 
-int test(std::uint64_t seed, std::int64_t count, const std::string& only,
-         bool verbose) {
+int inject(std::uint64_t seed, std::int64_t count, const std::string& only,
+           bool verbose) {
   fmt::print("TROUPE_SEED={}\n", seed);
   std::fflush(stdout);
-  char folder[] = "/tmp/sync_faults.XXXXXX";
-  if (!::mkdtemp(folder))
-    return 1;
+  test::scratch folder;
   auto failed = 0;
   std::int64_t done = 0;
   tally ends;
@@ -54,7 +52,7 @@ int test(std::uint64_t seed, std::int64_t count, const std::string& only,
   }
   auto begin = std::chrono::steady_clock::now();
   {
-    job all{folder};
+    job all{folder.path()};
     std::mt19937_64 random{seed};
     for (; done < count && failed < 5; ++done) {
       auto wants_bucket = done % 2 == 1 ? buckets.size() > 0
@@ -76,8 +74,6 @@ int test(std::uint64_t seed, std::int64_t count, const std::string& only,
       std::fflush(stdout);
     }
   }
-  std::error_code ignored;
-  std::filesystem::remove_all(folder, ignored);
   std::chrono::duration<double> spent = std::chrono::steady_clock::now()
                                         - begin;
   fmt::print("{} injections ({} steps and {} places in buckets, in random "
@@ -161,7 +157,7 @@ int main(int argc, char** argv) {
   if (jobs > 1)
     return share_out(argv[0], words, seed, count, jobs);
   auto verbose = std::ranges::count(words, "--verbose") > 0;
-  auto code = test(seed, count, only, verbose);
+  auto code = inject(seed, count, only, verbose);
   std::fflush(nullptr);
   ::_exit(code);
 }
