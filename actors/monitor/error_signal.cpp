@@ -60,8 +60,9 @@ error_signal::behavior_type error_signal::make_behavior() {
       calls_.watch(x.listener, [this, who = x.listener](const error&) {
         std::erase(listeners_, who);
       });
-      for (const auto& report : history_)
-        send(x.listener, report);
+      if (!x.from_now)
+        for (const auto& report : history_)
+          send(x.listener, report);
       return ack{};
     },
     [this](get_errors) {

@@ -2,6 +2,7 @@
 #include "troupe/actors/node/guarded_launcher.hpp"
 
 #include <charconv>
+#include <csignal>
 #include <mutex>
 
 #include <caf/actor_cast.hpp>
@@ -113,6 +114,10 @@ result<std::int32_t> guarded_launcher::launch(const protocol::host_name& host) {
   if (!started)
     return fail(started.error());
   return started->pid;
+}
+
+result<void> guarded_launcher::kill(const protocol::host_name& host) {
+  return guard_.kill(host.slot, SIGKILL);
 }
 
 void guarded_launcher::close(deadline until) {

@@ -38,6 +38,11 @@ result<std::int32_t> inproc_launcher::launch(const protocol::host_name& name) {
   return ::getpid();
 }
 
+result<void> inproc_launcher::kill(const protocol::host_name&) {
+  return fail(errc::unavailable,
+              "hosts inside the driver's own process end with it");
+}
+
 void inproc_launcher::close(deadline) {
   // The hosts have ended with their shut_down; the handle would keep the node
   // alive.

@@ -22,6 +22,8 @@ public:
   [[nodiscard]] result<std::int32_t>
   launch(const protocol::host_name& host) override;
 
+  [[nodiscard]] result<void> kill(const protocol::host_name& host) override;
+
   void close(deadline until) override;
 
 private:

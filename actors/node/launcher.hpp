@@ -21,6 +21,11 @@ public:
   [[nodiscard]] virtual result<std::int32_t>
   launch(const protocol::host_name& host) = 0;
 
+  /// Kills one host; its host_exited follows. Fails with `errc::lost` if it is
+  /// gone already or nobody can kill it, and with `errc::unavailable` if it is
+  /// no process of its own.
+  [[nodiscard]] virtual result<void> kill(const protocol::host_name& host) = 0;
+
   /// Ends every host within the time, by force if need be.
   virtual void close(deadline until) = 0;
 };

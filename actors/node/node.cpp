@@ -33,6 +33,7 @@ const char* node::name() const {
 void node::on_exit() {
   // Owed answers hold the node.
   slots_.clear();
+  ending_.clear();
 }
 
 // -- starting hosts ------------------------------------------------------------
@@ -59,6 +60,8 @@ void node::acquire(const protocol::acquire_host& request,
                    const call::reply<protocol::acquired_host>& out) {
   if (closing_)
     return out.deliver(fail(errc::unavailable, "the node shuts down"));
+  if (!ending_.empty())
+    return out.deliver(fail(errc::unavailable, "the node ends its hosts"));
   auto number = slot_for(request);
   if (!number)
     return out.deliver(fail(number.error()));
@@ -150,6 +153,8 @@ void node::exited(const protocol::host_exited& x) {
     reply.deliver(fail(errc::lost, text));
   if (closing_)
     return;
+  if (!ending_.empty())
+    return finish_ending();
   if (!slot.info.workers.empty()) {
     std::vector<std::string> names;
     for (const auto& worker : slot.info.workers)
@@ -171,6 +176,31 @@ void node::exited(const protocol::host_exited& x) {
     report.rank = worker.rank;
   }
   send(errors_, report);
+}
+
+void node::end_hosts(const call::reply<ack>& out) {
+  if (closing_)
+    return out.deliver(fail(errc::unavailable, "the node shuts down"));
+  for (auto& [number, slot] : slots_) {
+    for (auto& reply : std::exchange(slot.waiting, {}))
+      reply.deliver(fail(errc::unavailable, "the node ends its hosts"));
+    if (!slot.info.alive)
+      continue;
+    auto killed = launcher_->kill(slot.info.host);
+    // One that is gone already is about to be reported.
+    if (!killed && killed.error().code() != errc::lost)
+      return out.deliver(fail(killed.error()));
+  }
+  ending_.push_back(out);
+  finish_ending();
+}
+
+void node::finish_ending() {
+  if (std::ranges::any_of(slots_,
+                          [](const auto& x) { return x.second.info.alive; }))
+    return;
+  for (auto& reply : std::exchange(ending_, {}))
+    reply.deliver(ack{});
 }
 
 void node::close(std::chrono::milliseconds timeout,
@@ -242,6 +272,11 @@ node::behavior_type node::make_behavior() {
       for (const auto& [number, slot] : slots_)
         x.hosts.push_back(slot.info);
       return x;
+    },
+    [this](const protocol::end_hosts&) {
+      call::reply<ack> out{make_response_promise<ack>()};
+      end_hosts(out);
+      return out.promise();
     },
     [this](const close_node& x) {
       call::reply<ack> out{make_response_promise<ack>()};

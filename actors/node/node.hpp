@@ -59,6 +59,11 @@ private:
 
   void exited(const protocol::host_exited& x);
 
+  void end_hosts(const call::reply<protocol::ack>& out);
+
+  /// Answers those who wait for the end of all hosts, if none is left.
+  void finish_ending();
+
   void close(std::chrono::milliseconds timeout,
              const call::reply<protocol::ack>& out);
 
@@ -67,6 +72,8 @@ private:
   protocol::error_signal_actor errors_;
   std::map<std::int32_t, slot> slots_;
   std::map<std::string, std::int32_t> isolated_;
+  /// Who waits for the end of all hosts: what ends meanwhile is no error.
+  std::vector<call::reply<protocol::ack>> ending_;
   bool closing_ = false;
   call::caller<node> calls_;
 };

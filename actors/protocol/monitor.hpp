@@ -53,14 +53,16 @@ struct error_report {
 
 using error_listener_actor = caf::typed_actor<caf::reacts_to<error_report>>;
 
-/// From now on every report is pushed to `listener`, the known ones first.
+/// From now on every report is pushed to `listener`, the known ones first unless
+/// it wants only what comes `from_now`.
 struct subscribe_errors {
   error_listener_actor listener;
+  bool from_now = false;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  subscribe_errors& x) {
-    return f(x.listener);
+    return f(x.listener, x.from_now);
   }
 };
 

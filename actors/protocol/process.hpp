@@ -232,6 +232,17 @@ struct host_exited {
   }
 };
 
+/// Kills every host at once; the node stays and starts new ones when it is asked
+/// for them. Answer: ack, once none is left. Sender: driver, before it goes on
+/// after a failure. Errors: unavailable (hosts that are no processes, or the
+/// node shuts down), lost (no guard).
+struct end_hosts {
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, end_hosts&) {
+    return f();
+  }
+};
+
 /// Ends every host within the time, by force if need be, then the node.
 struct close_node {
   std::uint32_t timeout_ms = 0;
@@ -249,6 +260,7 @@ using node_actor = caf::typed_actor<
   caf::reacts_to<worker_placed>, caf::reacts_to<host_exited>,
   caf::replies_to<abort_groups>::with<ack>, caf::reacts_to<release_batches>,
   caf::replies_to<get_node_status>::with<node_status>,
+  caf::replies_to<end_hosts>::with<ack>,
   caf::replies_to<close_node>::with<ack>>;
 
 // -- ports ---------------------------------------------------------------------

@@ -48,6 +48,7 @@ protected:
         told_->push_back(fmt::format("release: {}", x.last));
       },
       [](get_node_status) { return node_status{}; },
+      [](const end_hosts&) { return ack{}; },
       [](const close_node&) { return ack{}; },
     };
   }

@@ -29,8 +29,17 @@ public:
     return 4711;
   }
 
+  result<void> kill(const host_name& host) override {
+    if (cannot_kill)
+      return fail(*cannot_kill);
+    killed.push_back(host.slot);
+    return {};
+  }
+
   void close(deadline) override { ++closed; }
 
+  std::vector<std::int32_t> killed;
+  std::optional<error> cannot_kill;
   std::vector<host_name> launched;
   std::optional<error> failure;
   int closed = 0;
@@ -335,6 +344,41 @@ BOOST_AUTO_TEST_CASE(a_release_reaches_every_host) {
   tell(machine, release_batches{8});
   BOOST_TEST(*told == (lines{"release 8", "release 8"}),
              boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(hosts_can_be_ended_and_others_started_in_their_places) {
+  auto first = running(0);
+  auto second = running(1);
+  auto starting = acquire_cpu();
+  auto ended = ask_and_run<ack>(machine, end_hosts{});
+  BOOST_TEST(launcher->killed == (std::vector<std::int32_t>{0, 1, 2}),
+             boost::test_tools::per_element());
+  BOOST_TEST((starting.failure().code() == errc::unavailable));
+  // Nobody gets a host that is about to end.
+  BOOST_TEST((acquire(0).failure().code() == errc::unavailable));
+  exited(first);
+  exited(second);
+  BOOST_TEST(!ended.ready());
+  exited(launcher->launched.back());
+  ended.value();
+  // Who ends because we asked is no error.
+  BOOST_TEST(reported().empty());
+  static_cast<void>(running(0));
+  BOOST_TEST((launcher->launched.back().life > first.life));
+}
+
+BOOST_AUTO_TEST_CASE(a_node_without_hosts_has_ended_them) {
+  ask_and_run<ack>(machine, end_hosts{}).value();
+  static_cast<void>(running(0));
+}
+
+BOOST_AUTO_TEST_CASE(hosts_that_are_no_processes_cannot_be_ended) {
+  static_cast<void>(running(0));
+  launcher->cannot_kill = error{errc::unavailable, "no process"};
+  auto ended = ask_and_run<ack>(machine, end_hosts{});
+  BOOST_TEST((ended.failure().code() == errc::unavailable));
+  // It goes on as before.
+  BOOST_TEST(acquire(0).get().has_value());
 }
 
 BOOST_AUTO_TEST_CASE(closing_shuts_every_host_down_and_ends_the_node) {
