@@ -86,6 +86,9 @@ struct runtime_config {
   std::vector<std::vector<std::string>> colocation;
   planner::placement_order placement = planner::placement_order::reversed;
 
+  /// `cpu:2`: see `parse_devices`.
+  std::string devices = "cpu:2";
+
   std::int64_t num_episode = 5000;
   /// Prompts of one episode.
   std::int64_t sample_per_episode = 1000;
@@ -93,6 +96,14 @@ struct runtime_config {
   std::int64_t eval_episode_interval = 0;
   /// Save a checkpoint every n episodes, 0 means never.
   std::int64_t save_episode_interval = 0;
+  /// How many checkpoints are kept.
+  std::int64_t checkpoints_max = 2;
+  /// `on_failure: restart`: a run that fails goes on from its last checkpoint.
+  bool restart_on_failure = false;
+  /// How often, until the program ends.
+  std::int64_t max_restarts = 3;
+  /// Before the first attempt; doubles while attempts get nowhere.
+  std::chrono::milliseconds restart_backoff{500};
   std::int64_t seed = 1;
   /// The same seed gives the same run, bit for bit.
   bool deterministic = true;
@@ -102,6 +113,7 @@ struct runtime_config {
   std::chrono::milliseconds call_timeout{60'000};
   std::chrono::milliseconds sync_timeout{30'000};
   std::chrono::milliseconds collective_timeout{30'000};
+  std::chrono::milliseconds checkpoint_timeout{120'000};
   std::chrono::milliseconds shutdown_timeout{2'000};
   /// Interval of pulses and the silence after which a process counts as lost.
   std::chrono::milliseconds pulse{500};

@@ -134,6 +134,7 @@ void read_times(section& keys, runtime_config& runtime) {
   keys.milliseconds("call_timeout_ms", runtime.call_timeout);
   keys.milliseconds("sync_timeout_ms", runtime.sync_timeout);
   keys.milliseconds("collective_timeout_ms", runtime.collective_timeout);
+  keys.milliseconds("checkpoint_timeout_ms", runtime.checkpoint_timeout);
   keys.milliseconds("shutdown_timeout_ms", runtime.shutdown_timeout);
   keys.milliseconds("pulse_ms", runtime.pulse);
   keys.milliseconds("pulse_timeout_ms", runtime.pulse_timeout);
@@ -144,6 +145,17 @@ void read_times(section& keys, runtime_config& runtime) {
                               "greater than {}",
                               runtime.pulse_timeout.count(),
                               runtime.pulse.count()));
+}
+
+void read_restarts(section& keys, runtime_config& runtime) {
+  std::string policy{"stop"};
+  keys.choice("on_failure", policy, {"stop", "restart"});
+  runtime.restart_on_failure = policy == "restart";
+  keys.integer("max_restarts", runtime.max_restarts, 0);
+  keys.milliseconds("restart_backoff_ms", runtime.restart_backoff);
+  if (runtime.restart_on_failure && runtime.save_episode_interval == 0)
+    keys.complain("on_failure", "restart needs checkpoints to go on from; set "
+                                "save_episode_interval to 1 or more");
 }
 
 void read_sync(section& keys, sync_config& sync) {
@@ -171,10 +183,13 @@ void read_runtime(const yaml_node* node, int line, const app_schema& schema,
   keys.choice("placement", order, {"reversed", "aligned"});
   runtime.placement = order == "aligned" ? planner::placement_order::aligned
                                          : planner::placement_order::reversed;
+  keys.text("devices", runtime.devices);
   keys.integer("num_episode", runtime.num_episode, 0);
   keys.integer("sample_per_episode", runtime.sample_per_episode, 1);
   keys.integer("eval_episode_interval", runtime.eval_episode_interval, 0);
   keys.integer("save_episode_interval", runtime.save_episode_interval, 0);
+  keys.integer("checkpoints_max", runtime.checkpoints_max, 1);
+  read_restarts(keys, runtime);
   keys.integer("seed", runtime.seed, 0);
   keys.flag("deterministic", runtime.deterministic);
   read_times(keys, runtime);
@@ -192,6 +207,8 @@ void read_runtime(const yaml_node* node, int line, const app_schema& schema,
   keys.flag("debug", runtime.debug);
   keys.elsewhere("exp_name", "unknown key; ChatLearn's name of 'run_name'; "
                              "rename it");
+  keys.elsewhere("max_data_ckpt_nums", "unknown key; ChatLearn's name of "
+                                       "'checkpoints_max'; rename it");
   keys.elsewhere("validate_param_sync",
                  "unknown key; write validate_every: 1 to validate every sync");
   keys.elsewhere("coalesced_buffer_mb",

@@ -3,6 +3,10 @@
 
 namespace troupe {
 
+void data_source::seek(const batch&) {
+  // nop
+}
+
 config::app_schema application::schema() const {
   config::app_schema out;
   out.name = name;

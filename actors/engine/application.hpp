@@ -41,6 +41,14 @@ public:
   /// All examples of a held-out stream.
   [[nodiscard]] virtual batch all(data_stream stream) = 0;
 
+  /// Where the training streams stand. A source that returns something here
+  /// lets a run be resumed exactly.
+  [[nodiscard]] virtual batch position() const { return {}; }
+
+  /// Goes to what `position` gave, in this process or an earlier one: `draw`
+  /// then gives what it would have given there.
+  virtual void seek(const batch& position);
+
   /// Options that follow from the data (a vocabulary's size, say): they replace
   /// those of every model that declares them.
   [[nodiscard]] virtual std::vector<std::pair<std::string, option_value>>

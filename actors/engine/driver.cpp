@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
+#include <set>
 #include <thread>
 
 #include <caf/actor_system.hpp>
@@ -12,7 +14,9 @@
 #include <unistd.h>
 
 #include "troupe/actors/engine/engine.hpp"
+#include "troupe/actors/engine/error_follower.hpp"
 #include "troupe/actors/engine/planner_actor.hpp"
+#include "troupe/actors/engine/restart_policy.hpp"
 #include "troupe/actors/engine/signal_watch.hpp"
 #include "troupe/actors/model/dist_model.hpp"
 #include "troupe/actors/model/storage.hpp"
@@ -35,6 +39,9 @@ using std::chrono::milliseconds;
 /// How long actors of the driver may take for small things.
 constexpr auto local_timeout = std::chrono::seconds{5};
 
+/// How long killed processes may take to go: the kernel takes back their memory.
+constexpr auto hosts_end_timeout = std::chrono::seconds{30};
+
 /// Everything of one run that lives in the driver's process, in the order in
 /// which it is made.
 class driver {
@@ -48,7 +55,10 @@ public:
       store_(store_settings(config), &mesh_),
       actor_config_(settings.guard != nullptr),
       system_(new_system()),
-      self_(std::make_unique<caf::scoped_actor>(*system_)) {
+      self_(std::make_unique<caf::scoped_actor>(*system_)),
+      policy_(config.runtime.restart_on_failure ? config.runtime.max_restarts
+                                                : 0,
+              config.runtime.restart_backoff) {
     // nop
   }
 
@@ -57,17 +67,17 @@ public:
   /// bound.
   [[nodiscard]] bool all_down() const noexcept { return all_down_; }
 
-  result<run_outcome> run(std::shared_ptr<data_source> data,
+  result<run_outcome> run(const std::shared_ptr<data_source>& data,
                           run_listener& listener) {
-    if (auto up = start_node(); !up)
+    auto watch = watch_signals();
+    if (!watch)
+      return fail(watch.error());
+    if (auto up = start_node(listener); !up)
       return fail(up.error());
     auto plan = make_plan();
     if (!plan)
       return stop_early(plan.error());
-    if (auto made = make_models(*plan); !made)
-      return stop_early(made.error());
-    start_engine(std::move(data), listener);
-    auto outcome = wait();
+    auto outcome = run_attempts(*plan, data, listener);
     if (outcome)
       collect_processes(*outcome);
     shut_down();
@@ -88,11 +98,25 @@ private:
     return std::make_unique<caf::actor_system>(actor_config_);
   }
 
+  using actor_list = std::vector<caf::strong_actor_ptr>;
+
+  template <class Handle>
+  Handle keep_in(actor_list& these, Handle x) {
+    (*self_)->monitor(x);
+    these.push_back(caf::actor_cast<caf::strong_actor_ptr>(x));
+    return x;
+  }
+
+  /// For an actor of the whole run.
   template <class Handle>
   Handle keep(Handle x) {
-    (*self_)->monitor(x);
-    kept_.push_back(caf::actor_cast<caf::strong_actor_ptr>(x));
-    return x;
+    return keep_in(kept_, std::move(x));
+  }
+
+  /// For an actor that ends with the attempt.
+  template <class Handle>
+  Handle keep_now(Handle x) {
+    return keep_in(attempt_, std::move(x));
   }
 
   [[nodiscard]] std::int32_t num_device() const {
@@ -107,8 +131,10 @@ private:
 
   // -- making -----------------------------------------------------------------
 
-  result<void> start_node() {
+  result<void> start_node(run_listener& listener) {
     errors_ = keep(system_->spawn<monitor::error_signal>());
+    caf::anon_send(errors_, protocol::subscribe_errors{
+                              keep(system_->spawn<error_follower>(&listener))});
     node::node_settings x;
     x.job = settings_.job;
     x.num_device = num_device();
@@ -157,7 +183,7 @@ private:
     return plan;
   }
 
-  result<void> make_models(const planner::placement& plan) {
+  void make_models(const planner::placement& plan) {
     model::model_surroundings around{{node_}, errors_, {num_device()}, &store_};
     for (const auto& x : config_.models) {
       model::model_job job;
@@ -170,7 +196,8 @@ private:
       job.seed = static_cast<std::uint64_t>(config_.runtime.seed);
       job.num_threads = threads_per_host();
       job.collective_timeout = config_.runtime.collective_timeout;
-      models_[x.name] = keep(system_->spawn<model::dist_model>(job, around));
+      models_[x.name] = keep_now(
+        system_->spawn<model::dist_model>(job, around));
     }
     for (std::size_t i = 0; i < app_.syncs.size(); ++i) {
       const auto& pair = app_.syncs[i];
@@ -181,12 +208,11 @@ private:
       x.kind = app_.sync_kinds[i];
       x.frequency = config_.find(pair.destination)->sync_frequency;
       x.options = sync_options();
-      x.actor = keep(
+      x.actor = keep_now(
         system_->spawn<sync::sync_group>(x.name, models_.at(pair.source),
                                          models_.at(pair.destination)));
       syncs_.push_back(std::move(x));
     }
-    return {};
   }
 
   [[nodiscard]] protocol::sync_options sync_options() const {
@@ -203,42 +229,109 @@ private:
     return x;
   }
 
-  void start_engine(std::shared_ptr<data_source> data, run_listener& listener) {
+  void start_engine(const std::shared_ptr<data_source>& data,
+                    std::optional<checkpoint::saved> resume,
+                    run_listener& listener) {
     std::vector<protocol::node_actor> nodes{node_};
     engine_parts parts;
     parts.app = &app_;
     parts.config = config_;
     parts.models = models_;
     parts.syncs = syncs_;
-    parts.data = std::move(data);
-    parts.storage = keep(system_->spawn<model::storage>(nodes, &store_));
+    parts.data = data;
+    parts.storage = keep_now(system_->spawn<model::storage>(nodes, &store_));
     parts.errors = errors_;
-    parts.applier = keep(system_->spawn<applier, caf::detached>(&store_));
+    parts.applier = keep_now(system_->spawn<applier, caf::detached>(&store_));
+    parts.keeper = keep_now(
+      system_->spawn<
+        checkpoint_keeper,
+        caf::detached>(checkpoint::checkpoint_folder{settings_.checkpoint_dir},
+                       static_cast<std::size_t>(
+                         config_.runtime.checkpoints_max)));
+    parts.resume = std::move(resume);
     parts.listener = &listener;
     parts.owner = caf::actor_cast<run_owner_actor>(
       caf::actor_cast<caf::strong_actor_ptr>(self_->ptr()));
-    engine_ = keep(system_->spawn<engine>(std::move(parts)));
-    auto monitor = keep(system_->spawn<monitor::error_monitor>(nodes));
-    keep(system_->spawn<node::port_manager>(process::port_manager{}));
+    engine_ = keep_now(system_->spawn<engine>(std::move(parts)));
+    auto monitor = keep_now(system_->spawn<monitor::error_monitor>(nodes));
+    keep_now(system_->spawn<node::port_manager>(process::port_manager{}));
     caf::anon_send(monitor, protocol::subscribe_verdict{engine_});
-    caf::anon_send(errors_, protocol::subscribe_errors{monitor});
+    // What an earlier attempt died of is over.
+    auto from_now = policy_.restarts() > 0;
+    caf::anon_send(errors_, protocol::subscribe_errors{monitor, from_now});
     caf::anon_send(engine_, start_run{});
   }
 
   // -- running ----------------------------------------------------------------
 
-  result<run_outcome> wait() {
-    auto watch = signal_watch::start([this](int count) {
+  /// The first signal reaches this thread as a message.
+  result<std::unique_ptr<signal_watch>> watch_signals() {
+    auto me = caf::actor_cast<caf::actor>(
+      caf::actor_cast<caf::strong_actor_ptr>(self_->ptr()));
+    return signal_watch::start([me](int count) {
       if (count == 1) {
-        caf::anon_send<caf::message_priority::high>(engine_, stop_run{});
+        caf::anon_send<caf::message_priority::high>(me, stop_run{});
         return;
       }
       // The second one is an order: the guard sweeps when we are gone.
       std::fputs("\nStopped at once.\n", stderr);
       ::_exit(130);
     });
-    if (!watch)
-      return fail(watch.error());
+  }
+
+  /// Attempts until one ends well, is interrupted, or is the last.
+  result<run_outcome> run_attempts(const planner::placement& plan,
+                                   const std::shared_ptr<data_source>& data,
+                                   run_listener& listener) {
+    auto beginning = data->position();
+    auto resume = settings_.resume;
+    for (;;) {
+      make_models(plan);
+      auto from = resume ? std::optional{resume->episode} : std::nullopt;
+      start_engine(data, std::exchange(resume, std::nullopt), listener);
+      auto outcome = wait();
+      if (!outcome)
+        return outcome;
+      outcome->restarts = policy_.restarts();
+      if (!outcome->saved_episode)
+        outcome->saved_episode = from;
+      if (outcome->end != run_end::failed || interrupted_
+          || policy_.restarts_max() == 0)
+        return outcome;
+      // Nobody writes any more: what is on the disk stays.
+      if (auto ended = end_attempt(); !ended) {
+        if (!interrupted_)
+          listener.on_note(
+            fmt::format("Cannot go on: {}", ended.error().message()));
+        return outcome;
+      }
+      auto found = checkpoint::checkpoint_folder{settings_.checkpoint_dir}
+                     .latest();
+      restart_notice notice;
+      notice.cause = outcome->verdict.root;
+      if (found) {
+        notice.episode = found->episode;
+        outcome->saved_episode = found->episode;
+      }
+      auto wait = policy_.next(notice.cause.code, notice.episode);
+      if (!wait)
+        return outcome;
+      notice.number = policy_.restarts();
+      notice.number_max = policy_.restarts_max();
+      notice.wait = *wait;
+      listener.on_restart(notice);
+      if (!pause(*wait)) {
+        outcome->end = run_end::interrupted;
+        return outcome;
+      }
+      if (found)
+        resume = std::move(*found);
+      else
+        data->seek(beginning);
+    }
+  }
+
+  result<run_outcome> wait() {
     result<run_outcome> out = fail(errc::internal, "the engine fell silent");
     auto done = false;
     // Ends with the engine, whose every wait has a deadline.
@@ -247,7 +340,13 @@ private:
         out = std::move(x.outcome);
         done = true;
       },
+      [&](stop_run) {
+        // It may come too late for the engine, which judges a failure.
+        interrupted_ = true;
+        caf::anon_send<caf::message_priority::high>(engine_, stop_run{});
+      },
       [&](const caf::down_msg& x) {
+        gone_.insert(x.source);
         if (x.source == engine_.address()) {
           out = fail(errc::internal,
                      "the engine ended: " + caf::to_string(x.reason));
@@ -255,6 +354,16 @@ private:
         }
       });
     return out;
+  }
+
+  /// False if somebody wants the run to end meanwhile.
+  bool pause(milliseconds time) {
+    auto until = deadline::after(time);
+    while (!interrupted_ && !until.passed())
+      (*self_)->receive([&](stop_run) { interrupted_ = true; },
+                        [&](const caf::down_msg& x) { gone_.insert(x.source); },
+                        caf::after(until.left_ms()) >> [] {});
+    return !interrupted_;
   }
 
   void collect_processes(run_outcome& outcome) {
@@ -285,21 +394,64 @@ private:
                  log::warning("driver", "closing the node: {}",
                               caf::to_string(x));
                });
-    for (const auto& x : kept_)
-      caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
-    auto left = kept_.size();
     auto until = deadline::after(timeout);
-    while (left > 0 && !until.passed())
-      (*self_)->receive([&](const caf::down_msg&) { --left; },
-                        [](run_ended&) {},
-                        caf::after(until.left_ms()) >> [] {});
-    all_down_ = left == 0;
-    kept_.clear();
-    models_.clear();
-    syncs_.clear();
+    auto attempt_down = end_all(attempt_, until);
+    all_down_ = end_all(kept_, until) && attempt_down;
+    forget_attempt();
     node_ = protocol::node_actor{};
     errors_ = protocol::error_signal_actor{};
+  }
+
+  /// Ends what belongs to this attempt: hosts first, so that nobody waits for
+  /// them. Fails if something is left.
+  result<void> end_attempt() {
+    result<void> ended;
+    (*self_)
+      ->request(node_, hosts_end_timeout, protocol::end_hosts{})
+      .receive([](protocol::ack) {},
+               [&](caf::error& x) {
+                 ended = fail(protocol::from_caf(x).within("ending the hosts"));
+               });
+    if (!ended)
+      return ended;
+    // A plain function may be running, or a checkpoint on its way to the disk.
+    const auto& runtime = config_.runtime;
+    auto timeout = std::max(runtime.call_timeout, runtime.checkpoint_timeout);
+    if (!end_all(attempt_, deadline::after(timeout), true))
+      return fail(errc::timed_out, "an actor of the failed attempt does not "
+                                   "end");
+    forget_attempt();
+    // No scope of the old engine is used any more, and the next one begins
+    // with the same numbers.
+    store_.release_before(std::numeric_limits<std::uint64_t>::max());
+    return {};
+  }
+
+  void forget_attempt() {
+    models_.clear();
+    syncs_.clear();
     engine_ = engine_actor{};
+  }
+
+  /// True if all have ended in time. An interruption may end the wait.
+  bool end_all(actor_list& these, deadline until, bool interruptible = false) {
+    std::set<caf::actor_addr> left;
+    for (const auto& x : these) {
+      left.insert(caf::actor_cast<caf::actor_addr>(x));
+      caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
+    }
+    these.clear();
+    for (const auto& x : gone_)
+      left.erase(x);
+    while (!left.empty() && !until.passed() && !(interruptible && interrupted_))
+      (*self_)->receive(
+        [&](const caf::down_msg& x) {
+          gone_.insert(x.source);
+          left.erase(x.source);
+        },
+        [](run_ended&) {}, [&](stop_run) { interrupted_ = true; },
+        caf::after(until.left_ms()) >> [] {});
+    return left.empty();
   }
 
   const application& app_;
@@ -312,8 +464,14 @@ private:
   std::unique_ptr<caf::actor_system> system_;
   // Goes before its system.
   std::unique_ptr<caf::scoped_actor> self_;
-  std::vector<caf::strong_actor_ptr> kept_;
+  actor_list kept_;
+  actor_list attempt_;
+  /// Who has ended.
+  std::set<caf::actor_addr> gone_;
   bool all_down_ = false;
+  /// Somebody wanted the end while no engine was there to hear it.
+  bool interrupted_ = false;
+  restart_policy policy_;
 
   protocol::error_signal_actor errors_;
   protocol::node_actor node_;
@@ -333,11 +491,11 @@ planner::cluster make_cluster(const config::device_request& x) {
 }
 
 driven drive(const application& app, const config::job_config& config,
-             std::shared_ptr<data_source> data, const driver_settings& settings,
-             run_listener& listener) {
+             const std::shared_ptr<data_source>& data,
+             const driver_settings& settings, run_listener& listener) {
   auto x = std::make_unique<driver>(app, config, settings);
   driven out;
-  out.outcome = x->run(std::move(data), listener);
+  out.outcome = x->run(data, listener);
   out.threads_left = !x->all_down();
   if (out.threads_left)
     static_cast<void>(x.release());

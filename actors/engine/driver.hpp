@@ -3,8 +3,10 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/actors/config/devices.hpp"
 #include "troupe/actors/engine/application.hpp"
 #include "troupe/actors/engine/run_listener.hpp"
@@ -18,6 +20,9 @@ struct driver_settings {
   config::device_request devices;
   /// Where hosts write their logs.
   std::filesystem::path log_dir;
+  /// Where checkpoints are kept, and the one to go on from. Absolute.
+  std::filesystem::path checkpoint_dir;
+  std::optional<checkpoint::saved> resume;
   /// Starts the hosts; null for `--devices inproc`. Outlives the run.
   process::guard_client* guard = nullptr;
 };
@@ -37,12 +42,14 @@ struct driven {
 };
 
 /// Runs a job to its end: makes every actor of the driver, hands over to the
-/// engine, waits, and cleans up. SIGINT and SIGTERM must be blocked in the
+/// engine, waits, and cleans up. With `on_failure: restart` a run that failed
+/// goes on from its last checkpoint: hosts and actors are ended, node and guard
+/// stay, and everything else is made anew. SIGINT and SIGTERM must be blocked in the
 /// calling thread and all others: the first ends the run in good order, the
 /// second at once.
 [[nodiscard]] driven drive(const application& app,
                            const config::job_config& config,
-                           std::shared_ptr<data_source> data,
+                           const std::shared_ptr<data_source>& data,
                            const driver_settings& settings,
                            run_listener& listener);
 

@@ -7,22 +7,15 @@
 #include <fmt/core.h>
 
 #include "troupe/actors/call/gather.hpp"
-#include "troupe/actors/call/grace.hpp"
+#include "troupe/actors/engine/step_time.hpp"
 #include "troupe/actors/model/version_key.hpp"
+#include "troupe/core/digest.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/core/units.hpp"
 
 namespace troupe::engine {
 
 namespace {
-
-std::uint32_t to_ms(std::chrono::milliseconds x) {
-  return static_cast<std::uint32_t>(x.count());
-}
-
-std::chrono::milliseconds with_grace(std::chrono::milliseconds x) {
-  return call::with_grace(x, call::layer::engine);
-}
 
 /// Steps that may each take the whole timeout: programs, both ends of the
 /// links, warm-up.
@@ -54,10 +47,7 @@ const char* engine::name() const {
 
 engine::behavior_type engine::make_behavior() {
   return {
-    [this](start_run) {
-      begin_ = std::chrono::steady_clock::now();
-      set_up();
-    },
+    [this](start_run) { set_up(); },
     [this](stop_run) {
       if (!stopped())
         close(run_end::interrupted);
@@ -117,7 +107,12 @@ void engine::prepare_syncs() {
                               return;
                             if (!x)
                               return fail_run("preparing syncs", x.error());
-                            next_scope([this] { warm_start(0); });
+                            next_scope([this] {
+                              if (parts_.resume)
+                                resume();
+                              else
+                                warm_start(0);
+                            });
                           });
   for (std::size_t i = 0; i < parts_.syncs.size(); ++i) {
     const auto& sync = parts_.syncs[i];
@@ -186,7 +181,7 @@ void engine::first_syncs() {
         parts_.listener->on_note(
           fmt::format("Held-out accuracy before training: {:.3f}", accuracy));
       }
-      next_scope([this] { begin_episode(1); });
+      next_scope([this] { save_if_due(0, [this] { begin_episode(1); }); });
     });
   });
 }
@@ -202,11 +197,16 @@ void engine::begin_episode(std::int64_t number) {
   episode_.num_episode = runtime.num_episode;
   episode_begin_ = std::chrono::steady_clock::now();
   phase("generation", number - 1, runtime.num_episode);
+  auto drawn = std::make_shared<std::string>();
   stage(
-    [data = parts_.data, rows = runtime.sample_per_episode] {
-      return data->draw(data_stream::prompts, rows);
+    [drawn, data = parts_.data, rows = runtime.sample_per_episode] {
+      auto out = data->draw(data_stream::prompts, rows);
+      auto all = encode(out);
+      *drawn = to_string(digest_of({all.data(), all.size()}, 0, 0));
+      return out;
     },
-    [this](process::batch_ref prompts) {
+    [this, drawn](process::batch_ref prompts) {
+      episode_.samples = {samples_, samples_ + prompts.rows(), *drawn};
       run_flow(parts_.app->experience, std::move(prompts),
                [this](process::batch_ref experience) {
                  experience_ = std::move(experience);
@@ -267,12 +267,16 @@ void engine::end_episode() {
     episode_.spent = now - episode_begin_;
     episode_.elapsed = now - begin_;
     outcome_.episodes = episode_.episode;
+    samples_ = episode_.samples.end;
     parts_.listener->on_episode(episode_);
     next_scope([this] {
-      if (good_enough())
-        final_checks();
-      else
-        begin_episode(episode_.episode + 1);
+      auto last = good_enough();
+      save_if_due(episode_.episode, [this, last] {
+        if (last)
+          final_checks();
+        else
+          begin_episode(episode_.episode + 1);
+      });
     });
   };
   auto interval = runtime.eval_episode_interval;
@@ -302,6 +306,9 @@ bool engine::good_enough() const {
 // -- ends ----------------------------------------------------------------------
 
 void engine::final_checks() {
+  const auto& runtime = parts_.config.runtime;
+  if (runtime.save_episode_interval > 0 && last_saved_ < outcome_.episodes)
+    return save(outcome_.episodes, [this] { final_checks(); });
   evaluate(data_stream::test, [this](double accuracy, std::int64_t rows) {
     if (rows > 0) {
       outcome_.final_accuracy = accuracy;
@@ -322,7 +329,7 @@ void engine::compare_weights(std::size_t index) {
   while (index < parts_.syncs.size() && !kept(parts_.syncs[index]))
     ++index;
   if (index == parts_.syncs.size())
-    return close(run_end::finished);
+    return finish_saving([this] { close(run_end::finished); });
   auto timeout = parts_.config.runtime.sync_timeout;
   calls_.ask<
     protocol::sync_report>(parts_.syncs[index].actor,

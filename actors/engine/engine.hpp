@@ -13,6 +13,7 @@
 #include "troupe/actors/call/caller.hpp"
 #include "troupe/actors/engine/application.hpp"
 #include "troupe/actors/engine/applier.hpp"
+#include "troupe/actors/engine/checkpoint_keeper.hpp"
 #include "troupe/actors/engine/run_listener.hpp"
 #include "troupe/actors/protocol/register.hpp"
 
@@ -57,14 +58,18 @@ struct engine_parts {
   protocol::storage_actor storage;
   protocol::error_signal_actor errors;
   applier_actor applier;
+  checkpoint_keeper_actor keeper;
+  /// Where to go on from, instead of a warm start.
+  std::optional<checkpoint::saved> resume;
   run_listener* listener = nullptr;
   run_owner_actor owner;
 };
 
 /// The actor that runs episodes:
 ///
-///   set up -> warm start -> first syncs -> evaluate
-///     -> { experience -> training -> syncs -> (evaluate) } x num_episode
+///   set up -> warm start -> first syncs -> evaluate   (or load, then syncs)
+///     -> { experience -> training -> syncs -> (evaluate) -> (save) }
+///          x num_episode
 ///     -> evaluate -> compare weights -> close
 ///
 /// It is a chain of steps, each of which asks other actors and continues when
@@ -129,6 +134,24 @@ private:
   /// New scope for what follows; everything older is released.
   void next_scope(then done);
 
+  // -- checkpoints ------------------------------------------------------------
+
+  /// Loads `parts_.resume` and goes on behind the episode it was saved after.
+  void resume();
+  void restore(const batch& state);
+
+  /// Saves if it is time to after `episode`; `done` runs once every rank has
+  /// been told, long before everything is on the disk.
+  void save_if_due(std::int64_t episode, then done);
+  void save(std::int64_t episode, then done);
+  void commit(std::int64_t episode, const batch& state);
+
+  /// Runs `done` when nothing is being saved any more.
+  void finish_saving(then done);
+
+  /// The engine's own state after the present episode.
+  [[nodiscard]] batch state_after(std::int64_t episode) const;
+
   // -- ends -------------------------------------------------------------------
 
   /// Reports and waits for the verdict; the chain stops here.
@@ -152,10 +175,18 @@ private:
   std::uint64_t scope_ = 0;
   /// Runs of each sync.
   std::map<std::size_t, std::uint64_t> sync_counts_;
-  time_point begin_{};
+  time_point begin_ = std::chrono::steady_clock::now();
   time_point episode_begin_{};
   episode_result episode_;
   process::batch_ref experience_;
+  /// Drawn for episodes that have ended.
+  std::int64_t samples_ = 0;
+  /// A checkpoint is on its way to the disk, and who waits for that.
+  bool saving_ = false;
+  then after_saving_;
+  /// An episode at which one was due and could not be exact.
+  bool save_owed_ = false;
+  std::int64_t last_saved_ = -1;
   call::caller<engine> calls_;
 };
 

@@ -5,21 +5,13 @@
 #include <fmt/core.h>
 
 #include "troupe/actors/call/gather.hpp"
-#include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/engine/engine.hpp"
+#include "troupe/actors/engine/step_time.hpp"
 #include "troupe/core/log.hpp"
 
 namespace troupe::engine {
 
 namespace {
-
-std::uint32_t to_ms(std::chrono::milliseconds x) {
-  return static_cast<std::uint32_t>(x.count());
-}
-
-std::chrono::milliseconds with_grace(std::chrono::milliseconds x) {
-  return call::with_grace(x, call::layer::engine);
-}
 
 /// Steps of a sync, each of which may take the whole timeout: both ends of the
 /// links, twice if memory moved, pin, fence, transfer, swap, compare, open,

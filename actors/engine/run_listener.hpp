@@ -14,6 +14,15 @@
 
 namespace troupe::engine {
 
+/// Which samples an episode trained on: the ledger. Samples are counted over
+/// all episodes of a run; the next episode begins where this one ends.
+struct sample_range {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  /// Of the batch that was drawn.
+  std::string digest;
+};
+
 /// What one episode gave.
 struct episode_result {
   /// 1-based, and how many there will be.
@@ -23,6 +32,7 @@ struct episode_result {
   std::map<std::string, double> metrics;
   /// If it was evaluated.
   std::optional<double> accuracy;
+  sample_range samples;
   /// All syncs of the episode together.
   std::chrono::microseconds sync{};
   std::chrono::nanoseconds spent{};
@@ -53,10 +63,27 @@ struct run_outcome {
   std::vector<std::pair<std::string, std::chrono::nanoseconds>> times;
   std::vector<protocol::node_status> nodes;
   std::chrono::nanoseconds wall{};
+  /// How often the run was begun again after a failure.
+  std::int64_t restarts = 0;
+  /// The last checkpoint on the disk: after how many episodes it was saved.
+  std::optional<std::int64_t> saved_episode;
 };
 
-/// Who follows a run. Called from the engine's thread, one call at a time; must
-/// return soon and not throw.
+/// A run that failed and goes on (`runtime.on_failure`).
+struct restart_notice {
+  /// Which restart this is, from 1, and how many there may be.
+  std::int64_t number = 0;
+  std::int64_t number_max = 0;
+  /// The first cause.
+  protocol::error_report cause;
+  /// The episode behind which it goes on; -1 if from the beginning.
+  std::int64_t episode = -1;
+  std::chrono::milliseconds wait{};
+};
+
+/// Who follows a run. Called by the engine and its driver, one call at a time,
+/// but for `on_error`, which may be called beside the others. Must return soon and not
+/// throw.
 class run_listener {
 public:
   virtual ~run_listener() = default;
@@ -69,6 +96,12 @@ public:
 
   /// One line worth keeping.
   virtual void on_note(std::string_view text) = 0;
+
+  /// Episodes after `notice.episode` will come again.
+  virtual void on_restart(const restart_notice& notice) = 0;
+
+  /// Every error of the job as the error_signal has recorded it.
+  virtual void on_error(const protocol::error_report& report) = 0;
 };
 
 } // namespace troupe::engine

@@ -194,7 +194,7 @@ dist_model::behavior_type dist_model::make_behavior() {
                           });
       return out.promise();
     },
-    [=, this](const checkpoint& x) {
+    [=, this](const run_checkpoint& x) {
       auto out = owe_ack();
       ask_all<ack>(with_grace(x.timeout_ms), x,
                    [out](result<std::vector<ack>> y) {

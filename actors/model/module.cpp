@@ -19,11 +19,11 @@ void module::on_sync(weight_version) {
   // nop
 }
 
-void module::save_checkpoint(const checkpoint_path&) {
+void module::save_checkpoint(checkpoint_writer&) {
   // nop
 }
 
-void module::load_checkpoint(const checkpoint_path&) {
+void module::load_checkpoint(const checkpoint_reader&) {
   // nop
 }
 

@@ -1,27 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <filesystem>
-
+#include "troupe/actors/checkpoint/rank_files.hpp"
 #include "troupe/actors/model/parameter_list.hpp"
 #include "troupe/actors/model/worker_context.hpp"
 #include "troupe/core/batch.hpp"
 #include "troupe/core/ids.hpp"
 
 namespace troupe {
-
-/// The directory a rank saves to or loads from. Each rank writes files of its
-/// own (`rank_file`), so ranks of one replica never collide.
-struct checkpoint_path {
-  std::filesystem::path directory;
-  rank_id rank;
-
-  /// `DIRECTORY/NAME.rankN`.
-  [[nodiscard]] std::filesystem::path rank_file(std::string_view name) const {
-    return directory
-           / (std::string{name} + ".rank" + std::to_string(rank.value()));
-  }
-};
 
 /// The user's model code: one instance for each rank of each replica, made in
 /// the process that owns the rank's device.
@@ -54,8 +40,15 @@ public:
   /// here what depends on them.
   virtual void on_sync(weight_version version);
 
-  virtual void save_checkpoint(const checkpoint_path& path);
-  virtual void load_checkpoint(const checkpoint_path& path);
+  /// Saves everything that `setup` and the next sync would not bring back:
+  /// parameters that train, optimizers, counters. The state of
+  /// `worker_context::generator` is saved for you, and a destination of weights
+  /// that is kept in step gets them from its source.
+  virtual void save_checkpoint(checkpoint_writer& to);
+
+  /// Brings back what `save_checkpoint` saved in a job of the same shape. Called
+  /// once, after `setup`.
+  virtual void load_checkpoint(const checkpoint_reader& from);
 
   /// Memory hooks: bring the model's memory to its device, or give it back.
   virtual void onload();

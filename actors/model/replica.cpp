@@ -525,7 +525,7 @@ replica::behavior_type replica::make_behavior() {
                      [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
-    [=, this](const checkpoint& x) {
+    [=, this](const run_checkpoint& x) {
       auto out = owe_ack();
       ask_all<ack>(x.load ? "load checkpoint" : "save checkpoint",
                    from_ms(x.timeout_ms), x, [out](result<std::vector<ack>> y) {

@@ -8,14 +8,10 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include "troupe/actors/model/worker_state.hpp"
+#include "troupe/actors/model/worker_threads.hpp"
 #include "troupe/actors/protocol/register.hpp"
 
 namespace troupe::model {
-
-/// Whether what blocks gets threads of its own. Real hosts need them, because a
-/// module may compute and a transfer may wait for minutes; scheduler tests must
-/// not have them.
-enum class worker_threads : std::uint8_t { own, shared };
 
 /// Runs one rank's transfers beside its worker, so that a replica can serve
 /// while its next weights arrive. Each sync has a thread of its own: two syncs

@@ -20,10 +20,12 @@ constexpr std::size_t waiting_calls_max = 1024;
 } // namespace
 
 worker::worker(caf::actor_config& config, protocol::worker_spec spec,
-               host_services services, std::shared_ptr<worker_probe> probe)
+               host_services services, std::shared_ptr<worker_probe> probe,
+               worker_threads threads)
   : protocol::worker_actor::base(config),
     state_(std::make_unique<worker_state>(std::move(spec), services,
-                                          std::move(probe))) {
+                                          std::move(probe))),
+    threads_(threads) {
   // nop
 }
 
@@ -57,7 +59,26 @@ void worker::run_waiting() {
   }
 }
 
+caf::result<protocol::ack>
+worker::run(const protocol::run_checkpoint& request) {
+  if (request.load)
+    return answer(state_->load(request));
+  using std::chrono::milliseconds;
+  auto until = deadline::after(milliseconds{request.timeout_ms});
+  auto files = state_->save(request);
+  if (!files)
+    return protocol::to_caf(files.error());
+  if (!scribe_)
+    scribe_ = threads_ == worker_threads::own
+                ? home_system().spawn<scribe, caf::detached>()
+                : home_system().spawn<scribe>();
+  return delegate(scribe_, write_files{std::move(*files), until});
+}
+
 void worker::on_exit() {
+  if (scribe_)
+    send_exit(scribe_, caf::exit_reason::user_shutdown);
+  scribe_ = scribe_actor{};
   waiting_.clear();
   state_.reset();
 }
@@ -92,7 +113,7 @@ worker::behavior_type worker::make_behavior() {
     },
     // The host's.
     [](const get_operations&) { return operations{}; },
-    [this](const protocol::checkpoint& x) { return answer(state_->run(x)); },
+    [this](const run_checkpoint& x) { return run(x); },
     [this](const close_model&) -> caf::result<ack> {
       state_->close();
       quit();

@@ -7,7 +7,9 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include "troupe/actors/call/reply.hpp"
+#include "troupe/actors/model/scribe.hpp"
 #include "troupe/actors/model/worker_state.hpp"
+#include "troupe/actors/model/worker_threads.hpp"
 #include "troupe/actors/protocol/register.hpp"
 
 namespace troupe::model {
@@ -18,7 +20,8 @@ namespace troupe::model {
 class worker : public protocol::worker_actor::base {
 public:
   worker(caf::actor_config& config, protocol::worker_spec spec,
-         host_services services, std::shared_ptr<worker_probe> probe);
+         host_services services, std::shared_ptr<worker_probe> probe,
+         worker_threads threads = worker_threads::shared);
 
   const char* name() const override;
   void on_exit() override;
@@ -37,10 +40,16 @@ private:
   void invoke(const protocol::invoke& request,
               const call::reply<protocol::invoked>& out);
 
+  /// Saves or loads; what is saved is written by the scribe.
+  caf::result<protocol::ack> run(const protocol::run_checkpoint& request);
+
   /// Runs the calls that waited, in order.
   void run_waiting();
 
   std::unique_ptr<worker_state> state_;
+  worker_threads threads_;
+  /// Null until something is saved.
+  scribe_actor scribe_;
   std::vector<waiting_call> waiting_;
 };
 

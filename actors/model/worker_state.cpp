@@ -2,10 +2,15 @@
 #include "troupe/actors/model/worker_state.hpp"
 
 #include <algorithm>
+#include <locale>
 #include <random>
+#include <sstream>
+#include <system_error>
 
 #include <fmt/core.h>
 
+#include "troupe/actors/checkpoint/batch_file.hpp"
+#include "troupe/actors/checkpoint/file_io.hpp"
 #include "troupe/actors/model/parameter_listing.hpp"
 #include "troupe/actors/model/version_key.hpp"
 #include "troupe/core/log.hpp"
@@ -52,6 +57,20 @@ std::mt19937_64 make_generator(const protocol::worker_spec& spec) {
     words.push_back(static_cast<unsigned char>(c));
   std::seed_seq seed(words.begin(), words.end());
   return std::mt19937_64{seed};
+}
+
+/// The state of a generator in the form that the standard gives it.
+std::string to_text(const std::mt19937_64& x) {
+  std::ostringstream out;
+  out.imbue(std::locale::classic());
+  out << x;
+  return std::move(out).str();
+}
+
+bool from_text(const std::string& text, std::mt19937_64& x) {
+  std::istringstream in{text};
+  in.imbue(std::locale::classic());
+  return static_cast<bool>(in >> x);
 }
 
 } // namespace
@@ -291,32 +310,72 @@ worker_state::invoke(const protocol::invoke& request) {
   });
 }
 
-result<ack> worker_state::run(const protocol::checkpoint& request) {
+// -- checkpoints ---------------------------------------------------------------
+
+std::filesystem::path
+worker_state::directory_in(const std::string& checkpoint) const {
+  return std::filesystem::path{checkpoint} / spec_.name.model
+         / std::to_string(spec_.name.replica.value());
+}
+
+std::filesystem::path
+worker_state::own_file(const std::filesystem::path& directory) const {
+  return directory / fmt::format("troupe.rank{}", spec_.name.rank.value());
+}
+
+result<checkpoint_files>
+worker_state::save(const protocol::run_checkpoint& request) {
   if (!module_)
     return fail(errc::unavailable, "the model is not set up");
   if (!fences_.empty())
     return fail(errc::unavailable,
-                "the model's weights are being replaced; try again after the "
+                "the model's weights are being replaced; save again after the "
                 "sync");
-  if (request.load && pinned())
+  return guarded("save checkpoint", [&]() -> result<checkpoint_files> {
+    checkpoint_writer to{directory_in(request.directory), spec_.name.rank};
+    std::error_code problem;
+    std::filesystem::create_directories(to.directory(), problem);
+    if (problem)
+      return fail(checkpoint::file_error(problem.value(), "make the folder",
+                                         to.directory()));
+    module_->save_checkpoint(to);
+    auto out = to.take();
+    batch own;
+    own.set_meta("generator", to_text(context_->generator()));
+    out.emplace_back(own_file(to.directory()), std::move(own));
+    return out;
+  });
+}
+
+result<ack> worker_state::load(const protocol::run_checkpoint& request) {
+  if (!module_)
+    return fail(errc::unavailable, "the model is not set up");
+  if (!fences_.empty())
+    return fail(errc::unavailable,
+                "the model's weights are being replaced; load again after the "
+                "sync");
+  if (pinned())
     return fail(errc::unavailable,
                 "the model's weights are being read by a sync; call again "
                 "after it");
-  // A load that throws may have written, too.
-  if (request.load)
-    ++writes_;
-  return guarded(request.load ? "load checkpoint" : "save checkpoint",
-                 [&]() -> result<ack> {
-                   checkpoint_path path{request.directory, spec_.name.rank};
-                   if (!request.load) {
-                     module_->save_checkpoint(path);
-                     return ack{};
-                   }
-                   module_->load_checkpoint(path);
-                   // Ranks whose calls differed are in step again.
-                   writes_ = 0;
-                   return ack{};
-                 });
+  // Also a load that throws may have written.
+  ++writes_;
+  return guarded("load checkpoint", [&]() -> result<ack> {
+    checkpoint_reader from{directory_in(request.directory), spec_.name.rank};
+    auto own = checkpoint::read_batch(own_file(from.directory()));
+    if (!own)
+      return fail(own.error());
+    const auto* text = own->find_meta("generator");
+    if (!text || !std::holds_alternative<std::string>(*text)
+        || !from_text(std::get<std::string>(*text), context_->generator()))
+      return fail(errc::corrupt,
+                  fmt::format("{} holds no state of a generator",
+                              own_file(from.directory()).string()));
+    module_->load_checkpoint(from);
+    // Ranks whose calls differed are in step again.
+    writes_ = 0;
+    return ack{};
+  });
 }
 
 } // namespace troupe::model

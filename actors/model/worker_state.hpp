@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "troupe/actors/model/group_table.hpp"
@@ -32,6 +34,9 @@ struct worker_probe {
   group_table groups;
   sync_table syncs;
 };
+
+/// Batches and where they go.
+using checkpoint_files = std::vector<std::pair<std::filesystem::path, batch>>;
 
 /// The groups of a rank inside its replica, by name and in rank order.
 [[nodiscard]] std::string world_group(const protocol::worker_name& worker);
@@ -80,7 +85,13 @@ public:
   /// True while a sync reads the weights: no call may run (WS-6).
   [[nodiscard]] bool pinned() const noexcept { return !pins_.empty(); }
 
-  [[nodiscard]] result<protocol::ack> run(const protocol::checkpoint& request);
+  /// Lets the module save itself and gives the files that are still to be
+  /// written: copies, so that the module may go on.
+  [[nodiscard]] result<checkpoint_files>
+  save(const protocol::run_checkpoint& request);
+
+  [[nodiscard]] result<protocol::ack>
+  load(const protocol::run_checkpoint& request);
 
   /// Destroys the module and leaves all groups.
   void close() noexcept;
@@ -93,6 +104,12 @@ private:
   [[nodiscard]] result<bool> look_again(const std::string& program);
 
   [[nodiscard]] result<void> open(const protocol::sync_order& request);
+
+  /// Where this replica's ranks save to, and our own file there.
+  [[nodiscard]] std::filesystem::path
+  directory_in(const std::string& checkpoint) const;
+  [[nodiscard]] std::filesystem::path
+  own_file(const std::filesystem::path& directory) const;
 
   /// Runs `f`, turning what the module throws into an error.
   template <class F>

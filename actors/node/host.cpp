@@ -45,9 +45,10 @@ host::start(const protocol::start_worker& request) {
   x.actor = threads_ == worker_threads::own
               ? spawn<model::worker, caf::detached + caf::linked>(request.spec,
                                                                   services_,
-                                                                  x.probe)
+                                                                  x.probe,
+                                                                  threads_)
               : spawn<model::worker, caf::linked>(request.spec, services_,
-                                                  x.probe);
+                                                  x.probe, threads_);
   x.mover = spawn<model::weight_mover, caf::linked>(name, x.probe, threads_);
   log::info(to_string(services_.host), "starts {}", to_string(name));
   protocol::started_worker reply{x.actor, x.mover};

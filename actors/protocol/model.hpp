@@ -181,14 +181,19 @@ struct invoked {
 
 // -- life ----------------------------------------------------------------------
 
-/// Saves to or loads from a directory that exists. Answer: ack.
-struct checkpoint {
+/// Saves to or loads from a directory that all hosts reach. What is saved is
+/// the state between the calls before and the calls after this message; the
+/// answer to a save comes when all of it is on the disk, and calls run
+/// meanwhile. Answer: ack. Errors: failed (the module threw), exhausted (full
+/// disk), refused (missing rights), lost, corrupt (loading), unavailable.
+struct run_checkpoint {
   bool load = false;
   std::string directory;
   std::uint32_t timeout_ms = 0;
 
   template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f, checkpoint& x) {
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 run_checkpoint& x) {
     return f(x.load, x.directory, x.timeout_ms);
   }
 };
@@ -216,7 +221,7 @@ using model_interface = caf::typed_actor<
   caf::replies_to<sync_order>::with<sync_standings>,
   caf::replies_to<transfer>::with<transfer_reports>,
   caf::replies_to<get_operations>::with<operations>,
-  caf::replies_to<checkpoint>::with<ack>,
+  caf::replies_to<run_checkpoint>::with<ack>,
   caf::replies_to<close_model>::with<ack>>;
 
 /// Moves one rank's weights on threads of its own, so that the worker can serve

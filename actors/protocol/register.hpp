@@ -38,7 +38,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::connect_groups))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::close_groups))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::invoke))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::invoked))
-CAF_ADD_TYPE_ID(troupe, (troupe::protocol::checkpoint))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::run_checkpoint))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::close_model))
 
 // weights.hpp

@@ -86,17 +86,22 @@ result<void> check_verb(const std::string& verb) {
 }
 
 void add_run_options(CLI::App& verb, run_arguments& args) {
-  verb.add_option("config", args.config_file, "The configuration (YAML)")
-    ->required();
+  auto* config = verb.add_option("config", args.config_file,
+                                 "The configuration (YAML)");
+  verb.add_option("--devices", args.devices,
+                  "cpu:N makes N CPU device processes (default: cpu:2); "
+                  "inproc:N keeps them in this process");
+  auto* seed = verb.add_option("--seed", args.seed, "Same seed, same run");
+  auto* data = verb.add_option("--data", args.data_path,
+                               "A dataset file instead of the application's "
+                               "own");
+  auto* name = verb.add_option("--name", args.name,
+                               "The run's name (default: made up)");
+  // A run goes on with the configuration that it was begun with.
   verb
-    .add_option("--devices", args.devices,
-                "cpu:N makes N CPU device processes; inproc:N keeps them in "
-                "this process")
-    ->capture_default_str();
-  verb.add_option("--seed", args.seed, "Same seed, same run");
-  verb.add_option("--data", args.data_path,
-                  "A dataset file instead of the application's own");
-  verb.add_option("--name", args.name, "The run's name (default: made up)");
+    .add_option("--resume", args.resume,
+                "Goes on with the run of this name from its last checkpoint")
+    ->excludes(config, seed, data, name);
   verb.add_option("--output-dir", args.output_dir,
                   "Where runs are kept (default: runs)");
   verb
@@ -130,7 +135,15 @@ int plan_verb(const std::vector<app*>& apps,
   return planning::plan(schema_for_plan((*x)->description()), args);
 }
 
-int run_verb(const std::vector<app*>& apps, const run_arguments& args) {
+int run_verb(const std::vector<app*>& apps, run_arguments args) {
+  if (!args.resume.empty()) {
+    auto path = resumed_run(args);
+    if (!path)
+      return refuse(path.error().message());
+    args.config_file = (*path / "config.yaml").string();
+  } else if (args.config_file.empty()) {
+    return refuse("run needs a configuration, or --resume NAME");
+  }
   auto x = select(apps, args.config_file);
   if (!x)
     return refuse(x.error().message());
@@ -151,7 +164,8 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
   run_app->footer("Examples:\n"
                   "  run apps/grpo/addition.yaml --devices cpu:2 --seed 1\n"
                   "  run my.yaml --data problems.jsonl --name first\n"
-                  "  run my.yaml --set models.policy.temperature=0.7");
+                  "  run my.yaml --set models.policy.temperature=0.7\n"
+                  "  run --resume first");
   run_arguments run_args;
   add_run_options(*run_app, run_args);
   auto*

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/actors/config/devices.hpp"
 #include "troupe/actors/config/dump.hpp"
 #include "troupe/actors/config/loader.hpp"
@@ -39,6 +40,8 @@ struct prepared_job {
   config::job_config config;
   config::device_request devices;
   std::shared_ptr<data_source> data;
+  std::optional<console::run_directory> directory;
+  std::optional<checkpoint::saved> resume;
 };
 
 result<void> check_placement(const prepared_job& job, const application& app) {
@@ -73,21 +76,67 @@ result<void> apply_data_options(config::job_config& config,
   return {};
 }
 
+/// The outputs of a new run.
+result<void> make_directory(prepared_job& job, const application& app) {
+  auto& runtime = job.config.runtime;
+  auto made = console::run_directory::create(runtime.output_dir,
+                                             runtime.run_name, app.name);
+  if (!made)
+    return fail(made.error());
+  job.directory = std::move(*made);
+  runtime.run_name = job.directory->name();
+  return {};
+}
+
+/// The outputs of the run to go on with, and from where.
+result<void> find_checkpoint(prepared_job& job) {
+  const auto& runtime = job.config.runtime;
+  auto opened = console::run_directory::reopen(
+    std::filesystem::path{runtime.output_dir} / runtime.run_name);
+  if (!opened)
+    return fail(opened.error());
+  job.directory = std::move(*opened);
+  auto folder = std::filesystem::absolute(job.directory->checkpoint_dir());
+  auto found = checkpoint::checkpoint_folder{folder}.latest();
+  if (!found)
+    return fail(found.error().within(
+      fmt::format("run '{}' cannot go on (runtime.save_episode_interval says "
+                  "how often one "
+                  "is saved)",
+                  runtime.run_name)));
+  // One that was killed between its last episode and its end still has to be
+  // evaluated.
+  if (found->episode >= runtime.num_episode && job.directory->finished())
+    return fail(errc::invalid,
+                fmt::format("run '{}' has run all of its {} episodes; raise "
+                            "them with --set runtime.num_episode=N",
+                            runtime.run_name, runtime.num_episode));
+  job.resume = std::move(*found);
+  return {};
+}
+
 result<prepared_job> prepare(const application& app,
                              const run_arguments& args) {
   prepared_job job;
-  auto devices = config::parse_devices(args.devices);
+  auto overrides = all_overrides(args);
+  auto config = config::load(args.config_file, app.schema(), overrides);
+  if (!config)
+    return fail(config.error());
+  job.config = std::move(*config);
+  if (args.devices)
+    job.config.runtime.devices = *args.devices;
+  auto devices = config::parse_devices(job.config.runtime.devices);
   if (!devices)
     return fail(devices.error());
   job.devices = *devices;
   if (job.devices.kind == config::device_kind::cuda)
     return fail(errc::unavailable,
                 "this build has no CUDA backend; use --devices cpu:N");
-  auto overrides = all_overrides(args);
-  auto config = config::load(args.config_file, app.schema(), overrides);
-  if (!config)
-    return fail(config.error());
-  job.config = std::move(*config);
+  if (job.config.runtime.restart_on_failure
+      && job.devices.kind == config::device_kind::inproc)
+    return fail(errc::invalid,
+                "runtime.on_failure: restart needs device processes; use "
+                "--devices cpu:N");
   if (auto placed = check_placement(job, app); !placed)
     return fail(placed.error());
   if (!app.data)
@@ -102,6 +151,10 @@ result<prepared_job> prepare(const application& app,
   if (app.check)
     if (auto sound = app.check(job.config); !sound)
       return fail(sound.error());
+  if (auto chosen = args.resume.empty() ? make_directory(job, app)
+                                        : find_checkpoint(job);
+      !chosen)
+    return fail(chosen.error());
   return job;
 }
 
@@ -171,9 +224,24 @@ std::vector<std::string> all_overrides(const run_arguments& args) {
     out.push_back("runtime.data_path=" + args.data_path);
   if (!args.name.empty())
     out.push_back("runtime.run_name=" + args.name);
-  if (!args.output_dir.empty())
+  if (!args.resume.empty()) {
+    // Wherever the run was begun: here it is now.
+    if (auto path = resumed_run(args)) {
+      auto parent = path->parent_path();
+      out.push_back("runtime.output_dir="
+                    + (parent.empty() ? "." : parent.string()));
+      out.push_back("runtime.run_name=" + path->filename().string());
+    }
+  } else if (!args.output_dir.empty()) {
     out.push_back("runtime.output_dir=" + args.output_dir);
+  }
   return out;
+}
+
+result<std::filesystem::path> resumed_run(const run_arguments& args) {
+  return console::run_directory::find(args.output_dir.empty() ? "runs"
+                                                              : args.output_dir,
+                                      args.resume);
 }
 
 int run(const application& app, const run_arguments& args) {
@@ -181,11 +249,14 @@ int run(const application& app, const run_arguments& args) {
   if (!job)
     return refuse(job.error());
   const auto& runtime = job->config.runtime;
-  auto directory = console::run_directory::create(runtime.output_dir,
-                                                  runtime.run_name, app.name);
-  if (!directory)
-    return refuse(directory.error());
-  job->config.runtime.run_name = directory->name();
+  const auto& directory = job->directory;
+  std::vector<console::episode_row> rows;
+  if (job->resume) {
+    auto kept = directory->rewind(job->resume->episode);
+    if (!kept)
+      return refuse(kept.error());
+    rows = std::move(*kept);
+  }
   auto yaml = config::dump_yaml(job->config, app.schema());
   if (auto written = directory->write_config(yaml); !written)
     return refuse(written.error());
@@ -198,6 +269,9 @@ int run(const application& app, const run_arguments& args) {
   settings.job = node::make_job_id();
   settings.devices = job->devices;
   settings.log_dir = directory->log_dir();
+  settings.checkpoint_dir = std::filesystem::absolute(
+    directory->checkpoint_dir());
+  settings.resume = job->resume;
   // The guard is forked before the first thread exists.
   std::unique_ptr<process::guard_client> guard;
   if (job->devices.kind != config::device_kind::inproc) {
@@ -210,7 +284,7 @@ int run(const application& app, const run_arguments& args) {
     settings.guard = guard.get();
   }
   run_view view{*directory, fmt::format("{} {}", app.name, directory->name()),
-                args.plain};
+                args.plain, std::move(rows)};
   auto driven = engine::drive(app, job->config, job->data, settings, view);
   auto& outcome = driven.outcome;
   if (!outcome)

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/reward_plot.hpp"
 #include "troupe/apps/console/run_summary.hpp"
 
@@ -60,13 +61,55 @@ std::optional<double> take(std::map<std::string, double>& from,
   return value;
 }
 
+std::string level_name(protocol::severity x) {
+  return x == protocol::severity::warning ? "warning" : "error";
+}
+
+nlohmann::ordered_json make_ledger_line(const engine::episode_result& x) {
+  nlohmann::ordered_json out;
+  out["episode"] = x.episode;
+  out["begin"] = x.samples.begin;
+  out["end"] = x.samples.end;
+  out["digest"] = x.samples.digest;
+  return out;
+}
+
+/// What does not apply is null.
+nlohmann::ordered_json make_error_line(const protocol::error_report& x) {
+  nlohmann::ordered_json out;
+  auto word = [&](const char* name, const std::string& value) {
+    out[name] = value.empty() ? nlohmann::ordered_json{}
+                              : nlohmann::ordered_json(value);
+  };
+  auto index = [&](const char* name, std::int64_t value) {
+    out[name] = value < 0 ? nlohmann::ordered_json{}
+                          : nlohmann::ordered_json(value);
+  };
+  out["id"] = x.id;
+  out["time_ms"] = x.time_ms;
+  out["level"] = level_name(x.level);
+  out["code"] = to_string(x.code);
+  word("model", x.model);
+  index("replica", x.replica.value());
+  index("rank", x.rank.value());
+  index("node", x.node.value());
+  index("slot", x.slot);
+  word("device", x.device);
+  word("operation", x.operation);
+  out["message"] = x.message;
+  return out;
+}
+
 } // namespace
 
 run_view::run_view(const console::run_directory& directory, std::string title,
-                   bool plain)
-  : terminal_(make_output(plain)),
-    progress_(console::make_progress(*terminal_, std::move(title))) {
-  lose(metrics_.open(directory.metrics_file()));
+                   bool plain, std::vector<console::episode_row> rows)
+  : directory_(directory),
+    terminal_(make_output(plain)),
+    progress_(console::make_progress(*terminal_, std::move(title))),
+    rows_(std::move(rows)) {
+  open_files();
+  lose(errors_.open(directory.errors_file()));
   ticker_ = std::thread{[this] {
     std::unique_lock guard{mutex_};
     while (!ended_.wait_for(guard, tick_interval, [this] { return finished_; }))
@@ -85,15 +128,39 @@ void run_view::on_phase(std::string_view name, std::int64_t done,
 
 void run_view::on_episode(const engine::episode_result& result) {
   auto row = make_row(result);
-  // What is lost is lost: one sentence says it, and another at the end.
-  if (!lost_)
-    lose(metrics_.write(row));
+  keep(metrics_, row);
+  keep(ledger_, make_ledger_line(result));
   progress_->episode(row);
   rows_.push_back(std::move(row));
 }
 
 void run_view::on_note(std::string_view text) {
   progress_->note(text);
+}
+
+void run_view::open_files() {
+  lose(metrics_.open(directory_.metrics_file()));
+  lose(ledger_.open(directory_.ledger_file()));
+}
+
+void run_view::on_restart(const engine::restart_notice& x) {
+  auto where = x.episode < 0    ? std::string{"from the beginning"}
+               : x.episode == 0 ? std::string{"after the warm start"}
+                                : fmt::format("after episode {}", x.episode);
+  progress_->note(fmt::format("Restart {} of {}, {}: {}", x.number,
+                              x.number_max, where, to_string(x.cause)));
+  metrics_.close();
+  ledger_.close();
+  auto kept = directory_.rewind(x.episode);
+  if (kept)
+    rows_ = std::move(*kept);
+  else
+    lose(fail(kept.error()));
+  open_files();
+}
+
+void run_view::on_error(const protocol::error_report& report) {
+  keep(errors_, make_error_line(report));
 }
 
 void run_view::write_plot(const console::run_directory& directory,
@@ -104,8 +171,22 @@ void run_view::write_plot(const console::run_directory& directory,
                            fmt::format("{} {}", app, directory.name())));
 }
 
+template <class Row>
+void run_view::keep(console::line_writer& to, const Row& row) {
+  if (!lost_output())
+    lose(to.write(row));
+}
+
+std::optional<error> run_view::lost_output() const {
+  std::lock_guard guard{lost_mutex_};
+  return lost_;
+}
+
 void run_view::lose(const result<void>& written) {
-  if (written || lost_)
+  if (written)
+    return;
+  std::lock_guard guard{lost_mutex_};
+  if (lost_)
     return;
   lost_ = written.error();
   progress_->note(lost_->message());
@@ -139,6 +220,23 @@ console::episode_row make_row(const engine::episode_result& result) {
   row.more["episode_seconds"] = seconds(result.spent);
   return row;
 }
+
+namespace {
+
+/// How to go on with a run that has not reached its end; empty if nothing of it
+/// was saved.
+std::string way_on(const engine::run_outcome& outcome,
+                   const console::run_directory& directory) {
+  if (outcome.end == engine::run_end::finished || !outcome.saved_episode)
+    return {};
+  auto when = *outcome.saved_episode == 0
+                ? std::string{"the warm start"}
+                : fmt::format("episode {}", *outcome.saved_episode);
+  return fmt::format("Saved after {}; go on with: {} run --resume {}", when,
+                     console::program_name(), directory.path().string());
+}
+
+} // namespace
 
 console::run_summary make_summary(const config::job_config& config,
                                   const engine::run_outcome& outcome,
@@ -177,6 +275,7 @@ console::run_summary make_summary(const config::job_config& config,
       row.slot = fmt::format("host-{}", host.host.slot);
       row.device = host.device;
       row.pid = host.pid;
+      row.restarts = static_cast<std::int32_t>(host.host.life.value()) - 1;
       for (const auto& worker : host.workers)
         row.models.push_back(to_string(worker));
       out.processes.push_back(std::move(row));
@@ -184,6 +283,8 @@ console::run_summary make_summary(const config::job_config& config,
   for (const auto& [name, spent] : outcome.times)
     out.times.push_back({name, spent});
   out.directory = directory.path();
+  out.restarts = outcome.restarts;
+  out.way_on = way_on(outcome, directory);
   return out;
 }
 
@@ -191,7 +292,7 @@ namespace {
 
 console::failure_row make_failure_row(const protocol::error_report& x) {
   console::failure_row row;
-  row.severity = x.level == protocol::severity::warning ? "warning" : "error";
+  row.severity = level_name(x.level);
   row.model = x.model;
   if (x.replica.value() >= 0)
     row.replica = x.replica.value();
@@ -232,6 +333,8 @@ console::failure_report make_failure(const engine::run_outcome& outcome,
   for (const auto& x : outcome.verdict.consequences)
     out.consequences.push_back(make_failure_row(x));
   out.advice = advice_for(outcome.verdict.root);
+  if (auto further = way_on(outcome, directory); !further.empty())
+    out.advice.push_back(std::move(further));
   out.log_dir = directory.log_dir();
   return out;
 }

@@ -22,14 +22,18 @@ namespace troupe::app_command {
 /// the console's.
 class run_view final : public engine::run_listener {
 public:
+  /// `rows` are of the episodes before, for the plot. `directory` outlives the
+  /// view.
   run_view(const console::run_directory& directory, std::string title,
-           bool plain);
+           bool plain, std::vector<console::episode_row> rows = {});
   ~run_view() override;
 
   void on_phase(std::string_view name, std::int64_t done,
                 std::int64_t total) override;
   void on_episode(const engine::episode_result& result) override;
   void on_note(std::string_view text) override;
+  void on_restart(const engine::restart_notice& notice) override;
+  void on_error(const protocol::error_report& report) override;
 
   void write_plot(const console::run_directory& directory,
                   const std::string& app);
@@ -38,20 +42,29 @@ public:
   void finish();
 
   /// The first thing that could not be written; ask after `finish`.
-  [[nodiscard]] const std::optional<error>& lost_output() const noexcept {
-    return lost_;
-  }
+  [[nodiscard]] std::optional<error> lost_output() const;
 
   [[nodiscard]] console::terminal& terminal() noexcept { return *terminal_; }
 
 private:
+  /// Writes unless something was lost before: one sentence says it, and another
+  /// at the end.
+  template <class Row>
+  void keep(console::line_writer& to, const Row& row);
+
+  void open_files();
+
   /// Remembers and shows the first failure to write.
   void lose(const result<void>& written);
 
+  const console::run_directory& directory_;
   std::unique_ptr<console::terminal> terminal_;
   std::unique_ptr<console::progress_view> progress_;
-  console::metrics_writer metrics_;
+  console::line_writer metrics_;
+  console::line_writer ledger_;
+  console::line_writer errors_;
   std::vector<console::episode_row> rows_;
+  mutable std::mutex lost_mutex_;
   std::optional<error> lost_;
   /// Keeps the clock on the screen going during long calls.
   std::mutex mutex_;

@@ -23,4 +23,26 @@ nlohmann::ordered_json to_json(const episode_row& row) {
   return out;
 }
 
+episode_row row_from_json(const nlohmann::ordered_json& object) {
+  auto number = [&](const char* name) -> std::optional<double> {
+    auto i = object.find(name);
+    if (i == object.end() || !i->is_number())
+      return std::nullopt;
+    return i->get<double>();
+  };
+  episode_row out;
+  out.episode = static_cast<std::int64_t>(number("episode").value_or(0));
+  out.num_episode = static_cast<std::int64_t>(
+    number("num_episode").value_or(0));
+  out.mean_reward = number("mean_reward");
+  out.eval_accuracy = number("eval_accuracy");
+  out.tokens_per_second = number("tokens_per_second");
+  out.sync_ms = number("sync_ms");
+  out.loss = number("loss");
+  out.kl = number("kl");
+  out.elapsed = std::chrono::duration_cast<std::chrono::nanoseconds>(
+    std::chrono::duration<double>{number("elapsed_seconds").value_or(0)});
+  return out;
+}
+
 } // namespace troupe::console

@@ -36,4 +36,8 @@ struct episode_row {
 /// are null.
 [[nodiscard]] nlohmann::ordered_json to_json(const episode_row& row);
 
+/// The inverse, for what a plot shows; `more` stays empty. What is missing or of
+/// another type is absent.
+[[nodiscard]] episode_row row_from_json(const nlohmann::ordered_json& object);
+
 } // namespace troupe::console

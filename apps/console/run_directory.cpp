@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <fstream>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,8 +94,11 @@ run_directory::create(const std::filesystem::path& output_dir,
     auto path = output_dir / chosen;
     if (::mkdir(path.c_str(), 0777) == 0) {
       run_directory out{path, std::move(chosen)};
-      if (::mkdir(out.log_dir().c_str(), 0777) == 0)
+      if (::mkdir(out.log_dir().c_str(), 0777) == 0) {
+        if (auto ours = out.claim(); !ours)
+          return fail(ours.error());
         return out;
+      }
       auto code = errno;
       ::rmdir(path.c_str());
       return fail(file_error(code, "make the folder", out.log_dir()));
@@ -110,6 +116,100 @@ run_directory::create(const std::filesystem::path& output_dir,
                           output_dir.string()));
 }
 
+result<std::filesystem::path>
+run_directory::find(const std::filesystem::path& output_dir,
+                    std::string_view name) {
+  auto path = name.find('/') == std::string_view::npos
+                ? output_dir / name
+                : std::filesystem::path{name};
+  // `runs/first/` is `runs/first`.
+  if (path.filename().empty())
+    path = path.parent_path();
+  std::error_code ignored;
+  if (std::filesystem::exists(path / "config.yaml", ignored))
+    return path;
+  return fail(errc::invalid,
+              fmt::format("there is no run '{}': {} is missing",
+                          printable(name), (path / "config.yaml").string()));
+}
+
+result<run_directory> run_directory::reopen(const std::filesystem::path& path) {
+  run_directory out{path, path.filename().string()};
+  if (auto ours = out.claim(); !ours)
+    return fail(ours.error());
+  if (::mkdir(out.log_dir().c_str(), 0777) != 0 && errno != EEXIST)
+    return fail(file_error(errno, "make the folder", out.log_dir()));
+  return out;
+}
+
+result<void> run_directory::claim() {
+  auto fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0)
+    return fail(file_error(errno, "open the folder", path_));
+  lock_ = std::shared_ptr<void>(nullptr, [fd](void*) { ::close(fd); });
+  // File systems that know no locks have to do without.
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+    return {};
+  return fail(errc::unavailable,
+              fmt::
+                format("the run in {} is still going on; wait for its end or "
+                       "stop it",
+                       path_.string()));
+}
+
+namespace {
+
+/// The lines of `file` that are JSON objects of episodes up to `episode`.
+std::vector<nlohmann::ordered_json>
+rows_until(const std::filesystem::path& file, std::int64_t episode) {
+  std::vector<nlohmann::ordered_json> out;
+  std::ifstream in{file};
+  for (std::string line; std::getline(in, line);) {
+    auto row = nlohmann::ordered_json::parse(line, nullptr, false);
+    if (!row.is_object() || !row.contains("episode")
+        || !row["episode"].is_number_integer())
+      continue;
+    if (row["episode"].get<std::int64_t>() <= episode)
+      out.push_back(std::move(row));
+  }
+  return out;
+}
+
+result<void> write_rows(const std::filesystem::path& file,
+                        const std::vector<nlohmann::ordered_json>& rows) {
+  std::string text;
+  for (const auto& row : rows)
+    text += json_text(row) + '\n';
+  return write_file(file, text);
+}
+
+} // namespace
+
+bool run_directory::finished() const {
+  std::ifstream in{summary_file()};
+  auto summary = nlohmann::ordered_json::parse(in, nullptr, false);
+  return summary.is_object() && summary.contains("exit_reason")
+         && summary["exit_reason"] == "finished";
+}
+
+result<std::vector<episode_row>>
+run_directory::rewind(std::int64_t episode) const {
+  std::error_code ignored;
+  std::filesystem::remove(summary_file(), ignored);
+  if (std::filesystem::exists(ledger_file(), ignored))
+    if (auto done = write_rows(ledger_file(),
+                               rows_until(ledger_file(), episode));
+        !done)
+      return fail(done.error());
+  auto rows = rows_until(metrics_file(), episode);
+  if (auto done = write_rows(metrics_file(), rows); !done)
+    return fail(done.error());
+  std::vector<episode_row> out;
+  for (const auto& row : rows)
+    out.push_back(row_from_json(row));
+  return out;
+}
+
 result<void> run_directory::write_config(std::string_view yaml) const {
   return write_file(config_file(), yaml);
 }
@@ -118,15 +218,20 @@ result<void> run_directory::write_summary(const run_summary& summary) const {
   return write_file(summary_file(), json_text(to_json(summary), 2) + '\n');
 }
 
-metrics_writer::~metrics_writer() {
-  if (fd_ >= 0)
-    ::close(fd_);
+line_writer::~line_writer() {
+  close();
 }
 
-result<void> metrics_writer::open(const std::filesystem::path& file) {
+void line_writer::close() noexcept {
   std::lock_guard guard{mutex_};
   if (fd_ >= 0)
-    return fail(errc::internal, "the metrics file is open already");
+    ::close(std::exchange(fd_, -1));
+}
+
+result<void> line_writer::open(const std::filesystem::path& file) {
+  std::lock_guard guard{mutex_};
+  if (fd_ >= 0)
+    return fail(errc::internal, "the file is open already");
   file_ = file;
   fd_ = ::open(file.c_str(), O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0666);
   if (fd_ < 0)
@@ -134,13 +239,13 @@ result<void> metrics_writer::open(const std::filesystem::path& file) {
   return {};
 }
 
-result<void> metrics_writer::write(const nlohmann::ordered_json& object) {
+result<void> line_writer::write(const nlohmann::ordered_json& object) {
   if (!object.is_object())
-    return fail(errc::internal, "a line of metrics must be a JSON object");
+    return fail(errc::internal, "a line must be a JSON object");
   auto line = json_text(object) + '\n';
   std::lock_guard guard{mutex_};
   if (fd_ < 0)
-    return fail(errc::internal, "the metrics file is not open");
+    return fail(errc::internal, "the file is not open");
   struct stat before {};
   auto known = ::fstat(fd_, &before) == 0 && S_ISREG(before.st_mode);
   auto code = write_all(fd_, line);
@@ -152,7 +257,7 @@ result<void> metrics_writer::write(const nlohmann::ordered_json& object) {
   return fail(file_error(code, "write", file_));
 }
 
-result<void> metrics_writer::write(const episode_row& row) {
+result<void> line_writer::write(const episode_row& row) {
   return write(to_json(row));
 }
 

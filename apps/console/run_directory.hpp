@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -19,6 +21,9 @@ namespace troupe::console {
 ///
 ///     OUTPUT_DIR/NAME/config.yaml    the resolved configuration
 ///                     metrics.jsonl  one object an episode
+///                     ledger.jsonl   which samples each episode trained on
+///                     errors.jsonl   every error as it was recorded
+///                     checkpoints/   see actors/checkpoint
 ///                     summary.json   written at the end
 ///                     reward.svg     the plot
 ///                     log/           one file a process
@@ -26,6 +31,9 @@ namespace troupe::console {
 /// Errors say what to do: `errc::refused` for missing rights and a name that
 /// exists, `errc::invalid` for a name or path that cannot be,
 /// `errc::exhausted` for a full disk.
+///
+/// As long as one of its copies lives, a lock keeps others from going on with
+/// the run.
 class run_directory {
 public:
   /// Makes OUTPUT_DIR (with parents), a new OUTPUT_DIR/NAME and its log/.
@@ -36,6 +44,25 @@ public:
          std::string_view app,
          std::chrono::system_clock::time_point now =
            std::chrono::system_clock::now());
+
+  /// Where the run `name` is: the folder OUTPUT_DIR/NAME, or NAME itself if it
+  /// contains a slash. Fails with `errc::invalid` if there is no run.
+  [[nodiscard]] static result<std::filesystem::path>
+  find(const std::filesystem::path& output_dir, std::string_view name);
+
+  /// The directory of an earlier run. Fails with `errc::unavailable` if the run
+  /// is still going on.
+  [[nodiscard]] static result<run_directory>
+  reopen(const std::filesystem::path& path);
+
+  /// Forgets what happened after `episode`: the summary, later lines of
+  /// metrics.jsonl and ledger.jsonl, and what a kill left of a line. Gives the
+  /// rows that remain.
+  [[nodiscard]] result<std::vector<episode_row>>
+  rewind(std::int64_t episode) const;
+
+  /// Whether its summary says that the run has reached its end.
+  [[nodiscard]] bool finished() const;
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
@@ -51,6 +78,18 @@ public:
 
   [[nodiscard]] std::filesystem::path metrics_file() const {
     return path_ / "metrics.jsonl";
+  }
+
+  [[nodiscard]] std::filesystem::path ledger_file() const {
+    return path_ / "ledger.jsonl";
+  }
+
+  [[nodiscard]] std::filesystem::path errors_file() const {
+    return path_ / "errors.jsonl";
+  }
+
+  [[nodiscard]] std::filesystem::path checkpoint_dir() const {
+    return path_ / "checkpoints";
   }
 
   [[nodiscard]] std::filesystem::path summary_file() const {
@@ -70,21 +109,29 @@ public:
 private:
   run_directory(std::filesystem::path path, std::string name);
 
+  /// Takes the lock.
+  [[nodiscard]] result<void> claim();
+
   std::filesystem::path path_;
   std::string name_;
+  /// Holds the lock; let go with the last copy, or with the process.
+  std::shared_ptr<void> lock_;
 };
 
-/// Appends to metrics.jsonl: one JSON object a line, handed to the system line
-/// by line, so that a killed run keeps its episodes. Numbers that are not
-/// finite become null. Callable from any thread.
-class metrics_writer {
+/// Appends to one of the .jsonl files: one JSON object a line, handed to the
+/// system line by line, so that a killed run keeps its episodes. Numbers that
+/// are not finite become null. Callable from any thread.
+class line_writer {
 public:
-  metrics_writer() = default;
-  ~metrics_writer();
-  metrics_writer(const metrics_writer&) = delete;
-  metrics_writer& operator=(const metrics_writer&) = delete;
+  line_writer() = default;
+  ~line_writer();
+  line_writer(const line_writer&) = delete;
+  line_writer& operator=(const line_writer&) = delete;
 
   [[nodiscard]] result<void> open(const std::filesystem::path& file);
+
+  /// The file may then be opened again, or another one.
+  void close() noexcept;
 
   /// `object` must be a JSON object.
   [[nodiscard]] result<void> write(const nlohmann::ordered_json& object);

@@ -22,6 +22,7 @@ nlohmann::ordered_json to_json(const run_summary& summary) {
   out["seed"] = summary.seed;
   out["exit_reason"] = summary.exit_reason;
   out["episodes"] = summary.episodes;
+  out["restarts"] = summary.restarts;
   out["wall_seconds"] = seconds(summary.wall);
   out["warm_start_accuracy"] = json_number(summary.warm_start_accuracy);
   out["final_accuracy"] = json_number(summary.final_accuracy);

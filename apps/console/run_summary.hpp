@@ -40,6 +40,8 @@ struct run_summary {
   /// `finished`, `interrupted` or `failed`.
   std::string exit_reason = "finished";
   std::int64_t episodes = 0;
+  /// How often it was begun again after a failure.
+  std::int64_t restarts = 0;
   std::chrono::nanoseconds wall{};
   /// 0 to 1.
   std::optional<double> warm_start_accuracy;
@@ -57,14 +59,19 @@ struct run_summary {
   /// Where the outputs are; empty if there are none.
   std::filesystem::path directory;
   /// What lies there.
-  std::vector<std::string> files{"config.yaml", "metrics.jsonl", "summary.json",
-                                 "reward.svg", "log/"};
+  std::vector<std::string> files{"config.yaml",  "metrics.jsonl",
+                                 "ledger.jsonl", "errors.jsonl",
+                                 "summary.json", "reward.svg",
+                                 "checkpoints/", "log/"};
+  /// How to go on with a run that has not reached its end; empty if there is
+  /// no way.
+  std::string way_on;
   /// Further figures of the application, for summary.json alone.
   std::map<std::string, double> more;
 };
 
 /// The object of summary.json. Always there: `app`, `run_name`, `version`,
-/// `seed`, `exit_reason`, `episodes`, `wall_seconds`, `warm_start_accuracy`,
+/// `seed`, `exit_reason`, `episodes`, `restarts`, `wall_seconds`, `warm_start_accuracy`,
 /// `final_accuracy`, `weights_identical`, `tokens_per_second`, `sync_ms`,
 /// `times` (name -> seconds), `processes`; absent values are null. Then `more`.
 [[nodiscard]] nlohmann::ordered_json to_json(const run_summary& summary);

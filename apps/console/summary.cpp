@@ -47,6 +47,9 @@ void put_headline(std::string& out, const run_summary& summary,
                           summary.exit_reason, summary.episodes,
                           summary.episodes == 1 ? "" : "s",
                           format_duration(summary.wall));
+  if (summary.restarts > 0)
+    text += fmt::format(", {} restart{}", summary.restarts,
+                        summary.restarts == 1 ? "" : "s");
   for (const auto& line : wrap(text, columns_of(look)))
     out += dress(look, bold, line) + "\n";
 }
@@ -155,6 +158,10 @@ void put_outputs(std::string& out, const run_summary& summary,
               columns_of(look), 2);
   put_wrapped(out, fmt::format("{}", fmt::join(summary.files, ", ")),
               columns_of(look), 4);
+  if (!summary.way_on.empty()) {
+    out += '\n';
+    put_wrapped(out, printable(summary.way_on), columns_of(look), 2);
+  }
 }
 
 /// `model policy`, `replica 0`, `rank 1`, `node a`, `device cpu:1`,

@@ -9,6 +9,10 @@ namespace {
 constexpr std::uint64_t supervised_stream = 0x5u;
 constexpr std::uint64_t prompt_stream = 0x9u;
 
+/// How their positions are called in a checkpoint.
+constexpr std::string_view prompt_position = "prompts";
+constexpr std::string_view supervised_position = "supervised";
+
 } // namespace
 
 result<std::unique_ptr<data_source>>
@@ -33,9 +37,32 @@ grpo_data::make(const config::runtime_config& runtime) {
 
 grpo_data::grpo_data(dataset questions, std::uint64_t seed)
   : questions_(std::move(questions)),
-    prompts_(questions_.train.size(), seed * 16 + prompt_stream),
-    supervised_(questions_.train.size(), seed * 16 + supervised_stream) {
+    seed_(seed),
+    prompts_(stream(prompt_stream, 0)),
+    supervised_(stream(supervised_stream, 0)) {
   // nop
+}
+
+sampler grpo_data::stream(std::uint64_t which, std::uint64_t position) const {
+  return {questions_.train.size(), seed_ * 16 + which, position};
+}
+
+batch grpo_data::position() const {
+  batch out;
+  auto set = [&](std::string_view name, const sampler& x) {
+    out.set_meta(std::string{name}, static_cast<std::int64_t>(x.position()));
+  };
+  set(prompt_position, prompts_);
+  set(supervised_position, supervised_);
+  return out;
+}
+
+void grpo_data::seek(const batch& position) {
+  auto of = [&](std::string_view name) {
+    return static_cast<std::uint64_t>(position.meta_number(name));
+  };
+  prompts_ = stream(prompt_stream, of(prompt_position));
+  supervised_ = stream(supervised_stream, of(supervised_position));
 }
 
 batch grpo_data::draw(data_stream stream, std::int64_t rows) {

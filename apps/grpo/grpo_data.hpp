@@ -22,13 +22,21 @@ public:
 
   [[nodiscard]] batch all(data_stream stream) override;
 
+  [[nodiscard]] batch position() const override;
+
+  void seek(const batch& position) override;
+
   [[nodiscard]] std::vector<std::pair<std::string, option_value>>
   model_options() const override;
 
 private:
   grpo_data(dataset questions, std::uint64_t seed);
 
+  [[nodiscard]] sampler stream(std::uint64_t which,
+                               std::uint64_t position) const;
+
   dataset questions_;
+  std::uint64_t seed_;
   sampler prompts_;
   sampler supervised_;
 };

@@ -9,7 +9,7 @@
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
-#include "troupe/apps/grpo/checkpoint.hpp"
+#include "troupe/actors/model/parameter_copy.hpp"
 #include "troupe/apps/grpo/completion_logits.hpp"
 #include "troupe/apps/grpo/schema.hpp"
 #include "troupe/apps/grpo/supervised.hpp"
@@ -295,18 +295,18 @@ void restore_optimizer(const batch& from, std::string_view name,
 
 } // namespace
 
-void policy_trainer::save_checkpoint(const checkpoint_path& path) {
+void policy_trainer::save_checkpoint(checkpoint_writer& to) {
   batch content;
-  add_parameters(content, impl_->model->parameters());
+  add_parameters(content, parameters());
   add_optimizer(content, "warm_optimizer", impl_->warm_optimizer);
   add_optimizer(content, "optimizer", impl_->optimizer);
   content.set_meta("calls", impl_->calls);
-  write_checkpoint(path.rank_file(file_name), content);
+  to.write(file_name, std::move(content));
 }
 
-void policy_trainer::load_checkpoint(const checkpoint_path& path) {
-  auto content = read_checkpoint(path.rank_file(file_name));
-  restore_parameters(content, impl_->model->parameters());
+void policy_trainer::load_checkpoint(const checkpoint_reader& from) {
+  auto content = from.read(file_name);
+  restore_parameters(content, parameters());
   restore_optimizer(content, "warm_optimizer", impl_->warm_optimizer);
   restore_optimizer(content, "optimizer", impl_->optimizer);
   impl_->calls = static_cast<std::int64_t>(content.meta_number("calls"));

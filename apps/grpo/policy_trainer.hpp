@@ -34,8 +34,8 @@ public:
   batch train_step(const batch& experience);
 
   /// Parameters and both optimizers.
-  void save_checkpoint(const checkpoint_path& path) override;
-  void load_checkpoint(const checkpoint_path& path) override;
+  void save_checkpoint(checkpoint_writer& to) override;
+  void load_checkpoint(const checkpoint_reader& from) override;
 
 private:
   struct impl;

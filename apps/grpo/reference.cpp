@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 
+#include "troupe/actors/model/parameter_copy.hpp"
 #include "troupe/apps/grpo/completion_logits.hpp"
 #include "troupe/apps/grpo/schema.hpp"
 #include "troupe/apps/torch/losses.hpp"
@@ -20,6 +21,17 @@ void reference::setup(worker_context& ctx) {
 
 parameter_list reference::parameters() {
   return model_->parameters().parameters();
+}
+
+// Nobody can bring these weights back: the trainer's have moved on.
+void reference::save_checkpoint(checkpoint_writer& to) {
+  batch content;
+  add_parameters(content, parameters());
+  to.write("reference", std::move(content));
+}
+
+void reference::load_checkpoint(const checkpoint_reader& from) {
+  restore_parameters(from.read("reference"), parameters());
 }
 
 batch reference::score(const batch& rollout) {

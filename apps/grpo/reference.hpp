@@ -15,6 +15,8 @@ class reference : public module {
 public:
   void setup(worker_context& ctx) override;
   [[nodiscard]] parameter_list parameters() override;
+  void save_checkpoint(checkpoint_writer& to) override;
+  void load_checkpoint(const checkpoint_reader& from) override;
 
   /// Needs `tokens` and `padding`; adds `reference_logprobs`. Tokens that do
   /// not count (`mask` 0) get the logprob they have, so the mask still rules.

@@ -61,11 +61,9 @@ CLI::Validator number_between(double least, double most) {
 
 void add_plan_options(CLI::App& verb, plan_arguments& args) {
   verb.add_option("config", args.config_file, "The configuration (YAML)");
-  auto* devices = verb
-                    .add_option("--devices", args.devices,
-                                "cpu:N, inproc:N, or cuda:0,1,...: counted, "
-                                "not looked at")
-                    ->capture_default_str();
+  auto* devices = verb.add_option("--devices", args.devices,
+                                  "cpu:N, inproc:N, or cuda:0,1,...: counted, "
+                                  "not looked at (default: cpu:2)");
   verb
     .add_option("--nodes-spec", args.nodes_file,
                 "A file that describes the machines instead")

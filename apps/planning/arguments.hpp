@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ namespace troupe::planning {
 /// What `plan` was given on the command line.
 struct plan_arguments {
   std::string config_file;
-  std::string devices = "cpu:2";
+  /// Instead of the configuration's.
+  std::optional<std::string> devices;
   /// A node file (actors/config/node_file.hpp) instead of `devices`.
   std::string nodes_file;
   /// `--set key=value`.

@@ -53,10 +53,12 @@ planner::workload make_workload(const config::job_config& config) {
 
 } // namespace
 
-result<config::node_file> load_machines(const plan_arguments& args) {
+result<config::node_file> load_machines(const plan_arguments& args,
+                                        const config::job_config& config) {
   if (!args.nodes_file.empty())
     return config::load_node_file(args.nodes_file);
-  auto devices = config::parse_devices(args.devices);
+  auto devices = config::parse_devices(
+    args.devices.value_or(config.runtime.devices));
   if (!devices)
     return fail(devices.error());
   if (devices->count == 0)
@@ -100,12 +102,12 @@ result<planner::plan_problem> make_problem(const config::job_config& config,
 
 result<planner::plan_problem> load_problem(const config::app_schema& schema,
                                            const plan_arguments& args) {
-  auto machines = load_machines(args);
-  if (!machines)
-    return fail(machines.error());
   auto config = config::load(args.config_file, schema, args.overrides);
   if (!config)
     return fail(config.error());
+  auto machines = load_machines(args, *config);
+  if (!machines)
+    return fail(machines.error());
   return make_problem(*config, schema, std::move(*machines), args.config_file);
 }
 

@@ -17,7 +17,7 @@ namespace troupe::planning {
 /// devices whose memory is unknown; nothing is asked of this machine but its
 /// number of cores.
 [[nodiscard]] result<config::node_file>
-load_machines(const plan_arguments& args);
+load_machines(const plan_arguments& args, const config::job_config& config);
 
 /// A resolved configuration as the planner wants it. Reads the `config.json`
 /// files that profiles name, which lie beside `config_file`. The frequency of a

@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include "troupe/actors/model/model_job.hpp"
+#include "troupe/actors/model/parameter_copy.hpp"
 #include "troupe/actors/model/registry.hpp"
 #include "troupe/actors/model/worker_context.hpp"
 #include "troupe/core/batch.hpp"
@@ -49,12 +50,16 @@ public:
     note(fmt::format("on_sync {}", version.value()));
   }
 
-  void save_checkpoint(const checkpoint_path& path) override {
-    note(fmt::format("save {}", path.rank_file("weight").string()));
+  void save_checkpoint(checkpoint_writer& to) override {
+    note(fmt::format("save {}", to.rank_file("weight").string()));
+    batch content;
+    add_parameters(content, parameters());
+    to.write("weight", std::move(content));
   }
 
-  void load_checkpoint(const checkpoint_path& path) override {
-    note(fmt::format("load {}", path.rank_file("weight").string()));
+  void load_checkpoint(const checkpoint_reader& from) override {
+    note(fmt::format("load {}", from.rank_file("weight").string()));
+    restore_parameters(from.read("weight"), parameters());
   }
 
   /// Its input, with who answered in "worker" (replica * 10 + rank).

@@ -130,7 +130,7 @@ protected:
       [this](const get_operations&) {
         return act("look", script_->operations);
       },
-      [this](const checkpoint& x) {
+      [this](const run_checkpoint& x) {
         return act(x.load ? "load" : "save", ack{});
       },
       [this](const close_model&) { return act("close", ack{}); },

@@ -228,6 +228,9 @@ BOOST_AUTO_TEST_CASE(wrong_values_name_file_line_key_and_remedy) {
      "x.yaml:12: runtime.store_bytes_max: '99999999999 TiB' is too large"},
     {"no time", "seed: 3", "call_timeout_ms: 0",
      "x.yaml:12: runtime.call_timeout_ms: must be at least 1, is 0"},
+    {"restart from nothing", "seed: 3", "on_failure: restart",
+     "x.yaml:12: runtime.on_failure: restart needs checkpoints to go on from; "
+     "set save_episode_interval to 1 or more"},
     {"pulses too slow", "seed: 3", "pulse_ms: 6000",
      "x.yaml:10: runtime.pulse_timeout_ms: must be greater than pulse_ms: "
      "5000 is not greater than 6000"},
@@ -298,11 +301,15 @@ BOOST_AUTO_TEST_CASE(wrong_values_name_file_line_key_and_remedy) {
      "x.yaml:12: a key must be a word, not a list"},
     {"escape sequences", "seed: 3", "\"\\e[2J\\u009b\": 3",
      "x.yaml:12: runtime.?[2J?: unknown key; allowed here: "
-     "call_timeout_ms, collective_timeout_ms, colocation, concurrent_comm, "
-     "data_path, debug, deterministic, driver_grace_ms, eval_data_path, "
+     "call_timeout_ms, checkpoint_timeout_ms, checkpoints_max, "
+     "collective_timeout_ms, colocation, concurrent_comm, "
+     "data_path, debug, deterministic, devices, driver_grace_ms, "
+     "eval_data_path, "
      "eval_episode_interval, free_sync_collective_group, group_size, "
-     "log_level, num_episode, output_dir, placement, pulse_ms, "
-     "pulse_timeout_ms, run_name, sample_per_episode, save_episode_interval, "
+     "log_level, max_restarts, num_episode, on_failure, output_dir, placement, "
+     "pulse_ms, "
+     "pulse_timeout_ms, restart_backoff_ms, run_name, sample_per_episode, "
+     "save_episode_interval, "
      "seed, setup_timeout_ms, shutdown_timeout_ms, store_bytes_max, "
      "sync_buffer_bytes_max, sync_dry_run, sync_link, sync_mode, "
      "sync_planner, sync_requires_grad, sync_staging_bytes_max, "
@@ -330,11 +337,14 @@ BOOST_AUTO_TEST_CASE(wrong_overrides_are_named_as_such) {
   std::vector<row> rows{
     {"runtime.sed=3",
      "--set: runtime.sed: unknown key; did you mean 'seed'? allowed here: "
-     "call_timeout_ms, "
+     "call_timeout_ms, checkpoint_timeout_ms, checkpoints_max, "
      "collective_timeout_ms, colocation, concurrent_comm, data_path, debug, "
-     "deterministic, driver_grace_ms, eval_data_path, eval_episode_interval, "
-     "free_sync_collective_group, group_size, log_level, num_episode, "
-     "output_dir, placement, pulse_ms, pulse_timeout_ms, run_name, "
+     "deterministic, devices, driver_grace_ms, eval_data_path, "
+     "eval_episode_interval, "
+     "free_sync_collective_group, group_size, log_level, max_restarts, "
+     "num_episode, on_failure, "
+     "output_dir, placement, pulse_ms, pulse_timeout_ms, restart_backoff_ms, "
+     "run_name, "
      "sample_per_episode, save_episode_interval, seed, setup_timeout_ms, "
      "shutdown_timeout_ms, store_bytes_max, sync_buffer_bytes_max, "
      "sync_dry_run, sync_link, sync_mode, sync_planner, sync_requires_grad, "

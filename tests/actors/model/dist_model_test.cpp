@@ -2,9 +2,11 @@
 #include "troupe/actors/model/dist_model.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
 
 #include "support/actor_fixture.hpp"
 #include "support/inproc_job.hpp"
+#include "support/scratch.hpp"
 #include "troupe/actors/model/relay.hpp"
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/inproc_launcher.hpp"
@@ -338,8 +340,13 @@ BOOST_AUTO_TEST_CASE(hosts_tell_what_every_rank_does) {
 
 BOOST_AUTO_TEST_CASE(a_checkpoint_reaches_every_replica) {
   auto policy = ready(2);
-  ask_and_run<ack>(policy, checkpoint{false, "/tmp/x", 1000}).value();
-  BOOST_TEST(calls_of("save /tmp/x/weight.rank0") == 2u);
+  test::scratch folder;
+  auto to = folder.path().string();
+  ask_and_run<ack>(policy, run_checkpoint{false, to, 1000}).value();
+  for (auto replica : {0, 1})
+    BOOST_TEST(
+      calls_of(fmt::format("save {}/policy/{}/weight.rank0", to, replica))
+      == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(a_request_for_a_rank_that_is_not_there_is_refused) {

@@ -5,6 +5,8 @@
 
 #include "support/actor_fixture.hpp"
 #include "support/inproc_job.hpp"
+#include "support/scratch.hpp"
+#include "troupe/actors/checkpoint/batch_file.hpp"
 
 using namespace troupe;
 using model::worker_state;
@@ -158,8 +160,8 @@ BOOST_AUTO_TEST_CASE(an_input_that_is_gone_is_an_error) {
 BOOST_AUTO_TEST_CASE(nothing_works_before_set_up) {
   BOOST_TEST(refused(call("echo"), errc::unavailable, "not set up"));
   BOOST_TEST((fence(true).error().code() == errc::unavailable));
-  BOOST_TEST(
-    (worker->run(protocol::checkpoint{}).error().code() == errc::unavailable));
+  BOOST_TEST((worker->save({}).error().code() == errc::unavailable));
+  BOOST_TEST((worker->load({}).error().code() == errc::unavailable));
 }
 
 BOOST_AUTO_TEST_CASE(a_module_whose_set_up_failed_does_not_serve) {
@@ -214,20 +216,36 @@ BOOST_AUTO_TEST_CASE(ws_2_a_worker_whose_on_sync_failed_stays_fenced) {
   BOOST_TEST(call("echo")->version.value() == 1u);
 }
 
-BOOST_AUTO_TEST_CASE(checkpoints_reach_the_module_with_the_ranks_file) {
+BOOST_AUTO_TEST_CASE(what_a_module_saves_it_gets_back) {
+  test::scratch folder;
   BOOST_REQUIRE(worker->set_up());
-  BOOST_REQUIRE(worker->run(protocol::checkpoint{false, "/tmp/x", 1000}));
-  BOOST_REQUIRE(worker->run(protocol::checkpoint{true, "/tmp/x", 1000}));
-  BOOST_TEST(notes->calls
-               == (lines{"setup", "save /tmp/x/weight.rank0",
-                         "load /tmp/x/weight.rank0"}),
+  protocol::run_checkpoint request{false, folder.path().string(), 1000};
+  auto files = worker->save(request);
+  BOOST_REQUIRE(files);
+  for (const auto& [file, content] : *files)
+    BOOST_REQUIRE(checkpoint::write_batch(file, content));
+  request.load = true;
+  auto loaded = worker->load(request);
+  BOOST_REQUIRE_MESSAGE(loaded, loaded.error().message());
+  auto file = (folder.path() / "policy/0/weight.rank0").string();
+  BOOST_TEST(notes->calls == (lines{"setup", "save " + file, "load " + file}),
              boost::test_tools::per_element());
   notes->before = [](const std::string&) {
-    throw std::runtime_error("disk full");
+    throw std::runtime_error("no idea");
   };
-  auto saved = worker->run(protocol::checkpoint{false, "/tmp/x", 1000});
+  auto saved = worker->save(request);
   BOOST_REQUIRE(!saved);
-  BOOST_TEST((saved.error() == error{errc::failed, "disk full"}));
+  BOOST_TEST((saved.error() == error{errc::failed, "no idea"}));
+}
+
+BOOST_AUTO_TEST_CASE(a_checkpoint_that_is_not_there_is_named) {
+  test::scratch folder;
+  BOOST_REQUIRE(worker->set_up());
+  auto loaded = worker->load({true, folder.path().string(), 1000});
+  BOOST_REQUIRE(!loaded);
+  BOOST_TEST((loaded.error().code() == errc::lost));
+  BOOST_TEST(loaded.error().message().find("policy/0/troupe.rank0")
+             != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_says_which_weights_made_it) {
@@ -249,9 +267,8 @@ BOOST_AUTO_TEST_CASE(ws_6_a_pinned_worker_takes_no_calls) {
   BOOST_TEST(pinned->items[0].writes == 1u);
   BOOST_TEST(worker->pinned());
   BOOST_TEST(refused(call("echo"), errc::unavailable, "being read"));
-  protocol::checkpoint load;
-  load.load = true;
-  BOOST_TEST(!worker->run(load));
+  BOOST_TEST(
+    (worker->load({true, "/tmp", 1000}).error().code() == errc::unavailable));
   BOOST_REQUIRE(order(sync_action::unpin));
   BOOST_TEST(call("echo").has_value());
   BOOST_TEST(order(sync_action::pin)->items[0].writes == 2u);
@@ -274,8 +291,8 @@ BOOST_AUTO_TEST_CASE(ws_6_no_sync_reads_what_another_one_writes) {
   BOOST_REQUIRE(!pinned);
   BOOST_TEST((pinned.error().code() == errc::unavailable));
   BOOST_TEST(pinned.error().message().find("a2b") != std::string::npos);
-  BOOST_TEST(!worker->run(protocol::checkpoint{false, "/tmp/x", 1000}));
-  BOOST_TEST(!worker->run(protocol::checkpoint{true, "/tmp/x", 1000}));
+  BOOST_TEST(!worker->save({false, "/tmp/x", 1000}));
+  BOOST_TEST(!worker->load({true, "/tmp/x", 1000}));
   BOOST_REQUIRE(of("a2b", sync_action::reopen));
   BOOST_REQUIRE(of("b2c", sync_action::pin));
   auto fenced = of("a2b", sync_action::fence);
@@ -289,7 +306,14 @@ BOOST_AUTO_TEST_CASE(ws_6_no_sync_reads_what_another_one_writes) {
 BOOST_AUTO_TEST_CASE(a_load_brings_ranks_together_whose_calls_differed) {
   BOOST_REQUIRE(worker->set_up());
   BOOST_TEST(call("echo").has_value());
-  BOOST_REQUIRE(worker->run(protocol::checkpoint{true, "/tmp/x", 1000}));
+  test::scratch folder;
+  protocol::run_checkpoint request{false, folder.path().string(), 1000};
+  auto files = worker->save(request);
+  BOOST_REQUIRE(files);
+  for (const auto& [file, content] : *files)
+    BOOST_REQUIRE(checkpoint::write_batch(file, content));
+  request.load = true;
+  BOOST_REQUIRE(worker->load(request));
   BOOST_TEST(order(protocol::sync_action::pin)->items[0].writes == 0u);
 }
 

@@ -70,7 +70,7 @@ protected:
               return delegate(model_, x);
             },
             [this](const get_operations& x) { return delegate(model_, x); },
-            [this](const checkpoint& x) { return delegate(model_, x); },
+            [this](const run_checkpoint& x) { return delegate(model_, x); },
             [this](const close_model& x) { return delegate(model_, x); }};
   }
 

@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(the_summary_has_the_promised_keys) {
 }
 
 BOOST_AUTO_TEST_CASE(each_episode_is_one_line_of_metrics) {
-  metrics_writer uut;
+  line_writer uut;
   auto file = root / "metrics.jsonl";
   BOOST_REQUIRE(uut.open(file).has_value());
   episode_row row;
@@ -193,7 +193,7 @@ BOOST_AUTO_TEST_CASE(each_episode_is_one_line_of_metrics) {
 }
 
 BOOST_AUTO_TEST_CASE(threads_do_not_mix_their_lines) {
-  metrics_writer uut;
+  line_writer uut;
   auto file = root / "metrics.jsonl";
   BOOST_REQUIRE(uut.open(file).has_value());
   std::vector<std::thread> threads;
@@ -216,7 +216,7 @@ BOOST_AUTO_TEST_CASE(threads_do_not_mix_their_lines) {
 }
 
 BOOST_AUTO_TEST_CASE(a_full_disk_is_an_error_that_says_so) {
-  metrics_writer uut;
+  line_writer uut;
   BOOST_REQUIRE(uut.open("/dev/full").has_value());
   auto written = uut.write(episode_row{});
   BOOST_REQUIRE(!written.has_value());
@@ -227,9 +227,68 @@ BOOST_AUTO_TEST_CASE(a_full_disk_is_an_error_that_says_so) {
 }
 
 BOOST_AUTO_TEST_CASE(metrics_want_an_open_file) {
-  metrics_writer uut;
+  line_writer uut;
   BOOST_TEST(!uut.write(episode_row{}).has_value());
   BOOST_TEST(!uut.open(root / "no/such/folder").has_value());
+}
+
+// -- going on -----------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(a_run_is_found_by_name_or_by_path) {
+  auto made = uut_type::create(root, "first", "grpo");
+  BOOST_REQUIRE(made);
+  BOOST_REQUIRE(!uut_type::find(root, "first"));
+  BOOST_REQUIRE(made->write_config("app: grpo\n"));
+  BOOST_TEST((uut_type::find(root, "first").value() == root / "first"));
+  auto path = (root / "first").string();
+  BOOST_TEST((uut_type::find("elsewhere", path).value() == root / "first"));
+  BOOST_TEST(
+    (uut_type::find("elsewhere", path + "/").value() == root / "first"));
+  auto none = uut_type::find(root, "second");
+  BOOST_REQUIRE(!none);
+  BOOST_TEST((none.error().code() == errc::invalid));
+}
+
+BOOST_AUTO_TEST_CASE(a_run_belongs_to_one_at_a_time) {
+  {
+    auto made = uut_type::create(root, "first", "grpo");
+    BOOST_REQUIRE(made);
+    auto second = uut_type::reopen(root / "first");
+    BOOST_REQUIRE(!second);
+    BOOST_TEST((second.error().code() == errc::unavailable));
+  }
+  auto second = uut_type::reopen(root / "first");
+  BOOST_REQUIRE_MESSAGE(second, second.error().message());
+  BOOST_TEST(second->name() == "first");
+}
+
+BOOST_AUTO_TEST_CASE(a_rewound_run_keeps_whole_lines_up_to_the_episode) {
+  auto uut = uut_type::create(root, "first", "grpo");
+  BOOST_REQUIRE(uut);
+  {
+    line_writer metrics;
+    BOOST_REQUIRE(metrics.open(uut->metrics_file()));
+    for (auto episode : {1, 2, 3}) {
+      episode_row row;
+      row.episode = episode;
+      row.mean_reward = episode / 8.0;
+      row.more["entropy"] = 0.1;
+      BOOST_REQUIRE(metrics.write(row));
+    }
+  }
+  auto before = content(uut->metrics_file());
+  std::ofstream{uut->metrics_file(), std::ios::app} << "{\"episode\": 2, \"mea";
+  std::ofstream{uut->ledger_file()} << "{\"episode\":1,\"end\":4}\n"
+                                    << "{\"episode\":3,\"end\":12}\n";
+  auto rows = uut->rewind(2);
+  BOOST_REQUIRE_MESSAGE(rows, rows.error().message());
+  BOOST_REQUIRE(rows->size() == 2u);
+  BOOST_TEST((rows->at(1).mean_reward == 0.25));
+  BOOST_TEST(content(uut->ledger_file()) == "{\"episode\":1,\"end\":4}\n");
+  // Byte by byte what was written.
+  auto after = content(uut->metrics_file());
+  BOOST_TEST(before.substr(0, after.size()) == after);
+  BOOST_TEST(std::count(after.begin(), after.end(), '\n') == 2);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -83,8 +83,23 @@ BOOST_AUTO_TEST_CASE(a_finished_run_says_what_it_came_to) {
                 "  12,345 tokens/s, 3.1 ms a weight sync\n"
                 "\n"
                 "  outputs in runs/demo-1\n"
-                "    config.yaml, metrics.jsonl, summary.json, reward.svg, "
-                "log/\n");
+                "    config.yaml, metrics.jsonl, ledger.jsonl, errors.jsonl, "
+                "summary.json,\n"
+                "    reward.svg, checkpoints/, log/\n");
+}
+
+BOOST_AUTO_TEST_CASE(restarts_are_told) {
+  auto x = make_summary();
+  x.restarts = 1;
+  BOOST_TEST(render_summary(x).starts_with(
+    "grpo demo-1: finished after 60 episodes in 1 min 47 s, 1 restart\n"));
+}
+
+BOOST_AUTO_TEST_CASE(a_run_that_can_go_on_says_how) {
+  auto stopped = make_summary();
+  stopped.way_on = "Saved after episode 50; go on with: troupe run --resume x";
+  BOOST_TEST(render_summary(stopped).ends_with(
+    "log/\n\n  Saved after episode 50; go on with: troupe run --resume x\n"));
 }
 
 BOOST_AUTO_TEST_CASE(what_is_unknown_is_left_out) {

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "apps/faulty/fault.hpp"
+#include "troupe/actors/model/parameter_copy.hpp"
 #include "troupe/apps/app/app.hpp"
 
 namespace {
@@ -29,6 +30,18 @@ public:
              troupe::dtype::float32,
              {1},
              std::as_writable_bytes(std::span{&mean_, 1})}};
+  }
+
+  void save_checkpoint(troupe::checkpoint_writer& to) override {
+    fault_.reach("saving");
+    batch content;
+    troupe::add_parameters(content, parameters());
+    to.write("weights", std::move(content));
+  }
+
+  void load_checkpoint(const troupe::checkpoint_reader& from) override {
+    fault_.reach("loading");
+    troupe::restore_parameters(from.read("weights"), parameters());
   }
 
   void on_sync(troupe::weight_version) override { fault_.reach("on_sync"); }
@@ -103,12 +116,28 @@ private:
 class prompts : public troupe::data_source {
 public:
   batch draw(troupe::data_stream, std::int64_t rows) override {
+    tensor numbers{troupe::dtype::int64, {rows}};
+    for (auto& x : numbers.values<std::int64_t>())
+      x = next_++;
     batch out;
-    out.set("prompt", tensor{troupe::dtype::uint8, {rows}});
+    out.set("prompt", numbers);
     return out;
   }
 
+  batch position() const override {
+    batch out;
+    out.set_meta("next", next_);
+    return out;
+  }
+
+  void seek(const batch& position) override {
+    next_ = static_cast<std::int64_t>(position.meta_number("next"));
+  }
+
   batch all(troupe::data_stream stream) override { return draw(stream, 0); }
+
+private:
+  std::int64_t next_ = 0;
 };
 
 double mean_reward(const batch& experience) {

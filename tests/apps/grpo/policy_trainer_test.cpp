@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/apps/grpo/policy_trainer.hpp"
 
-#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <stdexcept>
 
 #include <boost/test/unit_test.hpp>
-#include <fmt/format.h>
-#include <unistd.h>
 
 #include "apps/support/addition_fixture.hpp"
+#include "support/scratch.hpp"
+#include "troupe/actors/checkpoint/batch_file.hpp"
 
 using namespace troupe;
 using namespace troupe::grpo;
@@ -18,17 +17,12 @@ using namespace troupe::test;
 
 namespace {
 
-struct scratch_directory {
-  std::filesystem::path path = std::filesystem::temp_directory_path()
-                               / fmt::format("troupe-trainer-{}", ::getpid());
-
-  scratch_directory() { std::filesystem::create_directories(path); }
-
-  ~scratch_directory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-};
+/// Brings what a module handed over to the disk, as its worker does.
+void save(module& from, checkpoint_writer to) {
+  from.save_checkpoint(to);
+  for (const auto& [file, content] : to.take())
+    BOOST_REQUIRE(checkpoint::write_batch(file, content));
+}
 
 } // namespace
 
@@ -82,19 +76,19 @@ BOOST_AUTO_TEST_CASE(the_same_seed_and_data_give_the_same_weights) {
 }
 
 BOOST_AUTO_TEST_CASE(a_loaded_checkpoint_goes_on_as_if_never_saved) {
-  scratch_directory scratch;
-  checkpoint_path path{scratch.path, rank_id{0}};
+  scratch folder;
+  checkpoint_reader from{folder.path(), rank_id{0}};
   auto x = experience(16);
   auto ctx = trainer_context();
   policy_trainer model;
   model.setup(ctx);
   model.warm_start(data.rows(data.train, 0, 512));
   model.train_step(x);
-  model.save_checkpoint(path);
+  save(model, {folder.path(), rank_id{0}});
   auto other_ctx = trainer_context();
   policy_trainer other;
   other.setup(other_ctx);
-  other.load_checkpoint(path);
+  other.load_checkpoint(from);
   BOOST_TEST(same_weights(model, other));
   auto metrics = model.train_step(x);
   BOOST_TEST(other.train_step(x).meta_number(metric::learning_rate)
@@ -105,21 +99,21 @@ BOOST_AUTO_TEST_CASE(a_loaded_checkpoint_goes_on_as_if_never_saved) {
 }
 
 BOOST_AUTO_TEST_CASE(a_checkpoint_that_does_not_fit_is_refused_by_name) {
-  scratch_directory scratch;
-  checkpoint_path path{scratch.path, rank_id{0}};
+  scratch folder;
+  checkpoint_reader from{folder.path(), rank_id{0}};
   auto ctx = trainer_context();
   policy_trainer model;
   model.setup(ctx);
-  BOOST_CHECK_THROW(model.load_checkpoint(path), std::runtime_error);
-  auto file = path.rank_file("policy_trainer");
+  BOOST_CHECK_THROW(model.load_checkpoint(from), std::runtime_error);
+  auto file = from.rank_file("policy_trainer");
   std::ofstream{file} << "not a checkpoint";
-  BOOST_CHECK_THROW(model.load_checkpoint(path), std::runtime_error);
-  model.save_checkpoint(path);
+  BOOST_CHECK_THROW(model.load_checkpoint(from), std::runtime_error);
+  save(model, {folder.path(), rank_id{0}});
   auto wide_ctx = trainer_context();
   wide_ctx.settings().set("width", std::int64_t{32});
   policy_trainer wide;
   wide.setup(wide_ctx);
-  BOOST_CHECK_EXCEPTION(wide.load_checkpoint(path), std::runtime_error,
+  BOOST_CHECK_EXCEPTION(wide.load_checkpoint(from), std::runtime_error,
                         [](const std::runtime_error& e) {
                           return std::string_view{e.what()}.find(
                                    "model.embed_tokens.weight")

@@ -14,19 +14,6 @@ using nlohmann::json;
 
 namespace {
 
-/// The metrics of a run without what the clock says.
-std::vector<json> timeless_metrics(const std::filesystem::path& run) {
-  std::vector<json> out;
-  for (const auto& line : lines_of(read_file(run / "metrics.jsonl"))) {
-    auto x = json::parse(line);
-    for (const auto* key :
-         {"tokens_per_second", "sync_ms", "elapsed_seconds", "episode_seconds"})
-      x.erase(key);
-    out.push_back(std::move(x));
-  }
-  return out;
-}
-
 const char* const kinds[] = {"cpu:2", "inproc:2"};
 
 } // namespace
@@ -90,6 +77,7 @@ BOOST_FIXTURE_TEST_CASE(two_runs_at_the_same_time_share_an_output_folder,
     auto summary = json::parse(read_file(run.path() / "summary.json"));
     BOOST_TEST(summary["exit_reason"] == "finished");
     BOOST_TEST(lines_of(read_file(run.path() / "metrics.jsonl")).size() == 3u);
+    BOOST_TEST(read_file(run.path() / "errors.jsonl").empty());
   }
   BOOST_TEST(count == 2u);
 }

@@ -99,6 +99,23 @@ fs::path job_fixture::only_run() const {
 }
 
 std::vector<std::string>
+job_fixture::checkpoints(const std::string& name) const {
+  std::vector<std::string> out;
+  std::error_code none;
+  for (const auto& x :
+       fs::directory_iterator{runs() / name / "checkpoints", none})
+    out.push_back(x.path().filename().string());
+  std::ranges::sort(out);
+  return out;
+}
+
+bool job_fixture::has_complete_checkpoint(const std::string& name) const {
+  return std::ranges::any_of(checkpoints(name), [](const auto& x) {
+    return !x.ends_with(".partial");
+  });
+}
+
+std::vector<std::string>
 job_fixture::run_command(const std::vector<std::string>& more) const {
   std::vector<std::string> out{"run", config().string(), "--devices",
                                fmt::format("cpu:{}", num_device)};
@@ -214,6 +231,22 @@ std::string read_file(const fs::path& file) {
   std::ostringstream out;
   out << in.rdbuf();
   return out.str();
+}
+
+std::vector<nlohmann::json> read_rows(const fs::path& file) {
+  std::vector<nlohmann::json> out;
+  for (const auto& line : lines_of(read_file(file)))
+    out.push_back(nlohmann::json::parse(line));
+  return out;
+}
+
+std::vector<nlohmann::json> timeless_metrics(const fs::path& run) {
+  auto out = read_rows(run / "metrics.jsonl");
+  for (auto& x : out)
+    for (const auto* key :
+         {"tokens_per_second", "sync_ms", "elapsed_seconds", "episode_seconds"})
+      x.erase(key);
+  return out;
 }
 
 bool contains(std::string_view text, std::string_view part) {

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "support/program.hpp"
 
 namespace run_test {
@@ -83,6 +85,12 @@ public:
   /// The folder of the only run.
   [[nodiscard]] std::filesystem::path only_run() const;
 
+  /// A run's folders of checkpoints, complete or not, in order.
+  [[nodiscard]] std::vector<std::string>
+  checkpoints(const std::string& name) const;
+
+  [[nodiscard]] bool has_complete_checkpoint(const std::string& name) const;
+
   /// The program, `run`, the configuration, `--devices cpu:2` and `more`.
   [[nodiscard]] std::vector<std::string>
   run_command(const std::vector<std::string>& more = {}) const;
@@ -144,6 +152,14 @@ private:
 [[nodiscard]] std::vector<std::string> lines_of(std::string_view text);
 
 [[nodiscard]] std::string read_file(const std::filesystem::path& file);
+
+/// The objects of a file with one a line.
+[[nodiscard]] std::vector<nlohmann::json>
+read_rows(const std::filesystem::path& file);
+
+/// The metrics of a run without what the clock says.
+[[nodiscard]] std::vector<nlohmann::json>
+timeless_metrics(const std::filesystem::path& run);
 
 [[nodiscard]] bool contains(std::string_view text, std::string_view part);
 

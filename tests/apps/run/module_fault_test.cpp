@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Modules that throw, and modules that end their process.
+#include <algorithm>
+
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 #include <fmt/format.h>
@@ -72,7 +74,22 @@ BOOST_DATA_TEST_CASE_F(job_fixture,
     BOOST_TEST(contains(end, fmt::format("function {}", where.function)));
     BOOST_TEST(end.ends_with(fmt::format("the {} broke on purpose", x.phase)));
   }
-  BOOST_TEST(contains(read_file(only_run() / "summary.json"), "\"failed\""));
+  auto run = only_run();
+  BOOST_TEST(contains(read_file(run / "summary.json"), "\"failed\""));
+  auto reports = read_rows(run / "errors.jsonl");
+  BOOST_TEST(std::ranges::any_of(reports,
+                                 [&](const auto& row) {
+                                   return row["model"] == x.model
+                                          && row["replica"] == x.replica
+                                          && row["rank"] == x.rank
+                                          && row["level"] == "error"
+                                          && row["operation"] == where.function
+                                          && contains(row["message"]
+                                                        .template get<
+                                                          std::string>(),
+                                                      "broke on purpose");
+                                 }),
+             "not in " << read_file(run / "errors.jsonl"));
 }
 
 BOOST_DATA_TEST_CASE_F(job_fixture, a_host_that_ends_itself_is_named_at_the_end,
