@@ -104,16 +104,36 @@ std::vector<double> ratios(const std::vector<double>& a,
 }
 
 double calls_per_second(const std::vector<double>& fan_outs_us,
-                        std::size_t processes) {
+                        std::int32_t processes) {
   auto total_us = std::accumulate(fan_outs_us.begin(), fan_outs_us.end(), 0.);
-  return static_cast<double>(fan_outs_us.size() * processes) * 1e6 / total_us;
+  return static_cast<double>(fan_outs_us.size())
+         * static_cast<double>(processes) * 1e6 / total_us;
 }
 
-result<void> measure_one(troupe_node& node, const bare_peers& peers,
-                         const call_plan& plan, bench_report& out) {
+/// Rounds until the plan is fulfilled or its time is over, after one that does
+/// not count. `round` takes how many of each kind and whether they count.
+template <class Round>
+result<void> run_rounds(const call_plan& plan, Round round) {
+  if (auto warm = round(warm_up_calls, false); !warm)
+    return warm;
+  auto until = deadline::after(plan.budget);
+  for (std::size_t i = 0; i < plan.rounds && (i == 0 || !until.passed()); ++i)
+    if (auto done = round(plan.calls, true); !done)
+      return done;
+  return {};
+}
+
+} // namespace
+
+result<void> measure_round_trips(troupe_node& node, const call_plan& plan,
+                                 bench_report& out) {
   auto worker = node.start_worker(0);
   if (!worker)
     return fail(worker.error().within("starting a worker"));
+  auto peers = bare_peers::start(node.system(), 1,
+                                 deadline::after(round_timeout));
+  if (!peers)
+    return fail(peers.error());
   auto echo = child_process::start({raw_echo_verb});
   if (!echo)
     return fail(echo.error());
@@ -121,7 +141,7 @@ result<void> measure_one(troupe_node& node, const bare_peers& peers,
   if (!call)
     return fail(call.error());
   measured_trip troupe{node, troupe_call(*worker, *call)};
-  measured_trip bare{node, bare_request({peers.actors().front()})};
+  measured_trip bare{node, bare_request(peers->actors())};
   latencies raw_times;
   latencies bare_times;
   latencies troupe_times;
@@ -142,12 +162,8 @@ result<void> measure_one(troupe_node& node, const bare_peers& peers,
     }
     return {};
   };
-  if (auto warm = round(warm_up_calls, false); !warm)
-    return warm;
-  auto until = deadline::after(plan.budget / 2);
-  for (std::size_t i = 0; i < plan.rounds && (i == 0 || !until.passed()); ++i)
-    if (auto done = round(plan.calls, true); !done)
-      return done;
+  if (auto done = run_rounds(plan, round); !done)
+    return done;
   out.begin_section(
     fmt::format("Round trip to one other process, {} rounds of {}",
                 raw_times.p50.size(), plan.calls));
@@ -168,16 +184,21 @@ result<void> measure_one(troupe_node& node, const bare_peers& peers,
   return {};
 }
 
-result<void> measure_fan_out(troupe_node& node,
-                             const protocol::dist_model_actor& model,
-                             const bare_peers& peers, const call_plan& plan,
-                             bench_report& out) {
-  auto call = stub_call(node.store(), static_cast<std::int64_t>(plan.processes),
-                        call_timeout);
+result<void> measure_fan_out(troupe_node& node, std::int32_t processes,
+                             const call_plan& plan, bench_report& out) {
+  auto model = node.start_model(processes);
+  if (!model)
+    return fail(model.error().within("starting the model"));
+  auto peers = bare_peers::start(node.system(),
+                                 static_cast<std::size_t>(processes),
+                                 deadline::after(round_timeout));
+  if (!peers)
+    return fail(peers.error());
+  auto call = stub_call(node.store(), processes, call_timeout);
   if (!call)
     return fail(call.error());
-  measured_trip troupe{node, troupe_call(model, *call)};
-  measured_trip bare{node, bare_request(peers.actors())};
+  measured_trip troupe{node, troupe_call(*model, *call)};
+  measured_trip bare{node, bare_request(peers->actors())};
   std::vector<double> troupe_rates;
   std::vector<double> bare_rates;
   auto round = [&](std::size_t count, bool counts) -> result<void> {
@@ -188,24 +209,21 @@ result<void> measure_fan_out(troupe_node& node,
     if (!b)
       return fail(b.error().within("fan-out to workers"));
     if (counts) {
-      bare_rates.push_back(calls_per_second(*a, plan.processes));
-      troupe_rates.push_back(calls_per_second(*b, plan.processes));
+      bare_rates.push_back(calls_per_second(*a, processes));
+      troupe_rates.push_back(calls_per_second(*b, processes));
     }
     return {};
   };
-  if (auto warm = round(warm_up_calls, false); !warm)
-    return warm;
-  auto until = deadline::after(plan.budget / 2);
-  for (std::size_t i = 0; i < plan.rounds && (i == 0 || !until.passed()); ++i)
-    if (auto done = round(plan.fan_outs, true); !done)
-      return done;
+  if (auto done = run_rounds(plan, round); !done)
+    return done;
   out.begin_section(
     fmt::format("Fan-out to {} workers in as many processes, {} rounds of {}",
-                plan.processes, bare_rates.size(), plan.fan_outs));
-  out.add_rounds("fanout8_calls_per_s", troupe_rates);
-  out.add_rounds("bare_fanout8_calls_per_s", bare_rates);
+                processes, bare_rates.size(), plan.calls));
+  auto name = fmt::format("fanout{}", processes);
+  out.add_rounds(name + "_calls_per_s", troupe_rates);
+  out.add_rounds("bare_" + name + "_calls_per_s", bare_rates);
   auto over = summarize(troupe_rates).median / summarize(bare_rates).median;
-  out.add({"fanout8_over_bare",
+  out.add({name + "_over_bare",
            over,
            summarize(ratios(troupe_rates, bare_rates)),
            {}});
@@ -213,23 +231,7 @@ result<void> measure_fan_out(troupe_node& node,
            "their answers;");
   out.note("it counts as one call a worker. One fan-out is under way at a "
            "time.");
-  return {};
-}
-
-} // namespace
-
-result<void> measure_calls(troupe_node& node, const call_plan& plan,
-                           bench_report& out) {
-  auto model = node.start_model();
-  if (!model)
-    return fail(model.error().within("starting the model"));
-  auto peers = bare_peers::start(node.system(), plan.processes,
-                                 deadline::after(round_timeout));
-  if (!peers)
-    return fail(peers.error());
-  if (auto done = measure_one(node, *peers, plan, out); !done)
-    return done;
-  return measure_fan_out(node, *model, *peers, plan, out);
+  return node.stop_hosts(*model);
 }
 
 } // namespace troupe::bench

@@ -10,16 +10,22 @@ struct call_plan {
   std::size_t rounds = 0;
   /// Round trips of each kind in a round.
   std::size_t calls = 0;
-  std::size_t fan_outs = 0;
-  std::size_t processes = 0;
-  /// No further round begins after this time; half of it for each part.
+  /// No further round begins after this time.
   duration budget{};
 };
 
-/// Round trips to one other process, then to all at once: Troupe's calls, bare
-/// CAF requests and (to one) a raw socket, in turn, round by round. Starts the
-/// hosts and the peers and leaves the hosts running.
-[[nodiscard]] result<void>
-measure_calls(troupe_node& node, const call_plan& plan, bench_report& out);
+/// Round trips to one other process: Troupe's calls, bare CAF requests and a
+/// raw socket, in turn, round by round. Leaves its host running.
+[[nodiscard]] result<void> measure_round_trips(troupe_node& node,
+                                               const call_plan& plan,
+                                               bench_report& out);
+
+/// Calls to `processes` workers at once, in turn with as many bare requests:
+/// the figures `fanoutN_calls_per_s`, `bare_fanoutN_calls_per_s` and
+/// `fanoutN_over_bare`. Its hosts are gone when it returns.
+[[nodiscard]] result<void> measure_fan_out(troupe_node& node,
+                                           std::int32_t processes,
+                                           const call_plan& plan,
+                                           bench_report& out);
 
 } // namespace troupe::bench

@@ -23,7 +23,7 @@ namespace {
 using namespace troupe;
 using std::chrono::seconds;
 
-constexpr std::int32_t processes = 8;
+constexpr std::int32_t processes_max = 64;
 
 /// Where hosts write their logs; removed at the end.
 class scratch_directory {
@@ -55,16 +55,35 @@ private:
   std::filesystem::path path_;
 };
 
-bench::start_plan start_plan_for(bool quick) {
-  if (quick)
-    return {3, processes, seconds{5}};
-  return {9, processes, seconds{60}};
-}
-
-bench::call_plan call_plan_for(bool quick) {
-  if (quick)
-    return {7, 200, 50, processes, seconds{5}};
-  return {15, 500, 100, processes, seconds{60}};
+/// One after the other; a quick run is done with all within 20 seconds.
+result<void> measure(bench::troupe_node& node, bool quick,
+                     bench::bench_report& out) {
+  auto starts = [&](std::int32_t processes, std::size_t rounds) {
+    return bench::measure_start(node,
+                                {quick ? rounds / 3 : rounds, processes,
+                                 quick ? seconds{3} : seconds{60}},
+                                out);
+  };
+  auto fan_outs = [&](std::int32_t processes, std::size_t calls) {
+    return bench::measure_fan_out(node, processes,
+                                  {quick ? 7u : 15u, quick ? calls / 2 : calls,
+                                   quick ? seconds{2} : seconds{30}},
+                                  out);
+  };
+  if (auto done = starts(8, 9); !done)
+    return done;
+  if (auto done = starts(32, 5); !done)
+    return done;
+  auto trips = bench::measure_round_trips(node,
+                                          {quick ? 7u : 15u,
+                                           quick ? 200u : 500u,
+                                           quick ? seconds{2} : seconds{30}},
+                                          out);
+  if (!trips)
+    return trips;
+  if (auto done = fan_outs(8, 100); !done)
+    return done;
+  return fan_outs(64, 20);
 }
 
 result<void> run(const bench::bench_options& options,
@@ -85,15 +104,11 @@ result<void> run(const bench::bench_options& options,
   });
   if (!watch)
     return fail(watch.error());
-  auto node = bench::troupe_node::start(**guard, {settings.job_id, processes,
-                                                  logs.path()});
+  auto node = bench::troupe_node::start(**guard, {settings.job_id,
+                                                  processes_max, logs.path()});
   if (!node)
     return fail(node.error());
-  if (auto done = bench::measure_start(**node, start_plan_for(options.quick),
-                                       out);
-      !done)
-    return done;
-  return bench::measure_calls(**node, call_plan_for(options.quick), out);
+  return measure(**node, options.quick, out);
 }
 
 } // namespace

@@ -17,13 +17,12 @@ using seconds = std::chrono::duration<double>;
 constexpr std::chrono::milliseconds reply_timeout{10'000};
 
 /// One start of hosts, in seconds.
-result<double> start_hosts(troupe_node& node, std::size_t processes) {
-  auto call = stub_call(node.store(), static_cast<std::int64_t>(processes),
-                        reply_timeout);
+result<double> start_hosts(troupe_node& node, std::int32_t processes) {
+  auto call = stub_call(node.store(), processes, reply_timeout);
   if (!call)
     return fail(call.error());
   auto start = clock::now();
-  auto model = node.start_model();
+  auto model = node.start_model(processes);
   if (!model)
     return fail(model.error());
   auto reply = node.ask<protocol::invoked>(*model, reply_timeout, *call);
@@ -36,11 +35,11 @@ result<double> start_hosts(troupe_node& node, std::size_t processes) {
 }
 
 /// One start of bare copies, in seconds.
-result<double> start_copies(std::size_t processes) {
+result<double> start_copies(std::int32_t processes) {
   auto until = deadline::after(reply_timeout);
   std::vector<child_process> copies;
   auto start = clock::now();
-  for (std::size_t i = 0; i < processes; ++i) {
+  for (std::int32_t i = 0; i < processes; ++i) {
     auto copy = child_process::start({bare_copy_verb});
     if (!copy)
       return fail(copy.error());
@@ -78,9 +77,10 @@ result<void> measure_start(troupe_node& node, const start_plan& plan,
   out.begin_section(fmt::format("Start of {} processes, {} rounds in turn",
                                 plan.processes, hosts.size()));
   auto over = summarize(hosts).median / summarize(copies).median;
-  out.add_rounds("start8_seconds", hosts);
-  out.add_rounds("bare_start8_seconds", copies);
-  out.add({"start8_over_bare", over, summarize(ratios), "<= 1.3"});
+  auto name = fmt::format("start{}", plan.processes);
+  out.add_rounds(name + "_seconds", hosts);
+  out.add_rounds("bare_" + name + "_seconds", copies);
+  out.add({name + "_over_bare", over, summarize(ratios), "<= 1.3"});
   return {};
 }
 

@@ -13,13 +13,14 @@ int bare_copy_main();
 
 struct start_plan {
   std::size_t rounds = 0;
-  std::size_t processes = 0;
+  std::int32_t processes = 0;
   /// No further round begins after this time.
   duration budget{};
 };
 
 /// Starts hosts up to the first reply of a worker in each, in turn with as
-/// many bare copies of this program up to the last one's byte. The hosts of
+/// many bare copies of this program up to the last one's byte: the figures
+/// `startN_seconds`, `bare_startN_seconds` and `startN_over_bare`. The hosts of
 /// the last round are gone when it returns.
 [[nodiscard]] result<void>
 measure_start(troupe_node& node, const start_plan& plan, bench_report& out);

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/bench/calls/troupe_node.hpp"
 
-#include <algorithm>
-#include <thread>
-
 #include <caf/io/middleman.hpp>
 #include <caf/send.hpp>
 
@@ -89,12 +86,13 @@ troupe_node::~troupe_node() {
 
 // -- models --------------------------------------------------------------------
 
-result<protocol::dist_model_actor> troupe_node::start_model() {
+result<protocol::dist_model_actor>
+troupe_node::start_model(std::int32_t replicas) {
   model::model_surroundings around{{node_},
                                    errors_,
                                    {settings_.num_device},
                                    &store_};
-  auto out = spawn<model::dist_model>(stub_job(settings_.num_device), around);
+  auto out = spawn<model::dist_model>(stub_job(replicas), around);
   auto up = ask<protocol::manifests>(out, start_timeout + milliseconds{2000},
                                      protocol::set_up{count(start_timeout)});
   if (!up)
@@ -133,26 +131,10 @@ result<protocol::worker_actor> troupe_node::start_worker(std::int32_t device) {
 result<void> troupe_node::stop_hosts(const protocol::dist_model_actor& x) {
   static_cast<void>(
     ask<ack>(x, stop_timeout, protocol::close_model{count(stop_timeout)}));
-  for (std::int32_t i = 0; i < settings_.num_device; ++i) {
-    auto host = host_of(i);
-    if (!host)
-      return fail(host.error());
-    // Its answer may be lost with it.
-    caf::anon_send(*host, protocol::shut_down{});
-  }
-  // The guard has to see them end before others can take their places.
-  auto until = deadline::after(stop_timeout);
-  while (!until.passed()) {
-    auto status = ask<protocol::node_status>(node_, stop_timeout,
-                                             protocol::get_node_status{});
-    if (!status)
-      return fail(status.error());
-    if (std::ranges::none_of(status->hosts, &protocol::host_info::alive))
-      return {};
-    // The node tells nobody; a benchmark may ask again.
-    std::this_thread::sleep_for(milliseconds{1}); // tidy: allow sleeps: polls
-  }
-  return fail(errc::timed_out, "hosts do not end");
+  auto ended = ask<ack>(node_, stop_timeout, protocol::end_hosts{});
+  if (!ended)
+    return fail(ended.error());
+  return {};
 }
 
 } // namespace troupe::bench

@@ -60,8 +60,10 @@ public:
     return out;
   }
 
-  /// The stub model, one replica on each device; starts hosts where none runs.
-  [[nodiscard]] result<protocol::dist_model_actor> start_model();
+  /// The stub model, one replica on each of the first `replicas` devices; starts
+  /// hosts where none runs.
+  [[nodiscard]] result<protocol::dist_model_actor>
+  start_model(std::int32_t replicas);
 
   /// One more worker in the host of `device`, for direct calls.
   [[nodiscard]] result<protocol::worker_actor>
