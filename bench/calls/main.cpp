@@ -94,6 +94,8 @@ result<void> run(const bench::bench_options& options,
   // The guard is forked before the first thread exists.
   process::guard_settings settings;
   settings.job_id = node::make_job_id();
+  settings.pulse = std::chrono::milliseconds{100};
+  settings.pulse_timeout = std::chrono::milliseconds{800};
   auto guard = process::guard_client::start(settings);
   if (!guard)
     return fail(guard.error().within("starting the guard"));
