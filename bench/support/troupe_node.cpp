@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "troupe/bench/calls/troupe_node.hpp"
+#include "troupe/bench/support/troupe_node.hpp"
 
 #include <caf/io/middleman.hpp>
 #include <caf/send.hpp>
@@ -8,7 +8,7 @@
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/node.hpp"
-#include "troupe/bench/calls/stub_model.hpp"
+#include "troupe/bench/support/stub_model.hpp"
 
 namespace troupe::bench {
 
