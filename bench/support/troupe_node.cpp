@@ -137,4 +137,37 @@ result<void> troupe_node::stop_hosts(const protocol::dist_model_actor& x) {
   return {};
 }
 
+// -- errors --------------------------------------------------------------------
+
+result<std::map<std::int32_t, std::int32_t>> troupe_node::host_pids() {
+  auto status = ask<protocol::node_status>(node_, stop_timeout,
+                                           protocol::get_node_status{});
+  if (!status)
+    return fail(status.error());
+  std::map<std::int32_t, std::int32_t> out;
+  for (const auto& x : status->hosts)
+    if (x.alive)
+      out[x.host.slot] = x.pid;
+  return out;
+}
+
+void troupe_node::watch_errors() {
+  auto me = caf::actor_cast<protocol::error_listener_actor>(
+    caf::actor_cast<caf::strong_actor_ptr>((*self_)->ptr()));
+  caf::anon_send(errors_, protocol::subscribe_errors{me, true});
+}
+
+std::optional<protocol::error_report>
+troupe_node::next_process_error(deadline until) {
+  std::optional<protocol::error_report> out;
+  while (!out && !until.passed())
+    (*self_)->receive(
+      [&](protocol::error_report& x) {
+        if (x.operation == "process")
+          out = std::move(x);
+      },
+      caf::after(until.left_ms()) >> [] {});
+  return out;
+}
+
 } // namespace troupe::bench
