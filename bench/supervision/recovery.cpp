@@ -16,6 +16,7 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
+constexpr std::chrono::milliseconds look_interval{1};
 constexpr auto step_timeout = std::chrono::seconds{30};
 constexpr auto run_timeout = std::chrono::minutes{20};
 
@@ -28,8 +29,7 @@ result<void> wait_for(minimal_run& run, const std::string& what, duration time,
       return fail(errc::lost, "the run ended before " + what);
     if (until.passed())
       return fail(errc::timed_out, what + " did not come");
-    std::this_thread::sleep_for(
-      std::chrono::milliseconds{1}); // tidy: allow sleeps: polls
+    std::this_thread::sleep_for(look_interval); // tidy: allow sleeps: polls
   }
   return {};
 }
