@@ -133,6 +133,7 @@ result<ack> node::welcome(const protocol::host_hello& x) {
 
 void node::exited(const protocol::host_exited& x) {
   if (x.host.slot == process::node_slot && !closing_) {
+    guard_gone_ = true;
     protocol::error_report report;
     report.code = errc::lost;
     report.node = settings_.id;
@@ -181,6 +182,8 @@ void node::exited(const protocol::host_exited& x) {
 void node::end_hosts(const call::reply<ack>& out) {
   if (closing_)
     return out.deliver(fail(errc::unavailable, "the node shuts down"));
+  if (guard_gone_)
+    return out.deliver(fail(errc::lost, "the guard process is gone"));
   for (auto& [number, slot] : slots_) {
     for (auto& reply : std::exchange(slot.waiting, {}))
       reply.deliver(fail(errc::unavailable, "the node ends its hosts"));

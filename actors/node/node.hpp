@@ -75,6 +75,8 @@ private:
   /// Who waits for the end of all hosts: what ends meanwhile is no error.
   std::vector<call::reply<protocol::ack>> ending_;
   bool closing_ = false;
+  /// Nobody can start or end hosts any more.
+  bool guard_gone_ = false;
   call::caller<node> calls_;
 };
 

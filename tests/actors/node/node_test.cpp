@@ -372,6 +372,13 @@ BOOST_AUTO_TEST_CASE(a_node_without_hosts_has_ended_them) {
   static_cast<void>(running(0));
 }
 
+BOOST_AUTO_TEST_CASE(without_a_guard_hosts_are_not_waited_for) {
+  static_cast<void>(running(0));
+  exited({node_id{2}, process::node_slot, {}}, "lost its guard");
+  auto ended = ask_and_run<ack>(machine, end_hosts{});
+  BOOST_TEST((ended.failure().code() == errc::lost));
+}
+
 BOOST_AUTO_TEST_CASE(hosts_that_are_no_processes_cannot_be_ended) {
   static_cast<void>(running(0));
   launcher->cannot_kill = error{errc::unavailable, "no process"};
