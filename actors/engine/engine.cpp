@@ -109,7 +109,7 @@ void engine::prepare_syncs() {
                               return fail_run("preparing syncs", x.error());
                             next_scope([this] {
                               if (parts_.resume)
-                                resume();
+                                go_on();
                               else
                                 warm_start(0);
                             });

@@ -137,7 +137,7 @@ private:
   // -- checkpoints ------------------------------------------------------------
 
   /// Loads `parts_.resume` and goes on behind the episode it was saved after.
-  void resume();
+  void go_on();
   void restore(const batch& state);
 
   /// Saves if it is time to after `episode`; `done` runs once every rank has

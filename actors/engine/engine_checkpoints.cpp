@@ -182,7 +182,7 @@ void engine::restore(const batch& state) {
   parts_.data->seek(data_part(state));
 }
 
-void engine::resume() {
+void engine::go_on() {
   const auto& from = *parts_.resume;
   if (integer(from.state, "version") != state_version)
     return fail_run("loading a checkpoint",
