@@ -116,8 +116,8 @@ struct runtime_config {
   std::chrono::milliseconds checkpoint_timeout{120'000};
   std::chrono::milliseconds shutdown_timeout{2'000};
   /// Interval of pulses and the silence after which a process counts as lost.
-  std::chrono::milliseconds pulse{500};
-  std::chrono::milliseconds pulse_timeout{5'000};
+  std::chrono::milliseconds pulse{100};
+  std::chrono::milliseconds pulse_timeout{800};
   /// How long nodes wait for a silent driver.
   std::chrono::milliseconds driver_grace{30'000};
 

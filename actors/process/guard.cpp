@@ -36,6 +36,9 @@ constexpr std::size_t hosts_max = 256;
 // Reports a node has not read yet. A node so far behind is as good as gone.
 constexpr std::size_t reports_max = 16 * 1024;
 
+/// Signs of life that are read at a time.
+constexpr int signs_max = 256;
+
 /// How long the end may take where a process is stuck in the kernel.
 constexpr auto end_max = std::chrono::seconds{10};
 
@@ -43,6 +46,10 @@ struct host {
   incarnation life;
   pid_t pid = 0;
   unique_fd control;
+  /// Of its last sign of life; nothing before the first.
+  std::optional<time_point> heard = std::nullopt;
+  /// See `host_exit`.
+  std::uint32_t silent_ms = 0;
 };
 
 /// A report on its way to the node.
@@ -71,10 +78,9 @@ public:
       pollfd events[] = {{node_.get(), node_events, 0},
                          {node_process_.get(), POLLIN, 0},
                          {child_signals_.get(), POLLIN, 0}};
-      auto timeout = end_at_ ? static_cast<int>(end_at_->left_ms().count())
-                             : -1;
-      if (::poll(events, 3, timeout) < 0)
+      if (::poll(events, 3, timeout_ms()) < 0)
         continue;
+      listen_to_hosts();
       if (events[1].revents)
         return;
       if (events[2].revents)
@@ -88,6 +94,57 @@ public:
 private:
   [[nodiscard]] bool over() const {
     return node_lost_ || (end_at_ && (hosts_.empty() || end_at_->passed()));
+  }
+
+  [[nodiscard]] bool watches() const {
+    return config_.pulse > duration::zero();
+  }
+
+  /// Until the next thing to do without being told to.
+  [[nodiscard]] int timeout_ms() const {
+    std::optional<std::chrono::milliseconds> left;
+    if (end_at_)
+      left = end_at_->left_ms();
+    if (watches() && !hosts_.empty()) {
+      auto look = next_look_.left_ms();
+      left = left ? std::min(*left, look) : look;
+    }
+    return left ? static_cast<int>(left->count()) : -1;
+  }
+
+  // -- signs of life ----------------------------------------------------------
+
+  /// Looks at all hosts once a pulse: one wake-up, however many there are.
+  void listen_to_hosts() {
+    if (!watches() || !next_look_.passed())
+      return;
+    auto now = std::chrono::steady_clock::now();
+    // Who was held up itself has heard nobody.
+    auto held_up = now - last_look_ > config_.pulse_timeout / 2;
+    last_look_ = now;
+    next_look_ = deadline::after(config_.pulse);
+    for (auto& [slot, x] : hosts_) {
+      if (hear(x) || (held_up && x.heard))
+        x.heard = now;
+      if (!x.heard || x.silent_ms > 0 || now - *x.heard < config_.pulse_timeout)
+        continue;
+      x.silent_ms = static_cast<std::uint32_t>(
+        std::chrono::ceil<std::chrono::milliseconds>(now - *x.heard).count());
+      ::kill(x.pid, SIGKILL);
+    }
+  }
+
+  /// True if a sign of life has come. Reads a bounded number of them: a host
+  /// that sends without end keeps us from nothing.
+  static bool hear(const host& x) {
+    std::byte sign[8];
+    auto heard = false;
+    for (auto i = 0; i < signs_max; ++i) {
+      if (::recv(x.control.get(), sign, sizeof(sign), MSG_DONTWAIT) <= 0)
+        break;
+      heard = true;
+    }
+    return heard;
   }
 
   // -- the node ---------------------------------------------------------------
@@ -170,14 +227,21 @@ private:
         return fail(link.error());
       links.emplace(slot, std::move(*link));
     }
-    auto pid = spawn_process(command,
+    auto told = command;
+    if (watches())
+      told.env.push_back(
+        fmt::format("{}={}", pulse_variable,
+                    std::chrono::ceil<std::chrono::milliseconds>(config_.pulse)
+                      .count()));
+    auto pid = spawn_process(told,
                              command.executable.empty() ? config_.executable
                                                         : command.executable,
                              config_.job_id, control->second);
     if (!pid)
       return pid;
     // A host has nothing to say here; what it sends fails on its side.
-    ::shutdown(control->first.get(), SHUT_RD);
+    if (!watches())
+      ::shutdown(control->first.get(), SHUT_RD);
     host entry{command.incarnation, *pid, std::move(control->first)};
     introduce(entry, node_slot, node_incarnation, to_node->first);
     tell_node(protocol::peer{command.slot, command.incarnation},
@@ -236,7 +300,8 @@ private:
   void report_exit(std::map<std::int32_t, host>::iterator i, int status) {
     auto slot = i->first;
     auto life = i->second.life;
-    tell_node(protocol::exited{{slot, life, i->second.pid, status}});
+    tell_node(protocol::exited{
+      {slot, life, i->second.pid, status, i->second.silent_ms}});
     hosts_.erase(i);
     for (const auto& [other_slot, other] : hosts_)
       tell_host(other, protocol::peer_gone{slot, life});
@@ -257,6 +322,8 @@ private:
   std::map<std::int32_t, host> hosts_;
   std::deque<report> reports_;
   std::optional<deadline> end_at_;
+  deadline next_look_ = deadline::after(duration::zero());
+  time_point last_look_ = std::chrono::steady_clock::now();
   bool node_lost_ = false;
 };
 

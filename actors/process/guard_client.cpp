@@ -340,7 +340,7 @@ struct guard_client::impl {
     if (!clean && reaped == pid)
       return fail(errc::lost,
                   fmt::format("the guard was {}",
-                              host_exit{0, {}, pid, status}.describe()));
+                              host_exit{0, {}, pid, status, 0}.describe()));
     return {};
   }
 };

@@ -24,6 +24,12 @@ struct guard_settings {
   /// How long hosts have to end after SIGTERM before SIGKILL follows, when
   /// `close` is called. A node that disappears grants nothing.
   duration term_grace = std::chrono::milliseconds{500};
+
+  /// How often hosts give a sign of life, and the silence after which one is
+  /// killed as frozen: from its first sign on, and only while the guard itself
+  /// is not held up. 0: nobody watches, so that a debugger may stop a host.
+  duration pulse = duration::zero();
+  duration pulse_timeout = duration::zero();
 };
 
 /// The node's side of the guard: starts and kills device hosts and hears at

@@ -7,7 +7,7 @@ namespace troupe::process::guard_protocol {
 
 namespace {
 
-constexpr std::uint32_t magic = 0x31'47'52'54; // "TRG1"
+constexpr std::uint32_t magic = 0x32'47'52'54; // "TRG2"
 
 void put(encoder& out, const std::vector<std::string>& xs) {
   out.put(static_cast<std::uint32_t>(xs.size()));
@@ -110,12 +110,13 @@ void put(encoder& out, const exited& x) {
   out.put(x.exit.incarnation.value());
   out.put(x.exit.pid);
   out.put(static_cast<std::int32_t>(x.exit.wait_status));
+  out.put(x.exit.silent_ms);
 }
 
 bool get(decoder& in, exited& x) {
   std::int32_t status = 0;
   if (!get_life(in, x.exit.slot, x.exit.incarnation) || !in.get(x.exit.pid)
-      || !in.get(status))
+      || !in.get(status) || !in.get(x.exit.silent_ms))
     return false;
   x.exit.wait_status = status;
   return true;

@@ -17,7 +17,8 @@
 ///     guard -> node   spawned, spawn_failed, exited, peer (+ socket)
 ///     guard -> host   peer (+ socket), peer_gone
 ///
-/// A host sends the guard nothing: the guard's end is shut for reading.
+/// A host sends the guard pulses, packets of one byte that say nothing but that
+/// it lives; if nobody watches them, the guard's end is shut for reading.
 namespace troupe::process::guard_protocol {
 
 /// Longest message, and with it the bound on a host's arguments, environment

@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "troupe/actors/process/guard_protocol.hpp"
@@ -43,10 +45,11 @@ std::optional<T> number_from(const char* variable) {
 
 struct host_side::impl {
   impl(host_identity who, unique_fd guard, unique_fd wake_fd,
-       std::function<void()> lost)
+       std::optional<std::int32_t> interval_ms, std::function<void()> lost)
     : identity(std::move(who)),
       control(std::move(guard)),
       waker(std::move(wake_fd)),
+      pulse_ms(interval_ms.value_or(-1)),
       on_guard_lost(std::move(lost)),
       mesh(identity.slot) {
     reader = std::thread{[this] { read_loop(); }};
@@ -59,9 +62,20 @@ struct host_side::impl {
   }
 
   void read_loop() {
+    // Who computes on every core must not look frozen; without the right to it
+    // the thread stays what it is.
+    if (pulse_ms > 0)
+      ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), -15);
+    auto next = deadline::after(duration::zero());
     while (!stopping) {
+      if (pulse_ms > 0 && next.passed()) {
+        give_sign();
+        next = deadline::after(std::chrono::milliseconds{pulse_ms});
+      }
+      auto timeout = pulse_ms > 0 ? static_cast<int>(next.left_ms().count())
+                                  : -1;
       pollfd events[] = {{control.get(), POLLIN, 0}, {waker.get(), POLLIN, 0}};
-      if (::poll(events, 2, -1) < 0)
+      if (::poll(events, 2, timeout) < 0)
         continue;
       if (events[0].revents && !read_all()) {
         if (!stopping)
@@ -69,6 +83,13 @@ struct host_side::impl {
         return;
       }
     }
+  }
+
+  /// A guard that does not read has heard enough.
+  void give_sign() const {
+    std::byte sign{1};
+    [[maybe_unused]] auto sent = ::send(control.get(), &sign, sizeof(sign),
+                                        MSG_DONTWAIT | MSG_NOSIGNAL);
   }
 
   /// False if the guard is gone or not a guard.
@@ -104,6 +125,8 @@ struct host_side::impl {
   host_identity identity;
   unique_fd control;
   unique_fd waker;
+  /// Between signs of life; negative if nobody watches.
+  std::int32_t pulse_ms;
   std::function<void()> on_guard_lost;
   peer_mesh mesh;
   std::atomic<bool> stopping = false;
@@ -130,15 +153,17 @@ host_side::from_environment(std::function<void()> on_guard_lost) {
                                            guard_fd_variable, *fd));
   unique_fd control{*fd};
   host_identity identity{job, *slot, incarnation{*life}};
-  for (auto* x :
-       {guard_fd_variable, slot_variable, incarnation_variable, job_variable})
+  auto pulse_ms = number_from<std::int32_t>(pulse_variable);
+  for (auto* x : {guard_fd_variable, slot_variable, incarnation_variable,
+                  job_variable, pulse_variable})
     ::unsetenv(x);
   auto waker = make_wake_fd();
   if (!waker)
     return fail(waker.error());
-  return std::unique_ptr<host_side>{new host_side(
-    std::make_unique<impl>(std::move(identity), std::move(control),
-                           std::move(*waker), std::move(on_guard_lost)))};
+  return std::unique_ptr<host_side>{
+    new host_side(std::make_unique<impl>(std::move(identity),
+                                         std::move(control), std::move(*waker),
+                                         pulse_ms, std::move(on_guard_lost)))};
 }
 
 host_side::host_side(std::unique_ptr<impl> x) : impl_(std::move(x)) {

@@ -17,9 +17,11 @@ struct host_identity {
 };
 
 /// A device host's side of the guard: learns who it is, receives a socket to
-/// every other host and to the node, and notices when the guard goes away.
+/// every other host and to the node, notices when the guard goes away, and gives
+/// it signs of life.
 ///
-/// Threads: owns one that reads what the guard sends, and the mesh's.
+/// Threads: owns one, of high priority where that is allowed, that reads what the
+/// guard sends and gives the signs, and the mesh's.
 class host_side {
 public:
   /// True if the guard started this process.

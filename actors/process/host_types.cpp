@@ -10,6 +10,9 @@
 namespace troupe::process {
 
 std::string host_exit::describe() const {
+  if (silent_ms > 0)
+    return fmt::format("frozen: no sign of life for {} ms, killed by the guard",
+                       silent_ms);
   if (WIFSIGNALED(wait_status)) {
     auto signal = WTERMSIG(wait_status);
     if (auto* name = ::sigabbrev_np(signal))

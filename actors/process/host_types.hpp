@@ -57,7 +57,12 @@ struct host_exit {
   /// As `waitpid` reports it.
   int wait_status = 0;
 
-  /// For people: `"killed by signal 9 (SIGKILL)"`, `"exited with code 3"`.
+  /// How long it had given no sign of life when the guard killed it for that; 0
+  /// if it ended otherwise.
+  std::uint32_t silent_ms = 0;
+
+  /// For people: `"killed by signal 9 (SIGKILL)"`, `"exited with code 3"`,
+  /// `"frozen: no sign of life for 812 ms"`.
   [[nodiscard]] std::string describe() const;
 };
 

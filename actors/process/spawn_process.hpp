@@ -13,6 +13,8 @@ inline constexpr const char* guard_fd_variable = "TROUPE_GUARD_FD";
 inline constexpr const char* job_variable = "TROUPE_JOB_ID";
 inline constexpr const char* slot_variable = "TROUPE_SLOT";
 inline constexpr const char* incarnation_variable = "TROUPE_INCARNATION";
+/// Milliseconds between signs of life; not there if nobody watches.
+inline constexpr const char* pulse_variable = "TROUPE_PULSE_MS";
 
 /// Forks and executes a host; returns its process id once its program runs.
 ///

@@ -277,6 +277,11 @@ int run(const application& app, const run_arguments& args) {
   if (job->devices.kind != config::device_kind::inproc) {
     process::guard_settings guard_config;
     guard_config.job_id = settings.job;
+    // A debugger may stop a host for as long as it likes.
+    if (!runtime.debug) {
+      guard_config.pulse = runtime.pulse;
+      guard_config.pulse_timeout = runtime.pulse_timeout;
+    }
     auto started = process::guard_client::start(guard_config);
     if (!started)
       return refuse(started.error().within("starting the guard"));

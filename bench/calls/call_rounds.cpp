@@ -8,7 +8,7 @@
 #include "troupe/bench/calls/bare_peer.hpp"
 #include "troupe/bench/calls/raw_echo.hpp"
 #include "troupe/bench/calls/round_probe.hpp"
-#include "troupe/bench/calls/stub_model.hpp"
+#include "troupe/bench/support/stub_model.hpp"
 
 namespace troupe::bench {
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What Troupe's calls and process starts cost, beside the bare means they are
 // made of.
-#include <cstdlib>
-#include <filesystem>
 #include <string_view>
 
 #include <unistd.h>
@@ -15,8 +13,9 @@
 #include "troupe/bench/calls/call_rounds.hpp"
 #include "troupe/bench/calls/raw_echo.hpp"
 #include "troupe/bench/calls/start_rounds.hpp"
-#include "troupe/bench/calls/stub_model.hpp"
 #include "troupe/bench/support/bench_main.hpp"
+#include "troupe/bench/support/scratch_directory.hpp"
+#include "troupe/bench/support/stub_model.hpp"
 
 namespace {
 
@@ -24,36 +23,6 @@ using namespace troupe;
 using std::chrono::seconds;
 
 constexpr std::int32_t processes_max = 64;
-
-/// Where hosts write their logs; removed at the end.
-class scratch_directory {
-public:
-  scratch_directory() {
-    auto name = (std::filesystem::temp_directory_path() / "troupe-XXXXXX")
-                  .string();
-    if (::mkdtemp(name.data()))
-      path_ = name;
-  }
-
-  scratch_directory(const scratch_directory&) = delete;
-  scratch_directory& operator=(const scratch_directory&) = delete;
-
-  ~scratch_directory() { remove(); }
-
-  /// Empty if it could not be made.
-  [[nodiscard]] const std::filesystem::path& path() const noexcept {
-    return path_;
-  }
-
-  void remove() const noexcept {
-    std::error_code ignored;
-    if (!path_.empty())
-      std::filesystem::remove_all(path_, ignored);
-  }
-
-private:
-  std::filesystem::path path_;
-};
 
 /// One after the other; a quick run is done with all within 20 seconds.
 result<void> measure(bench::troupe_node& node, bool quick,
@@ -88,12 +57,14 @@ result<void> measure(bench::troupe_node& node, bool quick,
 
 result<void> run(const bench::bench_options& options,
                  bench::bench_report& out) {
-  scratch_directory logs;
+  bench::scratch_directory logs;
   if (logs.path().empty())
     return fail(errc::refused, "cannot make a temporary directory");
   // The guard is forked before the first thread exists.
   process::guard_settings settings;
   settings.job_id = node::make_job_id();
+  settings.pulse = std::chrono::milliseconds{100};
+  settings.pulse_timeout = std::chrono::milliseconds{800};
   auto guard = process::guard_client::start(settings);
   if (!guard)
     return fail(guard.error().within("starting the guard"));

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "troupe/bench/calls/child_process.hpp"
-#include "troupe/bench/calls/stub_model.hpp"
+#include "troupe/bench/support/stub_model.hpp"
 
 namespace troupe::bench {
 

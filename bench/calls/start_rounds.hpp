@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "troupe/bench/calls/troupe_node.hpp"
+#include "troupe/bench/support/troupe_node.hpp"
 #include "troupe/bench/support/bench_report.hpp"
 
 namespace troupe::bench {

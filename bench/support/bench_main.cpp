@@ -34,6 +34,10 @@ int bench_main(
                 "Also write the figures as one JSON object")
     ->check(not_empty)
     ->type_name("FILE");
+  if (!about.soak.empty())
+    command.add_option("--soak", options.soak_minutes, about.soak)
+      ->check(CLI::Range(0.05, 1440.0))
+      ->type_name("MINUTES");
   command.footer(fmt::format("Examples:\n"
                              "  {0}\n"
                              "  {0} --quick --json figures.json",

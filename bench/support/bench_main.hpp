@@ -15,12 +15,16 @@ struct bench_options {
   bool quick = false;
   /// Where the figures go as JSON; empty: nowhere.
   std::string json_file;
+  /// `--soak`, of programs that have it; 0 without.
+  double soak_minutes = 0;
 };
 
 /// What a benchmark program says about itself.
 struct bench_description {
   std::string name;
   std::string summary;
+  /// What `--soak MINUTES` does; empty if the program has no such option.
+  std::string soak = {};
 };
 
 /// The main function of a benchmark: reads `--quick`, `--json FILE` and

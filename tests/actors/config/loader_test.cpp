@@ -233,7 +233,7 @@ BOOST_AUTO_TEST_CASE(wrong_values_name_file_line_key_and_remedy) {
      "set save_episode_interval to 1 or more"},
     {"pulses too slow", "seed: 3", "pulse_ms: 6000",
      "x.yaml:10: runtime.pulse_timeout_ms: must be greater than pulse_ms: "
-     "5000 is not greater than 6000"},
+     "800 is not greater than 6000"},
     {"duplicate key", "seed: 3\n", "seed: 3\n  seed: 4\n",
      "x.yaml:12: runtime.seed: stands here twice, on line 12 and on line 13; "
      "remove one"},

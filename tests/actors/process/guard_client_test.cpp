@@ -18,6 +18,7 @@
 using namespace troupe;
 using namespace troupe::process;
 using namespace process_test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -63,6 +64,69 @@ BOOST_AUTO_TEST_CASE(a_killed_host_is_reported_within_a_second) {
   BOOST_TEST(x->describe() == "killed by signal 9 (SIGKILL)");
   // Its slot is free for the next life.
   BOOST_TEST(node.start(0, 2).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_frozen_host_is_killed_and_called_frozen) {
+  node_harness node{fresh_job_id(), 300ms};
+  auto frozen = node.start(0);
+  BOOST_REQUIRE(frozen);
+  BOOST_REQUIRE(node.start(1));
+  // Both have answered: their signs have begun.
+  for (auto slot : {0, 1})
+    BOOST_TEST(
+      !node.call(slot, simple_order(order::count_descriptors)).message.empty());
+  BOOST_TEST(!node.next_exit(deadline::after(100ms)));
+  BOOST_REQUIRE(freeze(frozen->pid));
+  auto begin = std::chrono::steady_clock::now();
+  auto x = node.next_exit(soon());
+  auto spent = std::chrono::steady_clock::now() - begin;
+  BOOST_REQUIRE(x);
+  BOOST_TEST(x->slot == 0);
+  BOOST_TEST(x->silent_ms >= 300u);
+  BOOST_TEST(x->describe().starts_with("frozen: no sign of life for "));
+  BOOST_TEST_MESSAGE(
+    "frozen: seen after "
+    << std::chrono::duration_cast<std::chrono::milliseconds>(spent).count()
+    << " ms");
+  // The other one is well.
+  BOOST_TEST(
+    !node.call(1, simple_order(order::count_descriptors)).message.empty());
+  BOOST_TEST(!node.next_exit(deadline::after(500ms)));
+}
+
+BOOST_AUTO_TEST_CASE(who_has_never_given_a_sign_is_not_taken_for_frozen) {
+  node_harness node{fresh_job_id(), 100ms};
+  auto command = run(0, {"60"});
+  command.executable = "/bin/sleep";
+  BOOST_REQUIRE(node.guard->spawn(command, soon()));
+  BOOST_TEST(!node.next_exit(deadline::after(500ms)));
+}
+
+// It has heard nobody meanwhile, through no fault of theirs.
+BOOST_AUTO_TEST_CASE(a_guard_that_was_frozen_itself_kills_nobody) {
+  node_harness node{fresh_job_id(), 300ms};
+  auto host = node.start(0);
+  BOOST_REQUIRE(host);
+  BOOST_TEST(!node.next_exit(deadline::after(100ms)));
+  for (auto i = 0; i < 3; ++i) {
+    BOOST_REQUIRE(freeze(node.guard->pid()));
+    BOOST_TEST(!node.next_exit(deadline::after(500ms)));
+    ::kill(node.guard->pid(), SIGCONT);
+    BOOST_TEST(!node.next_exit(deadline::after(200ms)));
+  }
+  BOOST_TEST(
+    !node.call(0, simple_order(order::count_descriptors)).message.empty());
+}
+
+BOOST_AUTO_TEST_CASE(without_pulses_a_frozen_host_is_left_alone) {
+  node_harness node;
+  auto host = node.start(0);
+  BOOST_REQUIRE(host);
+  BOOST_REQUIRE(freeze(host->pid));
+  BOOST_TEST(!node.next_exit(deadline::after(500ms)));
+  ::kill(host->pid, SIGCONT);
+  BOOST_TEST(
+    !node.call(0, simple_order(order::count_descriptors)).message.empty());
 }
 
 BOOST_AUTO_TEST_CASE(kill_sends_the_signal_and_knows_who_lives) {

@@ -25,7 +25,7 @@ std::vector<protocol::message> one_of_each() {
           protocol::shutdown{500},
           protocol::spawned{11, 4711},
           protocol::spawn_failed{11, error{errc::refused, "no"}},
-          protocol::exited{{3, incarnation{7}, 4711, 256}},
+          protocol::exited{{3, incarnation{7}, 4711, 256, 812}},
           protocol::peer{node_slot, incarnation{0}},
           protocol::peer_gone{3, incarnation{7}}};
 }

@@ -31,8 +31,11 @@ std::string fresh_job_id() {
   return fmt::format("test-{}-{}", ::getpid(), ++count);
 }
 
-node_harness::node_harness(std::string job_id) : job_id_(std::move(job_id)) {
+node_harness::node_harness(std::string job_id, duration pulse_timeout)
+  : job_id_(std::move(job_id)) {
   guard_settings config;
+  config.pulse = pulse_timeout / 10;
+  config.pulse_timeout = pulse_timeout;
   config.job_id = job_id_;
   config.executable = host_program();
   auto started = guard_client::start(config);

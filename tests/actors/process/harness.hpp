@@ -42,7 +42,9 @@ enum class order : std::uint8_t {
 /// before any thread.
 class node_harness {
 public:
-  explicit node_harness(std::string job_id = fresh_job_id());
+  /// With a `pulse_timeout` hosts give ten signs of life in that time.
+  explicit node_harness(std::string job_id = fresh_job_id(),
+                        troupe::duration pulse_timeout = {});
 
   ~node_harness();
 

@@ -9,7 +9,9 @@ using namespace troupe::process;
 BOOST_AUTO_TEST_SUITE(host_types)
 
 BOOST_AUTO_TEST_CASE(an_exit_describes_itself) {
-  auto text = [](int status) { return host_exit{0, {}, 1, status}.describe(); };
+  auto text = [](int status) {
+    return host_exit{0, {}, 1, status, 0}.describe();
+  };
   BOOST_TEST(text(0) == "exited with code 0");
   BOOST_TEST(text(3 << 8) == "exited with code 3");
   BOOST_TEST(text(9) == "killed by signal 9 (SIGKILL)");

@@ -50,16 +50,16 @@ void measured(const char* what, const moment& when,
                                  when.name, time.count()));
 }
 
-/// Holds a run at `when`, kills one of its processes and looks at how the
+/// Holds a run at `when`, sends one of its processes a signal and looks at how the
 /// driver ends. Gives back what was printed.
-std::string kill_one(job_fixture& job, const moment& when, const char* what,
-                     role part, int slot = -1) {
+std::string hit_one(job_fixture& job, const moment& when, const char* what,
+                    int signal, role part, int slot = -1) {
   auto driver = job.start_with(when.fault);
   auto held = job.wait_held();
   BOOST_TEST(held.phase == when.fault.phase);
   auto victim = job.find(*driver, part, slot);
   auto begin = std::chrono::steady_clock::now();
-  ::kill(victim.pid, SIGKILL);
+  ::kill(victim.pid, signal);
   auto status = driver->wait(soon());
   auto spent = milliseconds_since(begin);
   measured(what, when, spent);
@@ -67,6 +67,11 @@ std::string kill_one(job_fixture& job, const moment& when, const char* what,
   BOOST_TEST(spent.count() < std::chrono::milliseconds{report_bound}.count());
   BOOST_TEST(job.left_after(within(0ms)) == "");
   return driver->output();
+}
+
+std::string kill_one(job_fixture& job, const moment& when, const char* what,
+                     role part, int slot = -1) {
+  return hit_one(job, when, what, SIGKILL, part, slot);
 }
 
 /// What a person finds at the end: how the process ended and which workers
@@ -94,6 +99,20 @@ BOOST_DATA_TEST_CASE_F(
   // Each device holds one rank of the trainer and one replica of the policy.
   check_last_words(output, {fmt::format("trainer/0/{}", slot),
                             fmt::format("policy/{}/0", slot)});
+}
+
+// Nothing tells the others: only its signs of life are missing.
+BOOST_DATA_TEST_CASE_F(
+  job_fixture, a_frozen_device_host_ends_the_run_and_its_workers_are_named,
+  boost::unit_test::data::make(moments), when) {
+  auto output = hit_one(*this, when, "frozen host", SIGSTOP, role::device_host,
+                        1);
+  auto end = flat(last_lines(output, 6));
+  BOOST_TEST_CONTEXT("output:\n" << output) {
+    BOOST_TEST(contains(end, "frozen: no sign of life for"));
+    BOOST_TEST(contains(end, "trainer/0/1"));
+    BOOST_TEST(contains(end, "policy/1/0"));
+  }
 }
 
 BOOST_DATA_TEST_CASE_F(job_fixture,

@@ -65,7 +65,8 @@ BOOST_AUTO_TEST_CASE(hosts_killed_at_any_moment_change_nothing_of_the_result) {
     });
     if (all.empty())
       continue;
-    ::kill(all[random() % all.size()].pid, SIGKILL);
+    auto signal = random() % 4 == 0 ? SIGSTOP : SIGKILL;
+    ::kill(all[random() % all.size()].pid, signal);
     ++kills;
   }
   if (!status)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "troupe/bench/calls/stub_model.hpp"
+#include "troupe/bench/support/stub_model.hpp"
 
 #include <memory>
 

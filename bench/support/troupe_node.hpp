@@ -3,7 +3,9 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -71,6 +73,16 @@ public:
 
   /// Closes the model and ends every host.
   [[nodiscard]] result<void> stop_hosts(const protocol::dist_model_actor& x);
+
+  /// The host processes that live, by slot.
+  [[nodiscard]] result<std::map<std::int32_t, std::int32_t>> host_pids();
+
+  /// From now on `next_report` has every error that is recorded.
+  void watch_errors();
+
+  /// The next error that names a process; nothing if none comes in time.
+  [[nodiscard]] std::optional<protocol::error_report>
+  next_process_error(deadline until);
 
 private:
   explicit troupe_node(const troupe_node_settings& settings);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "troupe/bench/calls/troupe_node.hpp"
+#include "troupe/bench/support/troupe_node.hpp"
 
 #include <caf/io/middleman.hpp>
 #include <caf/send.hpp>
@@ -8,7 +8,7 @@
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/node.hpp"
-#include "troupe/bench/calls/stub_model.hpp"
+#include "troupe/bench/support/stub_model.hpp"
 
 namespace troupe::bench {
 
@@ -135,6 +135,39 @@ result<void> troupe_node::stop_hosts(const protocol::dist_model_actor& x) {
   if (!ended)
     return fail(ended.error());
   return {};
+}
+
+// -- errors --------------------------------------------------------------------
+
+result<std::map<std::int32_t, std::int32_t>> troupe_node::host_pids() {
+  auto status = ask<protocol::node_status>(node_, stop_timeout,
+                                           protocol::get_node_status{});
+  if (!status)
+    return fail(status.error());
+  std::map<std::int32_t, std::int32_t> out;
+  for (const auto& x : status->hosts)
+    if (x.alive)
+      out[x.host.slot] = x.pid;
+  return out;
+}
+
+void troupe_node::watch_errors() {
+  auto me = caf::actor_cast<protocol::error_listener_actor>(
+    caf::actor_cast<caf::strong_actor_ptr>((*self_)->ptr()));
+  caf::anon_send(errors_, protocol::subscribe_errors{me, true});
+}
+
+std::optional<protocol::error_report>
+troupe_node::next_process_error(deadline until) {
+  std::optional<protocol::error_report> out;
+  while (!out && !until.passed())
+    (*self_)->receive(
+      [&](protocol::error_report& x) {
+        if (x.operation == "process")
+          out = std::move(x);
+      },
+      caf::after(until.left_ms()) >> [] {});
+  return out;
 }
 
 } // namespace troupe::bench

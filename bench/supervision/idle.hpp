@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "troupe/bench/support/bench_report.hpp"
+#include "troupe/bench/support/troupe_node.hpp"
+
+namespace troupe::bench {
+
+/// CPU time that `processes` idle workers, their guard and this process take,
+/// in percent of one core: the figure `idle_cpu_percent`.
+[[nodiscard]] result<void> measure_idle(troupe_node& node,
+                                        std::int32_t processes, duration time,
+                                        bench_report& out);
+
+/// Keeps every core busy for `time` beside eight idle hosts: the figure
+/// `false_alarms`.
+[[nodiscard]] result<void> soak(troupe_node& node, duration time,
+                                bench_report& out);
+
+} // namespace troupe::bench
