@@ -153,7 +153,7 @@ result<std::map<std::int32_t, std::int32_t>> troupe_node::host_pids() {
 
 void troupe_node::watch_errors() {
   auto me = caf::actor_cast<protocol::error_listener_actor>(
-    caf::actor_cast<caf::strong_actor_ptr>((*self_)->ptr()));
+    caf::actor_cast<caf::strong_actor_ptr>(self_->ptr()));
   caf::anon_send(errors_, protocol::subscribe_errors{me, true});
 }
 
