@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/model/dist_model.hpp"
 
+#include <algorithm>
+
+#include <caf/actor_cast.hpp>
 #include <fmt/core.h>
 
 #include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/model/relay.hpp"
-#include "troupe/actors/model/replica.hpp"
 
 namespace troupe::model {
 
@@ -33,12 +35,85 @@ const char* dist_model::name() const {
   return "dist_model";
 }
 
-void dist_model::make_replicas() {
-  for (auto i = replicas_.size(); i < job_.place.replicas.size(); ++i)
-    replicas_.push_back(
-      spawn<replica, caf::linked>(job_,
-                                  replica_id{static_cast<std::int32_t>(i)},
-                                  around_));
+protocol::replica_spec dist_model::spec_of(std::size_t replica) const {
+  protocol::replica_spec x;
+  x.model = job_.spec.name;
+  x.id = replica_id{static_cast<std::int32_t>(replica)};
+  x.num_replica = job_.spec.num_replica;
+  const auto& sizes = job_.spec.parallel;
+  x.tensor = sizes.tensor;
+  x.pipeline = sizes.pipeline;
+  x.data = sizes.data;
+  x.context = sizes.context;
+  x.expert = sizes.expert;
+  x.isolated = job_.spec.isolated;
+  x.config = job_.config;
+  x.seed = job_.seed;
+  x.num_threads = job_.num_threads;
+  x.collective_timeout_ms = static_cast<std::uint32_t>(
+    std::max<std::int64_t>(job_.collective_timeout.count(), 1));
+  for (const auto& place : job_.place.replicas[replica].ranks) {
+    protocol::rank_seat seat{place.node, -1};
+    if (!place.devices.empty()) {
+      auto node = static_cast<std::size_t>(place.node.value());
+      auto before = std::int32_t{0};
+      for (std::size_t i = 0; i < node; ++i)
+        before += around_.devices_per_node[i];
+      seat.device = place.devices.front().value() - before;
+    }
+    x.ranks.push_back(seat);
+  }
+  return x;
+}
+
+void dist_model::make_replicas(milliseconds timeout, continuation<ack> done) {
+  replicas_.resize(job_.place.replicas.size());
+  std::vector<std::size_t> missing;
+  for (std::size_t i = 0; i < replicas_.size(); ++i)
+    if (!replicas_[i])
+      missing.push_back(i);
+  auto all = std::make_shared<call::gather<ack>>(missing.size(),
+                                                 [done = std::move(done)](
+                                                   result<std::vector<ack>> x) {
+                                                   done(x.map([](auto&&) {
+                                                     return ack{};
+                                                   }));
+                                                 });
+  for (std::size_t index = 0; index < missing.size(); ++index) {
+    auto i = missing[index];
+    auto spec = spec_of(i);
+    auto node = static_cast<std::size_t>(spec.ranks.front().node.value());
+    protocol::make_replica request{std::move(spec),
+                                   caf::actor_cast<protocol::dist_model_actor>(
+                                     this)};
+    calls_.ask<protocol::made_replica>(around_.nodes[node], timeout,
+                                       std::move(request),
+                                       [=, this](
+                                         result<protocol::made_replica> x) {
+                                         if (!x)
+                                           return all->set(index,
+                                                           fail(x.error()));
+                                         replicas_[i] = x->replica;
+                                         all->set(index, ack{});
+                                       });
+  }
+}
+
+void dist_model::set_up(milliseconds timeout,
+                        continuation<protocol::manifests> done) {
+  make_replicas(timeout, [=, this](const result<ack>& made) {
+    if (!made)
+      return done(fail(made.error()));
+    protocol::set_up request{static_cast<std::uint32_t>(timeout.count())};
+    ask_all<protocol::manifests>(with_grace(request.timeout_ms), request,
+                                 [done](
+                                   result<std::vector<protocol::manifests>> y) {
+                                   if (y)
+                                     done(join(std::move(*y)));
+                                   else
+                                     done(fail(y.error()));
+                                 });
+  });
 }
 
 template <class Reply, class Message>
@@ -131,16 +206,10 @@ dist_model::behavior_type dist_model::make_behavior() {
   };
   auto owe_ack = [=] { return owe(static_cast<ack*>(nullptr)); };
   return {
-    [=, this](const set_up& x) {
+    [=, this](const protocol::set_up& x) {
       auto out = owe(static_cast<manifests*>(nullptr));
-      make_replicas();
-      ask_all<manifests>(with_grace(x.timeout_ms), x,
-                         [out](result<std::vector<manifests>> y) {
-                           if (y)
-                             out.deliver(join(std::move(*y)));
-                           else
-                             out.deliver(fail(y.error()));
-                         });
+      set_up(milliseconds{x.timeout_ms},
+             [out](result<manifests> y) { out.deliver(std::move(y)); });
       return out.promise();
     },
     [=, this](const open_groups& x) {

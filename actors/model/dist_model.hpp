@@ -32,8 +32,12 @@ private:
   template <class T>
   using continuation = std::function<void(result<T>)>;
 
-  /// Makes the replicas that do not exist yet.
-  void make_replicas();
+  void set_up(milliseconds timeout, continuation<protocol::manifests> done);
+
+  /// Has the nodes make the replicas that do not exist yet.
+  void make_replicas(milliseconds timeout, continuation<protocol::ack> done);
+
+  [[nodiscard]] protocol::replica_spec spec_of(std::size_t replica) const;
 
   /// Asks every replica the same.
   template <class Reply, class Message>

@@ -48,56 +48,68 @@ result<protocol::sync_standings> own_up(const protocol::worker_name& rank,
   return protocol::sync_standings{{std::move(out)}};
 }
 
-planner::parallel_layout layout_of(const planner::model_spec& spec) {
+planner::parallel_layout layout_of(const protocol::replica_spec& spec) {
+  planner::parallel_sizes sizes;
+  sizes.tensor = spec.tensor;
+  sizes.pipeline = spec.pipeline;
+  sizes.data = spec.data;
+  sizes.context = spec.context;
+  sizes.expert = spec.expert;
   // The planner has refused sizes that do not make a layout.
-  return planner::parallel_layout::make(spec.parallel,
-                                        planner::rank_order::megatron)
+  return planner::parallel_layout::make(sizes, planner::rank_order::megatron)
     .value();
 }
 
 } // namespace
 
-replica::replica(caf::actor_config& config, model_job job, replica_id id,
-                 model_surroundings around)
+replica::replica(caf::actor_config& config, protocol::replica_spec spec,
+                 replica_surroundings around, protocol::dist_model_actor owner)
   : protocol::replica_actor::base(config),
-    job_(std::move(job)),
-    id_(id),
+    spec_(std::move(spec)),
     around_(std::move(around)),
-    layout_(layout_of(job_.spec)),
+    layout_(layout_of(spec_)),
     calls_(this) {
   workers_.resize(world());
   movers_.resize(world());
   controls_.resize(world());
   hosts_.resize(world());
+  calls_.watch(owner, [this](const error&) {
+    closing_ = true;
+    quit(caf::exit_reason::user_shutdown);
+  });
 }
 
 const char* replica::name() const {
   return "replica";
 }
 
+void replica::on_exit() {
+  // Node and replica hold each other.
+  around_ = replica_surroundings{};
+}
+
 std::size_t replica::world() const noexcept {
-  return job_.place.replicas[static_cast<std::size_t>(id_.value())]
-    .ranks.size();
+  return spec_.ranks.size();
 }
 
 protocol::worker_name replica::worker_name(std::size_t rank) const {
-  return {job_.spec.name, id_, rank_id{static_cast<std::int32_t>(rank)}};
+  return {spec_.model, spec_.id, rank_id{static_cast<std::int32_t>(rank)}};
 }
 
 protocol::worker_spec replica::worker_spec(std::size_t rank) const {
-  const auto& sizes = job_.spec.parallel;
   protocol::worker_spec x;
   x.name = worker_name(rank);
-  x.num_replica = job_.spec.num_replica;
-  x.tensor = sizes.tensor;
-  x.pipeline = sizes.pipeline;
-  x.data = sizes.data;
-  x.context = sizes.context;
-  x.expert = sizes.expert;
-  x.config = job_.config;
-  x.seed = job_.seed;
-  x.num_threads = job_.num_threads;
-  x.collective_timeout_ms = to_ms(job_.collective_timeout);
+  x.num_replica = spec_.num_replica;
+  x.tensor = spec_.tensor;
+  x.pipeline = spec_.pipeline;
+  x.data = spec_.data;
+  x.context = spec_.context;
+  x.expert = spec_.expert;
+  x.device = spec_.ranks[rank].device;
+  x.config = spec_.config;
+  x.seed = spec_.seed;
+  x.num_threads = spec_.num_threads;
+  x.collective_timeout_ms = spec_.collective_timeout_ms;
   return x;
 }
 
@@ -105,8 +117,8 @@ error replica::report(std::size_t rank, const std::string& operation,
                       const error& what) {
   protocol::error_report x;
   x.code = what.code();
-  x.model = job_.spec.name;
-  x.replica = id_;
+  x.model = spec_.model;
+  x.replica = spec_.id;
   x.rank = rank_id{static_cast<std::int32_t>(rank)};
   x.node = hosts_[rank].node;
   x.slot = hosts_[rank].slot;
@@ -164,8 +176,8 @@ void replica::relay_to(const std::vector<Handle>& targets,
   for (const auto& [rank, share] : shares)
     if (rank.value() < 0 || static_cast<std::size_t>(rank.value()) >= world())
       return done(fail(errc::invalid,
-                       fmt::format("{} replica {} has no rank {}",
-                                   job_.spec.name, id_.value(), rank.value())));
+                       fmt::format("{} replica {} has no rank {}", spec_.model,
+                                   spec_.id.value(), rank.value())));
   auto all = std::make_shared<
     call::gather<Reply>>(shares.size(), [done = std::move(done)](
                                           result<std::vector<Reply>> answers) {
@@ -190,56 +202,104 @@ void replica::relay_to(const std::vector<Handle>& targets,
 
 void replica::start_worker(std::size_t rank, milliseconds timeout,
                            continuation<ack> done) {
-  const auto& place = job_.place.replicas[static_cast<std::size_t>(id_.value())]
-                        .ranks[rank];
-  auto node = static_cast<std::size_t>(place.node.value());
+  auto failed = [=, this](const error& why) {
+    done(fail(report(rank, "start", why)));
+  };
+  reach_node(spec_.ranks[rank].node, timeout,
+             [=, this](const result<protocol::node_actor>& node) {
+               if (!node)
+                 return failed(node.error());
+               acquire_host(*node, rank, timeout,
+                            [=, this](const result<ack>& acquired) {
+                              if (!acquired)
+                                return failed(acquired.error());
+                              make_worker(rank, timeout,
+                                          [=](const result<ack>& made) {
+                                            if (!made)
+                                              return failed(made.error());
+                                            done(ack{});
+                                          });
+                            });
+             });
+}
+
+void replica::reach_node(node_id node, milliseconds timeout,
+                         continuation<protocol::node_actor> done) {
+  if (node == around_.here)
+    return done(around_.node);
+  if (!around_.others)
+    return done(
+      fail(errc::unavailable,
+           fmt::format("nobody knows the way to node {}", node.value())));
+  calls_.ask<protocol::found_node>(around_.others, with_grace(timeout),
+                                   protocol::find_node{node, to_ms(timeout)},
+                                   [done](result<protocol::found_node> x) {
+                                     if (!x)
+                                       return done(fail(x.error()));
+                                     done(x->node);
+                                   });
+}
+
+void replica::acquire_host(const protocol::node_actor& node, std::size_t rank,
+                           milliseconds timeout, continuation<ack> done) {
   protocol::acquire_host request;
   request.timeout_ms = to_ms(timeout);
   request.worker = worker_name(rank);
-  if (place.devices.empty()) {
+  request.from = around_.here;
+  request.device = spec_.ranks[rank].device;
+  if (request.device < 0)
     request.kind = protocol::host_kind::cpu;
-  } else {
-    auto before = std::int32_t{0};
-    for (std::size_t i = 0; i < node; ++i)
-      before += around_.devices_per_node[i];
-    request.device = place.devices.front().value() - before;
-  }
-  if (job_.spec.isolated)
-    request.isolated_for = fmt::format("{}/{}", job_.spec.name, id_.value());
-  auto spec = worker_spec(rank);
-  spec.device = request.device;
+  if (spec_.isolated)
+    request.isolated_for = fmt::format("{}/{}", spec_.model, spec_.id.value());
+  auto keep = [=, this](result<protocol::acquired_host> x) {
+    if (!x)
+      return done(fail(x.error()));
+    hosts_[rank] = x->host;
+    controls_[rank] = x->control;
+    send(node, protocol::worker_placed{x->host, worker_name(rank)});
+    done(ack{});
+  };
+  calls_.ask<protocol::acquired_host>(node, with_grace(timeout), request,
+                                      [=, this](
+                                        result<protocol::acquired_host> x) {
+                                        if (!x || x->control)
+                                          return keep(std::move(x));
+                                        reach_host(std::move(*x), timeout,
+                                                   keep);
+                                      });
+}
+
+void replica::reach_host(protocol::acquired_host found, milliseconds timeout,
+                         continuation<protocol::acquired_host> done) {
+  auto host = found.host;
   calls_.ask<
-    protocol::acquired_host>(around_.nodes[node], with_grace(timeout), request,
-                             [=, this](result<protocol::acquired_host> host) {
-                               if (!host)
-                                 return done(
-                                   fail(report(rank, "start", host.error())));
-                               hosts_[rank] = host->host;
-                               controls_[rank] = host->control;
-                               send(around_.nodes[node],
-                                    protocol::worker_placed{host->host,
-                                                            worker_name(rank)});
-                               calls_.ask<protocol::started_worker>(
-                                 host->control, timeout,
-                                 protocol::start_worker{spec},
-                                 [=, this](
-                                   result<protocol::started_worker> started) {
-                                   if (!started)
-                                     return done(fail(
-                                       report(rank, "start", started.error())));
-                                   workers_[rank] = started->worker;
-                                   movers_[rank] = started->mover;
-                                   // Also notice the end of a worker that nobody is calling.
-                                   calls_.watch(workers_[rank],
-                                                [=, this](const error& reason) {
-                                                  if (!closing_)
-                                                    static_cast<void>(
-                                                      report(rank, "idle",
-                                                             reason));
-                                                });
-                                   done(ack{});
-                                 });
-                             });
+    protocol::found_host>(around_.others, with_grace(timeout),
+                          protocol::find_host{host, to_ms(timeout)},
+                          [=](result<protocol::found_host> x) {
+                            if (!x)
+                              return done(fail(x.error()));
+                            done(protocol::acquired_host{host, x->control});
+                          });
+}
+
+void replica::make_worker(std::size_t rank, milliseconds timeout,
+                          continuation<ack> done) {
+  auto keep = [=, this](result<protocol::started_worker> x) {
+    if (!x)
+      return done(fail(x.error()));
+    workers_[rank] = x->worker;
+    movers_[rank] = x->mover;
+    // Also notice the end of a worker that nobody is calling.
+    calls_.watch(workers_[rank], [=, this](const error& reason) {
+      if (!closing_)
+        static_cast<void>(report(rank, "idle", reason));
+    });
+    done(ack{});
+  };
+  calls_.ask<protocol::started_worker>(controls_[rank], timeout,
+                                       protocol::start_worker{
+                                         worker_spec(rank)},
+                                       keep);
 }
 
 void replica::join_ranks(milliseconds timeout, continuation<ack> done) {
@@ -389,8 +449,8 @@ void replica::get_operations(milliseconds timeout,
                               operations out;
                               if (x) {
                                 for (auto& y : x->workers)
-                                  if (y.worker.model == job_.spec.name
-                                      && y.worker.replica == id_)
+                                  if (y.worker.model == spec_.model
+                                      && y.worker.replica == spec_.id)
                                     out.items.push_back(std::move(y));
                               } else {
                                 auto age = static_cast<std::uint64_t>(

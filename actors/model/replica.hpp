@@ -9,11 +9,20 @@
 
 #include "troupe/actors/call/caller.hpp"
 #include "troupe/actors/call/reply.hpp"
-#include "troupe/actors/model/model_job.hpp"
+#include "troupe/actors/protocol/monitor.hpp"
 #include "troupe/actors/protocol/register.hpp"
 #include "troupe/planner/parallel_layout.hpp"
 
 namespace troupe::model {
+
+/// Whom a replica talks to besides its workers.
+struct replica_surroundings {
+  node_id here;
+  protocol::node_actor node;
+  /// Null if there is no other machine.
+  protocol::neighbours_actor others;
+  protocol::error_signal_actor errors;
+};
 
 /// The actor of one copy of a model: makes its workers where the plan says,
 /// joins them, and hands each its share of every request.
@@ -22,10 +31,12 @@ namespace troupe::model {
 /// error_signal with model, replica, rank and operation before it is passed on.
 class replica : public protocol::replica_actor::base {
 public:
-  replica(caf::actor_config& config, model_job job, replica_id id,
-          model_surroundings around);
+  /// Ends with `owner`.
+  replica(caf::actor_config& config, protocol::replica_spec spec,
+          replica_surroundings around, protocol::dist_model_actor owner);
 
   const char* name() const override;
+  void on_exit() override;
 
 protected:
   behavior_type make_behavior() override;
@@ -45,6 +56,14 @@ private:
   void set_up(milliseconds timeout, continuation<protocol::manifests> done);
   void start_worker(std::size_t rank, milliseconds timeout,
                     continuation<protocol::ack> done);
+  void reach_node(node_id node, milliseconds timeout,
+                  continuation<protocol::node_actor> done);
+  void acquire_host(const protocol::node_actor& node, std::size_t rank,
+                    milliseconds timeout, continuation<protocol::ack> done);
+  void reach_host(protocol::acquired_host found, milliseconds timeout,
+                  continuation<protocol::acquired_host> done);
+  void make_worker(std::size_t rank, milliseconds timeout,
+                   continuation<protocol::ack> done);
   void join_ranks(milliseconds timeout, continuation<protocol::ack> done);
 
   // -- asking workers ---------------------------------------------------------
@@ -98,9 +117,8 @@ private:
   [[nodiscard]] error report(std::size_t rank, const std::string& operation,
                              const error& what);
 
-  model_job job_;
-  replica_id id_;
-  model_surroundings around_;
+  protocol::replica_spec spec_;
+  replica_surroundings around_;
   planner::parallel_layout layout_;
   std::vector<protocol::worker_actor> workers_;
   std::vector<protocol::mover_actor> movers_;

@@ -68,7 +68,7 @@ result<bool> serve(caf::actor_system& system, const host_arguments& args,
   hello.control = control;
   result<void> welcomed;
   self->request(node, hello_timeout, std::move(hello))
-    .receive([](protocol::ack) {},
+    .receive([](const protocol::host_welcome&) {},
              [&](caf::error& x) { welcomed = fail(protocol::from_caf(x)); });
   if (!welcomed)
     return fail(welcomed.error().within("reporting to the node"));

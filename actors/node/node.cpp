@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "troupe/actors/call/gather.hpp"
+#include "troupe/actors/model/replica.hpp"
 #include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/process/host_types.hpp"
 #include "troupe/core/log.hpp"
@@ -34,6 +35,7 @@ void node::on_exit() {
   // Owed answers hold the node.
   slots_.clear();
   ending_.clear();
+  settings_.others = protocol::neighbours_actor{};
 }
 
 // -- starting hosts ------------------------------------------------------------
@@ -67,9 +69,9 @@ void node::acquire(const protocol::acquire_host& request,
     return out.deliver(fail(number.error()));
   auto& x = slots_[*number];
   if (x.control)
-    return out.deliver(protocol::acquired_host{x.info.host, x.control});
+    return out.deliver(introduce(x, request.from));
   if (!x.waiting.empty()) {
-    x.waiting.push_back(out);
+    x.waiting.push_back({out, request.from});
     place(x, request.worker);
     return;
   }
@@ -79,14 +81,14 @@ void node::acquire(const protocol::acquire_host& request,
                     : fmt::format("{}:{}", settings_.device_kind,
                                   request.device);
   x.info.workers.clear();
-  x.waiting.push_back(out);
+  x.waiting.push_back({out, request.from});
   place(x, request.worker);
   auto pid = launcher_->launch(x.info.host);
   if (!pid) {
     x.info.workers.clear();
     auto waiting = std::exchange(x.waiting, {});
     for (auto& reply : waiting)
-      reply.deliver(fail(pid.error().within("starting " + x.info.device)));
+      reply.out.deliver(fail(pid.error().within("starting " + x.info.device)));
     return;
   }
   // An in-process host may have reported before `launch` returned.
@@ -102,7 +104,13 @@ void node::place(slot& x, const protocol::worker_name& worker) {
     workers.push_back(worker);
 }
 
-result<ack> node::welcome(const protocol::host_hello& x) {
+protocol::acquired_host node::introduce(const slot& x, node_id to) const {
+  if (to == settings_.id)
+    return {x.info.host, x.control};
+  return {x.info.host, protocol::host_actor{}};
+}
+
+result<protocol::host_welcome> node::welcome(const protocol::host_hello& x) {
   auto refuse = [](std::string why) {
     log::warning("node", "refuses a host: {}", why);
     return fail(errc::refused, std::move(why));
@@ -124,9 +132,26 @@ result<ack> node::welcome(const protocol::host_hello& x) {
   slot.control = x.control;
   slot.info.pid = x.pid;
   slot.info.alive = true;
+  if (settings_.on_port && x.port != 0)
+    settings_.on_port(x.host.slot, x.port);
   for (auto& reply : std::exchange(slot.waiting, {}))
-    reply.deliver(protocol::acquired_host{slot.info.host, slot.control});
-  return ack{};
+    reply.out.deliver(introduce(slot, reply.from));
+  return protocol::host_welcome{settings_.book};
+}
+
+result<protocol::made_replica>
+node::make_replica(const protocol::make_replica& x) {
+  if (closing_)
+    return fail(errc::unavailable, "the node shuts down");
+  if (x.spec.ranks.empty())
+    return fail(errc::invalid, "a replica without ranks");
+  model::replica_surroundings around;
+  around.here = settings_.id;
+  around.node = caf::actor_cast<protocol::node_actor>(this);
+  around.others = settings_.others;
+  around.errors = errors_;
+  return protocol::made_replica{
+    spawn<model::replica>(x.spec, std::move(around), x.owner)};
 }
 
 // -- ending hosts --------------------------------------------------------------
@@ -148,10 +173,12 @@ void node::exited(const protocol::host_exited& x) {
   auto& slot = i->second;
   slot.info.alive = false;
   slot.control = protocol::host_actor{};
+  if (settings_.on_port)
+    settings_.on_port(x.host.slot, 0);
   auto text = fmt::format("the host process of {} (pid {}) ended: {}",
                           slot.info.device, x.pid, x.how);
   for (auto& reply : std::exchange(slot.waiting, {}))
-    reply.deliver(fail(errc::lost, text));
+    reply.out.deliver(fail(errc::lost, text));
   if (closing_)
     return;
   if (!ending_.empty())
@@ -186,7 +213,7 @@ void node::end_hosts(const call::reply<ack>& out) {
     return out.deliver(fail(errc::lost, "the guard process is gone"));
   for (auto& [number, slot] : slots_) {
     for (auto& reply : std::exchange(slot.waiting, {}))
-      reply.deliver(fail(errc::unavailable, "the node ends its hosts"));
+      reply.out.deliver(fail(errc::unavailable, "the node ends its hosts"));
     if (!slot.info.alive)
       continue;
     auto killed = launcher_->kill(slot.info.host);
@@ -215,7 +242,7 @@ void node::close(std::chrono::milliseconds timeout,
     if (slot.control)
       open.push_back(slot.control);
     for (auto& reply : std::exchange(slot.waiting, {}))
-      reply.deliver(fail(errc::unavailable, "the node shuts down"));
+      reply.out.deliver(fail(errc::unavailable, "the node shuts down"));
   }
   auto all = std::make_shared<call::gather<ack>>(open.size(),
                                                  [=, this](
@@ -233,8 +260,14 @@ void node::close(std::chrono::milliseconds timeout,
 node::behavior_type node::make_behavior() {
   using namespace protocol;
   return {
-    [this](const host_hello& x) -> caf::result<ack> {
+    [this](const host_hello& x) -> caf::result<host_welcome> {
       auto y = welcome(x);
+      if (!y)
+        return to_caf(y.error());
+      return *y;
+    },
+    [this](const protocol::make_replica& x) -> caf::result<made_replica> {
+      auto y = make_replica(x);
       if (!y)
         return to_caf(y.error());
       return *y;

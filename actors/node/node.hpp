@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,6 +22,13 @@ struct node_settings {
   /// Devices of this machine and what to call them: `"cpu"`, `"cuda"`.
   std::int32_t num_device = 0;
   std::string device_kind = "cpu";
+  /// Null if there is no other machine.
+  protocol::neighbours_actor others = protocol::neighbours_actor{};
+  /// What its hosts are told when they report.
+  protocol::job_address_book book = {};
+  /// Called with the port of each host that other machines may reach, and with
+  /// 0 when the host has ended; null if nobody may.
+  std::function<void(std::int32_t slot, std::uint16_t port)> on_port = {};
 };
 
 /// The actor of one machine: starts a host for each device when it is first
@@ -39,11 +47,16 @@ protected:
   behavior_type make_behavior() override;
 
 private:
+  /// A replica that waits for a host to report.
+  struct waiting_replica {
+    call::reply<protocol::acquired_host> out;
+    node_id from;
+  };
+
   struct slot {
     protocol::host_info info;
     protocol::host_actor control;
-    /// Replicas that wait for the host to report.
-    std::vector<call::reply<protocol::acquired_host>> waiting;
+    std::vector<waiting_replica> waiting;
   };
 
   [[nodiscard]] result<std::int32_t>
@@ -55,7 +68,15 @@ private:
   /// Notes that `worker` lives in the slot's process, or soon will.
   static void place(slot& x, const protocol::worker_name& worker);
 
-  [[nodiscard]] result<protocol::ack> welcome(const protocol::host_hello& x);
+  /// A host as somebody on machine `to` hears of it.
+  [[nodiscard]] protocol::acquired_host introduce(const slot& x,
+                                                  node_id to) const;
+
+  [[nodiscard]] result<protocol::host_welcome>
+  welcome(const protocol::host_hello& x);
+
+  [[nodiscard]] result<protocol::made_replica>
+  make_replica(const protocol::make_replica& x);
 
   void exited(const protocol::host_exited& x);
 

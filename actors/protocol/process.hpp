@@ -9,13 +9,14 @@
 #include <caf/typed_actor.hpp>
 
 #include "troupe/actors/protocol/model.hpp"
+#include "troupe/actors/protocol/monitor.hpp"
 
 // What nodes and the control actors of their hosts answer.
 
 namespace troupe::protocol {
 
 /// Changes whenever a message changes: driver and hosts must agree.
-inline constexpr std::uint32_t wire_version = 2;
+inline constexpr std::uint32_t wire_version = 3;
 
 /// Where a worker's process stands.
 enum class host_kind : std::uint8_t { device, cpu };
@@ -137,11 +138,38 @@ struct host_hello {
   std::string build;
   host_name host;
   std::int32_t pid = 0;
+  /// Where other machines of the job reach `control`, on loopback; 0 if nowhere.
+  std::uint16_t port = 0;
   host_actor control;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, host_hello& x) {
-    return f(x.job, x.wire, x.build, x.host, x.pid, x.control);
+    return f(x.job, x.wire, x.build, x.host, x.pid, x.port, x.control);
+  }
+};
+
+/// Where the processes of a job find each other's batches.
+struct job_address_book {
+  /// Of nodes 0, 1, ..., as `"host:port"`; empty if there is but one machine.
+  std::vector<std::string> nodes;
+  std::string driver;
+  /// Proves that somebody belongs to the job. A secret.
+  payload key;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 job_address_book& x) {
+    return f(x.nodes, x.driver, x.key);
+  }
+};
+
+struct host_welcome {
+  job_address_book book;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 host_welcome& x) {
+    return f(x.book);
   }
 };
 
@@ -156,16 +184,20 @@ struct acquire_host {
   std::uint32_t timeout_ms = 0;
   /// Who will live there: named should the process end before it has reported.
   worker_name worker;
+  /// The machine of whoever asks.
+  node_id from = node_id{0};
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  acquire_host& x) {
-    return f(x.kind, x.device, x.isolated_for, x.timeout_ms, x.worker);
+    return f(x.kind, x.device, x.isolated_for, x.timeout_ms, x.worker, x.from);
   }
 };
 
 struct acquired_host {
   host_name host;
+  /// Null for another machine, which has to find the host itself: handles do
+  /// not travel third-hand.
   host_actor control;
 
   template <class Inspector>
@@ -253,15 +285,188 @@ struct close_node {
   }
 };
 
+/// Where a rank of a replica belongs.
+struct rank_seat {
+  node_id node;
+  /// Index of the device on the node; -1 for a CPU model.
+  std::int32_t device = -1;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, rank_seat& x) {
+    return f(x.node, x.device);
+  }
+};
+
+/// What a replica knows of its model from the start.
+struct replica_spec {
+  std::string model;
+  replica_id id;
+  std::int32_t num_replica = 1;
+  std::int32_t tensor = 1;
+  std::int32_t pipeline = 1;
+  std::int32_t data = 1;
+  std::int32_t context = 1;
+  std::int32_t expert = 1;
+  /// Its hosts are shared with no other model.
+  bool isolated = false;
+  std::vector<rank_seat> ranks;
+  /// `options::encode` of the model's options.
+  payload config;
+  std::uint64_t seed = 0;
+  std::int32_t num_threads = 1;
+  std::uint32_t collective_timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 replica_spec& x) {
+    return f(x.model, x.id, x.num_replica, x.tensor, x.pipeline, x.data,
+             x.context, x.expert, x.isolated, x.ranks, x.config, x.seed,
+             x.num_threads, x.collective_timeout_ms);
+  }
+};
+
+/// Makes a replica, which lives on the node of its rank 0 and ends with
+/// `owner`. Sender: dist_model. Errors: unavailable (the node shuts down).
+struct make_replica {
+  replica_spec spec;
+  dist_model_actor owner;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 make_replica& x) {
+    return f(x.spec, x.owner);
+  }
+};
+
+struct made_replica {
+  replica_actor replica;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 made_replica& x) {
+    return f(x.replica);
+  }
+};
+
 /// One machine: owns its devices, ports and hosts.
 using node_actor = caf::typed_actor<
-  caf::replies_to<host_hello>::with<ack>,
+  caf::replies_to<host_hello>::with<host_welcome>,
+  caf::replies_to<make_replica>::with<made_replica>,
   caf::replies_to<acquire_host>::with<acquired_host>,
   caf::reacts_to<worker_placed>, caf::reacts_to<host_exited>,
   caf::replies_to<abort_groups>::with<ack>, caf::reacts_to<release_batches>,
   caf::replies_to<get_node_status>::with<node_status>,
   caf::replies_to<end_hosts>::with<ack>,
   caf::replies_to<close_node>::with<ack>>;
+
+// -- machines ------------------------------------------------------------------
+
+/// A driver takes a node for its job. Its shape stays as it is from version to
+/// version, so that a mismatch can be told in a sentence. Sender: driver.
+/// Errors: refused (another version or build), unavailable (the node works for
+/// another job).
+struct join_job {
+  std::uint32_t wire = wire_version;
+  std::string build;
+  std::string job;
+  /// Which application its hosts run.
+  std::string app;
+  node_id node;
+  job_address_book book;
+  /// Errors go there; its end is the end of the job.
+  error_signal_actor errors;
+  std::uint64_t store_bytes_max = 0;
+  std::string log_level;
+  /// Of hosts (0: nobody watches them), and of the driver.
+  std::uint32_t pulse_ms = 0;
+  std::uint32_t pulse_timeout_ms = 0;
+  /// How long to wait for a driver that has fallen silent.
+  std::uint32_t driver_grace_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, join_job& x) {
+    return f(x.wire, x.build, x.job, x.app, x.node, x.book, x.errors,
+             x.store_bytes_max, x.log_level, x.pulse_ms, x.pulse_timeout_ms,
+             x.driver_grace_ms);
+  }
+};
+
+struct joined {
+  node_actor node;
+  std::string machine;
+  std::int32_t pid = 0;
+  std::int32_t num_device = 0;
+  /// `"cpu"`, `"cuda"`.
+  std::string device_kind;
+  std::int32_t num_cpu = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, joined& x) {
+    return f(x.node, x.machine, x.pid, x.num_device, x.device_kind, x.num_cpu);
+  }
+};
+
+/// Another machine of the job looks for the node. Errors: unavailable (it is
+/// not of this job).
+struct get_node {
+  std::string job;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, get_node& x) {
+    return f(x.job);
+  }
+};
+
+struct found_node {
+  node_actor node;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, found_node& x) {
+    return f(x.node);
+  }
+};
+
+/// What other machines reach first.
+using node_door_actor = caf::typed_actor<
+  caf::replies_to<join_job>::with<joined>,
+  caf::replies_to<get_node>::with<found_node>>;
+
+/// Asks for the node of another machine of the job. Errors: unavailable,
+/// timed_out, lost.
+struct find_node {
+  node_id node;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, find_node& x) {
+    return f(x.node, x.timeout_ms);
+  }
+};
+
+/// Asks for a host of another machine of the job. Errors as `find_node`.
+struct find_host {
+  host_name host;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, find_host& x) {
+    return f(x.host, x.timeout_ms);
+  }
+};
+
+struct found_host {
+  host_actor control;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, found_host& x) {
+    return f(x.control);
+  }
+};
+
+/// Finds what lives on other machines and connects to it: one a process.
+using neighbours_actor = caf::typed_actor<
+  caf::replies_to<find_node>::with<found_node>,
+  caf::replies_to<find_host>::with<found_host>>;
 
 // -- ports ---------------------------------------------------------------------
 

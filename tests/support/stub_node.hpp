@@ -31,7 +31,10 @@ protected:
   behavior_type make_behavior() override {
     using namespace protocol; // tidy: allow using: inside one function
     return {
-      [](const host_hello&) { return ack{}; },
+      [](const host_hello&) { return host_welcome{}; },
+      [](const make_replica&) -> caf::result<made_replica> {
+        return to_caf({errc::exhausted, "a stub makes no replicas"});
+      },
       [](const acquire_host&) -> caf::result<acquired_host> {
         return to_caf({errc::exhausted, "a stub has no hosts"});
       },

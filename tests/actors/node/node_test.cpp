@@ -118,8 +118,8 @@ struct fixture : test::actor_fixture {
     return x;
   }
 
-  test::answer<ack> hello(const host_hello& x) {
-    return ask_and_run<ack>(machine, x);
+  test::answer<host_welcome> hello(const host_hello& x) {
+    return ask_and_run<host_welcome>(machine, x);
   }
 
   /// A host of that device that has reported.
