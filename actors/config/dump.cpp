@@ -204,6 +204,7 @@ void put_runtime(std::string& out, const runtime_config& runtime,
   auto aligned = runtime.placement == planner::placement_order::aligned;
   keys.put("placement", aligned ? "aligned" : "reversed");
   keys.put("devices", scalar(std::string_view{runtime.devices}));
+  keys.put("nodes", scalar(std::string_view{runtime.nodes}));
   keys.put("num_episode", runtime.num_episode);
   keys.put("sample_per_episode", runtime.sample_per_episode);
   keys.put("eval_episode_interval", runtime.eval_episode_interval);

@@ -88,6 +88,9 @@ struct runtime_config {
 
   /// `cpu:2`: see `parse_devices`.
   std::string devices = "cpu:2";
+  /// Machines on which `troupe node` listens, with commas: `"a:4100,b:4100"`;
+  /// empty: the job runs on this one.
+  std::string nodes;
 
   std::int64_t num_episode = 5000;
   /// Prompts of one episode.

@@ -16,8 +16,8 @@
 #include "troupe/actors/engine/engine.hpp"
 #include "troupe/actors/engine/error_follower.hpp"
 #include "troupe/actors/engine/planner_actor.hpp"
+#include "troupe/actors/engine/remote_machines.hpp"
 #include "troupe/actors/engine/restart_policy.hpp"
-#include "troupe/actors/engine/signal_watch.hpp"
 #include "troupe/actors/model/dist_model.hpp"
 #include "troupe/actors/model/storage.hpp"
 #include "troupe/actors/monitor/error_monitor.hpp"
@@ -27,6 +27,7 @@
 #include "troupe/actors/node/node.hpp"
 #include "troupe/actors/node/port_manager.hpp"
 #include "troupe/actors/node/system_config.hpp"
+#include "troupe/actors/process/signal_watch.hpp"
 #include "troupe/actors/sync/sync_group.hpp"
 #include "troupe/core/log.hpp"
 
@@ -52,8 +53,8 @@ public:
       config_(config),
       settings_(settings),
       mesh_(process::node_slot),
-      store_(store_settings(config), &mesh_),
-      actor_config_(settings.guard != nullptr),
+      store_(store_settings(config, settings), &mesh_, &batches_),
+      actor_config_(settings.guard != nullptr || !settings.nodes.empty()),
       system_(new_system()),
       self_(std::make_unique<caf::scoped_actor>(*system_)),
       policy_(config.runtime.restart_on_failure ? config.runtime.max_restarts
@@ -72,8 +73,8 @@ public:
     auto watch = watch_signals();
     if (!watch)
       return fail(watch.error());
-    if (auto up = start_node(listener); !up)
-      return fail(up.error());
+    if (auto up = start_nodes(listener); !up)
+      return stop_early(up.error());
     auto plan = make_plan();
     if (!plan)
       return stop_early(plan.error());
@@ -88,9 +89,12 @@ public:
 
 private:
   static process::store_settings
-  store_settings(const config::job_config& config) {
+  store_settings(const config::job_config& config,
+                 const driver_settings& settings) {
     process::store_settings x;
     x.bytes_max = config.runtime.store_bytes_max;
+    if (!settings.nodes.empty())
+      x.node = node::driver_node;
     return x;
   }
 
@@ -123,18 +127,25 @@ private:
     return settings_.devices.count;
   }
 
+  /// Of the machine that has fewest for each device.
   [[nodiscard]] std::int32_t threads_per_host() const {
-    auto cores = static_cast<std::int32_t>(
-      std::max(1u, std::thread::hardware_concurrency()));
-    return std::max(1, cores / std::max(1, num_device()));
+    auto out = std::numeric_limits<std::int32_t>::max();
+    for (const auto& x : cluster_.nodes)
+      out = std::min(out, x.num_cpu
+                            / std::max(1, static_cast<std::int32_t>(
+                                            x.devices.size())));
+    return std::max(1, out);
   }
 
   // -- making -----------------------------------------------------------------
 
-  result<void> start_node(run_listener& listener) {
+  result<void> start_nodes(run_listener& listener) {
     errors_ = keep(system_->spawn<monitor::error_signal>());
     caf::anon_send(errors_, protocol::subscribe_errors{
                               keep(system_->spawn<error_follower>(&listener))});
+    if (!settings_.nodes.empty())
+      return join_nodes();
+    cluster_ = make_cluster(settings_.devices);
     node::node_settings x;
     x.job = settings_.job;
     x.num_device = num_device();
@@ -145,8 +156,8 @@ private:
     auto launcher = std::make_shared<
       node::inproc_launcher>(*system_, settings_.job, services,
                              node::worker_threads::own);
-    node_ = keep(system_->spawn<node::node>(x, launcher, errors_));
-    launcher->report_to(node_);
+    nodes_.push_back(keep(system_->spawn<node::node>(x, launcher, errors_)));
+    launcher->report_to(nodes_.front());
     return {};
   }
 
@@ -160,18 +171,45 @@ private:
     auto launcher = std::make_shared<node::guarded_launcher>(*settings_.guard,
                                                              mesh_, common,
                                                              settings_.log_dir);
-    node_ = keep(system_->spawn<node::node>(x, launcher, errors_));
-    auto port = system_->middleman().publish(node_, 0, "127.0.0.1");
+    auto node = keep(system_->spawn<node::node>(x, launcher, errors_));
+    auto port = system_->middleman().publish(node, 0, "127.0.0.1");
     if (!port)
       return fail(protocol::from_caf(port.error()).within("opening a port"));
-    launcher->report_to(node_, *port);
+    launcher->report_to(node, *port);
+    nodes_.push_back(std::move(node));
+    return {};
+  }
+
+  result<void> join_nodes() {
+    const auto& runtime = config_.runtime;
+    remote_settings x;
+    x.gates = settings_.nodes;
+    x.identity = settings_.identity;
+    x.job = settings_.job;
+    x.app = app_.name;
+    x.store_bytes_max = runtime.store_bytes_max;
+    x.log_level = runtime.log_level;
+    x.pulse = runtime.pulse;
+    x.pulse_timeout = runtime.pulse_timeout;
+    x.driver_grace = runtime.driver_grace;
+    auto joined = remote_machines::join(*system_, x, errors_, store_, batches_);
+    if (!joined)
+      return fail(joined.error());
+    machines_ = std::move(*joined);
+    for (const auto& machine : machines_->all()) {
+      nodes_.push_back(machine.node);
+      planner::node_spec spec;
+      spec.name = machine.machine;
+      spec.num_cpu = machine.num_cpu;
+      spec.devices.resize(static_cast<std::size_t>(machine.num_device));
+      cluster_.nodes.push_back(std::move(spec));
+    }
     return {};
   }
 
   result<planner::placement> make_plan() {
     job_ = config::to_job_spec(config_, app_.syncs);
-    auto planner = keep(
-      system_->spawn<job_planner>(make_cluster(settings_.devices)));
+    auto planner = keep(system_->spawn<job_planner>(cluster_));
     result<planner::placement> plan;
     (*self_)
       ->request(planner, local_timeout, plan_request{job_})
@@ -184,7 +222,10 @@ private:
   }
 
   void make_models(const planner::placement& plan) {
-    model::model_surroundings around{{node_}, errors_, {num_device()}, &store_};
+    model::model_surroundings around{nodes_, errors_, {}, &store_};
+    for (const auto& x : cluster_.nodes)
+      around.devices_per_node.push_back(
+        static_cast<std::int32_t>(x.devices.size()));
     for (const auto& x : config_.models) {
       model::model_job job;
       job.spec = *std::ranges::find(job_.models, x.name,
@@ -232,14 +273,13 @@ private:
   void start_engine(const std::shared_ptr<data_source>& data,
                     std::optional<checkpoint::saved> resume,
                     run_listener& listener) {
-    std::vector<protocol::node_actor> nodes{node_};
     engine_parts parts;
     parts.app = &app_;
     parts.config = config_;
     parts.models = models_;
     parts.syncs = syncs_;
     parts.data = data;
-    parts.storage = keep_now(system_->spawn<model::storage>(nodes, &store_));
+    parts.storage = keep_now(system_->spawn<model::storage>(nodes_, &store_));
     parts.errors = errors_;
     parts.applier = keep_now(system_->spawn<applier, caf::detached>(&store_));
     parts.keeper = keep_now(
@@ -253,7 +293,7 @@ private:
     parts.owner = caf::actor_cast<run_owner_actor>(
       caf::actor_cast<caf::strong_actor_ptr>(self_->ptr()));
     engine_ = keep_now(system_->spawn<engine>(std::move(parts)));
-    auto monitor = keep_now(system_->spawn<monitor::error_monitor>(nodes));
+    auto monitor = keep_now(system_->spawn<monitor::error_monitor>(nodes_));
     keep_now(system_->spawn<node::port_manager>(process::port_manager{}));
     caf::anon_send(monitor, protocol::subscribe_verdict{engine_});
     // What an earlier attempt died of is over.
@@ -265,10 +305,10 @@ private:
   // -- running ----------------------------------------------------------------
 
   /// The first signal reaches this thread as a message.
-  result<std::unique_ptr<signal_watch>> watch_signals() {
+  result<std::unique_ptr<process::signal_watch>> watch_signals() {
     auto me = caf::actor_cast<caf::actor>(
       caf::actor_cast<caf::strong_actor_ptr>(self_->ptr()));
-    return signal_watch::start([me](int count) {
+    return process::signal_watch::start([me](int count) {
       if (count == 1) {
         caf::anon_send<caf::message_priority::high>(me, stop_run{});
         return;
@@ -366,14 +406,31 @@ private:
     return !interrupted_;
   }
 
+  /// Asks all nodes at once; the answers stand in their order.
+  template <class Reply, class Message>
+  std::vector<result<Reply>> ask_nodes(milliseconds timeout,
+                                       const Message& message) {
+    using pending = decltype((*self_)->request(nodes_.front(), timeout,
+                                               message));
+    std::vector<pending> asked;
+    for (const auto& x : nodes_)
+      asked.push_back((*self_)->request(x, timeout, message));
+    std::vector<result<Reply>> out;
+    for (auto& x : asked)
+      x.receive([&](Reply& y) { out.emplace_back(std::move(y)); },
+                [&](caf::error& y) {
+                  out.emplace_back(fail(protocol::from_caf(y)));
+                });
+    return out;
+  }
+
   void collect_processes(run_outcome& outcome) {
-    (*self_)
-      ->request(node_, local_timeout, protocol::get_node_status{})
-      .receive([&](protocol::node_status&
-                     x) { outcome.nodes.push_back(std::move(x)); },
-               [](caf::error&) {
-                 // The summary then lists no processes.
-               });
+    // The summary does not list processes of machines that do not answer.
+    for (auto& x :
+         ask_nodes<protocol::node_status>(local_timeout,
+                                          protocol::get_node_status{}))
+      if (x)
+        outcome.nodes.push_back(std::move(*x));
   }
 
   // -- ending -----------------------------------------------------------------
@@ -385,35 +442,31 @@ private:
 
   void shut_down() {
     auto timeout = config_.runtime.shutdown_timeout;
-    (*self_)
-      ->request(node_, timeout + milliseconds{1000},
-                protocol::close_node{
-                  static_cast<std::uint32_t>(timeout.count())})
-      .receive([](protocol::ack) {},
-               [](caf::error& x) {
-                 log::warning("driver", "closing the node: {}",
-                              caf::to_string(x));
-               });
+    if (machines_)
+      machines_->stop_watching();
+    auto closed = ask_nodes<protocol::ack>(timeout + milliseconds{1000},
+                                           protocol::close_node{
+                                             static_cast<std::uint32_t>(
+                                               timeout.count())});
+    for (const auto& x : closed)
+      if (!x)
+        log::warning("driver", "closing a node: {}", to_string(x.error()));
     auto until = deadline::after(timeout);
     auto attempt_down = end_all(attempt_, until);
     all_down_ = end_all(kept_, until) && attempt_down;
     forget_attempt();
-    node_ = protocol::node_actor{};
+    nodes_.clear();
+    machines_.reset();
     errors_ = protocol::error_signal_actor{};
   }
 
   /// Ends what belongs to this attempt: hosts first, so that nobody waits for
   /// them. Fails if something is left.
   result<void> end_attempt() {
-    result<void> ended;
-    (*self_)
-      ->request(node_, hosts_end_timeout, protocol::end_hosts{})
-      .receive([](protocol::ack) {},
-               [&](caf::error& x) {
-                 ended = fail(protocol::from_caf(x).within("ending the hosts"));
-               });
-    if (!ended)
-      return ended;
+    for (const auto& x :
+         ask_nodes<protocol::ack>(hosts_end_timeout, protocol::end_hosts{}))
+      if (!x)
+        return fail(x.error().within("ending the hosts"));
     // A plain function may be running, or a checkpoint on its way to the disk.
     const auto& runtime = config_.runtime;
     auto timeout = std::max(runtime.call_timeout, runtime.checkpoint_timeout);
@@ -458,6 +511,7 @@ private:
   const config::job_config& config_;
   const driver_settings& settings_;
   process::peer_mesh mesh_;
+  node::remote_batches batches_;
   process::batch_store store_;
   comm::inproc::hub hub_;
   node::system_config actor_config_;
@@ -474,7 +528,9 @@ private:
   restart_policy policy_;
 
   protocol::error_signal_actor errors_;
-  protocol::node_actor node_;
+  std::unique_ptr<remote_machines> machines_;
+  std::vector<protocol::node_actor> nodes_;
+  planner::cluster cluster_;
   planner::job_spec job_;
   std::map<std::string, protocol::dist_model_actor> models_;
   std::vector<engine_sync> syncs_;

@@ -10,8 +10,13 @@
 #include "troupe/actors/config/devices.hpp"
 #include "troupe/actors/engine/application.hpp"
 #include "troupe/actors/engine/run_listener.hpp"
+#include "troupe/actors/net/endpoint.hpp"
 #include "troupe/actors/process/guard_client.hpp"
 #include "troupe/planner/cluster.hpp"
+
+namespace troupe::net {
+class tls_identity;
+}
 
 namespace troupe::engine {
 
@@ -23,8 +28,13 @@ struct driver_settings {
   /// Where checkpoints are kept, and the one to go on from. Absolute.
   std::filesystem::path checkpoint_dir;
   std::optional<checkpoint::saved> resume;
-  /// Starts the hosts; null for `--devices inproc`. Outlives the run.
+  /// Starts the hosts; null for `--devices inproc` and for nodes of other
+  /// machines. Outlives the run.
   process::guard_client* guard = nullptr;
+  /// Where the nodes of other machines listen; empty: the job runs here.
+  std::vector<net::endpoint> nodes;
+  /// For them; null without TLS. Outlives the run.
+  const net::tls_identity* identity = nullptr;
 };
 
 /// The planner's view of this machine under a device request.

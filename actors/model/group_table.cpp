@@ -12,11 +12,16 @@ namespace troupe::model {
 namespace {
 
 result<comm::endpoint_ptr> make_endpoint(comm::inproc::hub& hub,
+                                         const std::string& address,
                                          const protocol::group_seat& seat) {
   if (seat.backend == "inproc")
     return hub.make_endpoint(seat.group, seat.rank, seat.size);
-  if (seat.backend == "gloo")
-    return comm::gloo::make_endpoint(seat.rank, seat.size);
+  if (seat.backend == "gloo") {
+    comm::gloo::endpoint_options options;
+    if (!address.empty())
+      options.bind_address = address;
+    return comm::gloo::make_endpoint(seat.rank, seat.size, options);
+  }
   return fail(errc::invalid,
               fmt::format("there is no communicator backend '{}'; known: "
                           "inproc, gloo, and shm for links",
@@ -68,7 +73,7 @@ result<bytes> group_table::open(const protocol::group_seat& seat) {
                   "this process has no sockets to others: no shm links");
     address = encode(self_);
   } else {
-    auto endpoint = make_endpoint(hub_, seat);
+    auto endpoint = make_endpoint(hub_, address_, seat);
     if (!endpoint)
       return fail(endpoint.error());
     fresh.endpoint = std::move(*endpoint);

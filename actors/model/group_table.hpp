@@ -23,13 +23,16 @@ namespace troupe::model {
 /// abort new groups are refused until `close` has emptied the table.
 class group_table {
 public:
-  /// Without a mesh there are no shm links.
+  /// Without a mesh there are no shm links. `address` is where processes of
+  /// other machines reach this one; empty: loopback.
   explicit group_table(comm::inproc::hub& hub,
                        process::peer_mesh* mesh = nullptr,
-                       const protocol::host_name& self = {})
+                       const protocol::host_name& self = {},
+                       std::string address = {})
     : hub_(hub),
       mesh_(mesh),
-      self_(self) {
+      self_(self),
+      address_(std::move(address)) {
     // nop
   }
 
@@ -73,6 +76,7 @@ private:
   comm::inproc::hub& hub_;
   process::peer_mesh* mesh_;
   protocol::host_name self_;
+  std::string address_;
   std::vector<std::shared_ptr<comm::shm::arena>> arenas_;
   mutable std::mutex mutex_;
   bool aborted_ = false;

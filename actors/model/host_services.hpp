@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "troupe/actors/model/registry.hpp"
 #include "troupe/actors/process/batch_store.hpp"
@@ -20,6 +21,9 @@ struct host_services {
   comm::inproc::hub* hub = nullptr;
   /// Sockets to the other processes; null if there are none.
   process::peer_mesh* mesh = nullptr;
+  /// This machine's address for processes of other machines; empty if there
+  /// are none.
+  std::string address = {};
 };
 
 } // namespace troupe::model

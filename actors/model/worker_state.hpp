@@ -25,8 +25,9 @@ namespace troupe::model {
 struct worker_probe {
   explicit worker_probe(comm::inproc::hub& hub,
                         process::peer_mesh* mesh = nullptr,
-                        const protocol::host_name& self = {})
-    : groups(hub, mesh, self) {
+                        const protocol::host_name& self = {},
+                        const std::string& address = {})
+    : groups(hub, mesh, self, address) {
     // nop
   }
 

@@ -38,7 +38,8 @@ std::vector<std::string> to_argv(const host_arguments& x) {
           std::to_string(x.num_threads),
           std::to_string(x.store_bytes_max),
           x.log_path,
-          x.log_level};
+          x.log_level,
+          x.address};
 }
 
 result<host_arguments>
@@ -46,7 +47,7 @@ parse_host_arguments(const std::vector<std::string>& args) {
   host_arguments x;
   std::int32_t node = 0;
   std::uint32_t life = 0;
-  if (args.size() != 10 || !read_number(args[2], node)
+  if (args.size() != 11 || !read_number(args[2], node)
       || !read_number(args[3], x.host.slot) || !read_number(args[4], life)
       || !read_number(args[5], x.node_port)
       || !read_number(args[6], x.num_threads)
@@ -58,6 +59,7 @@ parse_host_arguments(const std::vector<std::string>& args) {
   x.host.life = incarnation{life};
   x.log_path = args[8];
   x.log_level = args[9];
+  x.address = args[10];
   return x;
 }
 

@@ -26,6 +26,9 @@ struct host_arguments {
   std::uint64_t store_bytes_max = 0;
   std::string log_path;
   std::string log_level = "info";
+  /// This machine's address for processes of other machines; empty if there are
+  /// none: then nothing but loopback is listened on.
+  std::string address;
 };
 
 /// The hidden verb that makes an application's program a host.

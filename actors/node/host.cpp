@@ -41,7 +41,8 @@ host::start(const protocol::start_worker& request) {
   slot x;
   x.probe = std::make_shared<model::worker_probe>(*services_.hub,
                                                   services_.mesh,
-                                                  services_.host);
+                                                  services_.host,
+                                                  services_.address);
   x.actor = threads_ == worker_threads::own
               ? spawn<model::worker, caf::detached + caf::linked>(request.spec,
                                                                   services_,

@@ -13,6 +13,7 @@
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/host.hpp"
 #include "troupe/actors/node/process_info.hpp"
+#include "troupe/actors/node/remote_batches.hpp"
 #include "troupe/actors/node/system_config.hpp"
 #include "troupe/actors/process/host_side.hpp"
 #include "troupe/core/log.hpp"
@@ -50,7 +51,8 @@ result<protocol::node_actor> find_node(caf::actor_system& system,
 
 /// Serves until the host is shut down; true, or false if the node is gone.
 result<bool> serve(caf::actor_system& system, const host_arguments& args,
-                   const model::host_services& services) {
+                   const model::host_services& services,
+                   remote_batches& remote) {
   auto found = find_node(system, args.node_port);
   if (!found)
     return fail(found.error());
@@ -66,10 +68,21 @@ result<bool> serve(caf::actor_system& system, const host_arguments& args,
   hello.host = args.host;
   hello.pid = ::getpid();
   hello.control = control;
+  if (!args.address.empty()) {
+    // The machine's gate leads others here.
+    auto port = system.middleman().publish(control, 0, "127.0.0.1");
+    if (!port)
+      return fail(protocol::from_caf(port.error()).within("opening a port"));
+    hello.port = *port;
+  }
   result<void> welcomed;
   self->request(node, hello_timeout, std::move(hello))
-    .receive([](const protocol::host_welcome&) {},
-             [&](caf::error& x) { welcomed = fail(protocol::from_caf(x)); });
+    .receive(
+      [&](const protocol::host_welcome& x) {
+        if (!x.book.nodes.empty())
+          welcomed = remote.learn(args.job, x.book);
+      },
+      [&](caf::error& x) { welcomed = fail(protocol::from_caf(x)); });
   if (!welcomed)
     return fail(welcomed.error().within("reporting to the node"));
   log::info(to_string(args.host), "serves as process {}", ::getpid());
@@ -101,15 +114,17 @@ int host_main(const module_registry& registry,
     prepare(args->num_threads);
   process::store_settings store_config;
   store_config.bytes_max = args->store_bytes_max;
+  store_config.node = args->host.node;
   store_config.slot = args->host.slot;
   store_config.incarnation = args->host.life;
-  process::batch_store store{store_config, &(*side)->mesh()};
+  remote_batches remote;
+  process::batch_store store{store_config, &(*side)->mesh(), &remote};
   comm::inproc::hub hub;
-  model::host_services services{args->host, &registry, &store, &hub,
-                                &(*side)->mesh()};
+  model::host_services services{args->host, &registry,        &store,
+                                &hub,       &(*side)->mesh(), args->address};
   system_config config;
   caf::actor_system system{config};
-  auto served = serve(system, *args, services);
+  auto served = serve(system, *args, services, remote);
   auto code = 0;
   if (!served) {
     log::error(to_string(args->host), "{}", to_string(served.error()));

@@ -16,6 +16,7 @@ namespace troupe::process {
 /// batch. Nothing in it is trusted.
 struct batch_part {
   /// Whose store holds the batch.
+  node_id node = node_id{0};
   std::int32_t slot = 0;
   troupe::incarnation incarnation;
 
@@ -50,7 +51,7 @@ struct batch_part {
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, batch_part& x) {
-    return f(x.slot, x.incarnation, x.buffer, x.row_begin, x.row_end,
+    return f(x.node, x.slot, x.incarnation, x.buffer, x.row_begin, x.row_end,
              x.rows_total, x.bytes, x.payload, x.version);
   }
 };

@@ -23,16 +23,20 @@ struct file_header {
   std::uint64_t bytes = 0;
   std::int32_t slot = 0;
   std::uint32_t incarnation = 0;
+  std::int32_t node = 0;
+  std::uint32_t reserved = 0;
 
   bool operator==(const file_header&) const = default;
 };
 
-constexpr std::uint64_t file_magic = 0x31'48'43'54'41'42'52'54; // "TRBATCH1"
+constexpr std::uint64_t file_magic = 0x32'48'43'54'41'42'52'54; // "TRBATCH2"
 constexpr std::size_t header_bytes = buffer::alignment;
 static_assert(sizeof(file_header) <= header_bytes);
 
 file_header header_of(const batch_part& x) {
-  return {file_magic, x.buffer.value(), x.bytes, x.slot, x.incarnation.value()};
+  return {file_magic, x.buffer.value(),      x.bytes,
+          x.slot,     x.incarnation.value(), x.node.value(),
+          0};
 }
 
 /// The batch in a mapped file, whose tensors share the mapping.
@@ -60,6 +64,7 @@ struct batch_store::impl {
 
   store_settings config;
   peer_mesh* mesh = nullptr;
+  remote_stores* remote = nullptr;
 
   mutable std::mutex mutex;
   std::map<buffer_id, entry> entries;
@@ -129,6 +134,7 @@ struct batch_store::impl {
     if (!rows)
       return fail(rows.error());
     batch_part part;
+    part.node = config.node;
     part.slot = config.slot;
     part.incarnation = config.incarnation;
     part.row_end = *rows;
@@ -213,6 +219,17 @@ struct batch_store::impl {
     return i->second.mapped;
   }
 
+  result<buffer> map_remote(const batch_part& x, deadline until) {
+    if (!remote)
+      return fail(errc::unavailable,
+                  fmt::format("slot {} has no way to the batches of node {}",
+                              config.slot, x.node.value()));
+    auto fetched = remote->fetch(x, x.bytes + header_bytes, until);
+    if (!fetched)
+      return fail(fetched.error());
+    return map_sealed_file(fetched->file, fetched->size);
+  }
+
   result<buffer> map_peers(const batch_part& x, deadline until) {
     if (!mesh)
       return fail(errc::unavailable,
@@ -227,6 +244,12 @@ struct batch_store::impl {
   result<batch> whole(const batch_part& x, deadline until) {
     if (x.is_inline())
       return decode_batch(buffer::copy_of(std::as_bytes(std::span{x.payload})));
+    if (x.node != config.node) {
+      auto file = map_remote(x, until);
+      if (!file)
+        return fail(file.error());
+      return read_file(*file, x);
+    }
     if (x.slot == config.slot && x.incarnation != config.incarnation)
       return fail(errc::lost,
                   fmt::format("batch {} was held by incarnation {} of slot {}, "
@@ -253,10 +276,12 @@ struct batch_store::impl {
   }
 };
 
-batch_store::batch_store(store_settings config, peer_mesh* mesh)
+batch_store::batch_store(store_settings config, peer_mesh* mesh,
+                         remote_stores* remote)
   : impl_(std::make_unique<impl>()) {
   impl_->config = config;
   impl_->mesh = mesh;
+  impl_->remote = remote;
   if (mesh)
     mesh->serve(
       [state = impl_.get()](buffer_id id) { return state->export_file(id); });
@@ -302,6 +327,10 @@ result<batch> batch_store::get(const batch_ref& x, deadline until) {
     parts.push_back(std::move(*fetched));
   }
   return batch::concat(parts);
+}
+
+result<exported_file> batch_store::export_file(buffer_id id) const {
+  return impl_->export_file(id);
 }
 
 std::size_t batch_store::release(std::uint64_t scope) {

@@ -17,6 +17,7 @@ struct store_settings {
   std::uint64_t bytes_max = 4 * gib;
 
   /// Who we are: stands in every part we hand out.
+  node_id node = node_id{0};
   std::int32_t slot = node_slot;
   troupe::incarnation incarnation;
 
@@ -25,6 +26,17 @@ struct store_settings {
 
   /// Must outlive the store.
   const troupe::clock* clock = &steady_clock();
+};
+
+/// The way to batches of other machines.
+class remote_stores {
+public:
+  virtual ~remote_stores() = default;
+
+  /// The file of a part of another machine, of at most `bytes_max` bytes. Any
+  /// thread; blocks. Errors as `batch_store::get`.
+  [[nodiscard]] virtual result<fetched_file>
+  fetch(const batch_part& x, std::uint64_t bytes_max, deadline until) = 0;
 };
 
 struct store_stats {
@@ -38,7 +50,8 @@ struct store_stats {
 
 /// The encoded batches of one process, so that messages carry only references:
 /// a consumer in this process shares the bytes, one in another process of this
-/// machine maps them, and nobody copies them.
+/// machine maps them, and nobody copies them. One on another machine receives a
+/// copy of the file.
 ///
 /// A buffer is a sealed memory file: what a peer has mapped can neither shrink
 /// nor change. It belongs to a scope the caller chooses (an episode) and is
@@ -56,8 +69,10 @@ public:
   static constexpr std::uint64_t inline_bytes_max = 64 * kib;
 
   /// Serves `mesh`'s peers until destroyed; without a mesh only batches of
-  /// this process and inline ones can be had. `mesh` must outlive the store.
-  explicit batch_store(store_settings config, peer_mesh* mesh = nullptr);
+  /// this process and inline ones can be had, without `remote` only those of
+  /// this machine. Both must outlive the store.
+  explicit batch_store(store_settings config, peer_mesh* mesh = nullptr,
+                       remote_stores* remote = nullptr);
 
   batch_store(const batch_store&) = delete;
 
@@ -91,6 +106,10 @@ public:
   /// All parts, one below the other: a single part shares, several are copied
   /// together.
   [[nodiscard]] result<batch> get(const batch_ref& x, deadline until);
+
+  /// The file of one of our own buffers, for whoever serves other machines.
+  /// Fails with `errc::unavailable` if it was released.
+  [[nodiscard]] result<exported_file> export_file(buffer_id id) const;
 
   // -- leases -----------------------------------------------------------------
 

@@ -12,10 +12,11 @@
 
 #include "troupe/actors/config/loader.hpp"
 #include "troupe/actors/config/nearest.hpp"
-#include "troupe/actors/engine/signal_watch.hpp"
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/host_main.hpp"
+#include "troupe/actors/process/signal_watch.hpp"
 #include "troupe/apps/app/app.hpp"
+#include "troupe/apps/app/node_command.hpp"
 #include "troupe/apps/app/run_command.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/text.hpp"
@@ -75,7 +76,7 @@ int host(const std::vector<app*>& apps, int argc, char** argv) {
 
 /// CLI11 only says that a verb is required.
 result<void> check_verb(const std::string& verb) {
-  static const std::vector<std::string> verbs{"run", "plan"};
+  static const std::vector<std::string> verbs{"run", "plan", "node"};
   if (std::ranges::find(verbs, verb) != verbs.end())
     return {};
   auto text = fmt::format("there is no verb '{}'; one of: {}", verb,
@@ -109,6 +110,22 @@ void add_run_options(CLI::App& verb, run_arguments& args) {
                 "Overrides a key, e.g. --set runtime.num_episode=5")
     ->take_all();
   verb.add_flag("--plain", args.plain, "Lines instead of the live view");
+  verb.add_option("--nodes", args.nodes,
+                  "Runs on these machines instead of this one: HOST:PORT,... "
+                  "or a file with one a line");
+}
+
+void add_node_options(CLI::App& verb, node_arguments& args) {
+  verb.add_option("--listen", args.listen,
+                  "HOST:PORT for drivers and other nodes (default: "
+                  "127.0.0.1:4100)");
+  verb.add_option("--devices", args.devices,
+                  "cpu:N offers N CPU devices (default: cpu:2)");
+  verb.add_option("--log-dir", args.log_dir,
+                  "Where a job's processes write logs (default: node-logs)");
+  verb.add_flag("--once", args.once, "Ends after one job");
+  verb.add_flag("--debug", args.debug,
+                "A debugger may stop hosts: nobody takes them for frozen");
 }
 
 /// What a configuration is checked against, with the syncs that happen but once
@@ -156,7 +173,7 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
   // A host keeps the usual meaning of signals: SIGTERM is the guard's request.
   if (argc > 1 && std::string_view{argv[1]} == node::host_verb)
     return host(apps, argc, argv);
-  engine::block_signals();
+  process::hold_signals();
   CLI::App cli{"Runs RLHF applications on actors."};
   cli.name(std::filesystem::path{argv[0]}.filename().string());
   cli.require_subcommand(1);
@@ -173,6 +190,13 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
                                   "Shows where the models would go, and why");
   planning::plan_arguments plan_args;
   planning::add_plan_options(*plan_app, plan_args);
+  auto* node_app = cli.add_subcommand("node", "Offers this machine to jobs");
+  node_app->footer("Examples:\n"
+                   "  node --listen 127.0.0.1:4100 --devices cpu:2\n"
+                   "then, elsewhere:\n"
+                   "  run my.yaml --nodes 127.0.0.1:4100,127.0.0.1:4101");
+  node_arguments node_args;
+  add_node_options(*node_app, node_args);
   if (argc > 1 && argv[1][0] != '-')
     if (auto known = check_verb(argv[1]); !known)
       return refuse(known.error().message());
@@ -184,6 +208,8 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
     cli.exit(x);
     return exit_bad_input;
   }
+  if (node_app->parsed())
+    return run_node(node_args);
   return plan_app->parsed() ? plan_verb(apps, plan_args)
                             : run_verb(apps, run_args);
 }

@@ -2,7 +2,9 @@
 #include "troupe/apps/app/run_command.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
+#include <fstream>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -29,6 +31,28 @@ constexpr int exit_failed = 1;
 constexpr int exit_bad_input = 2;
 constexpr int exit_interrupted = 130;
 
+/// The lines of a file as one list. Blank lines and what follows a # do not
+/// count.
+result<std::string> read_node_list(const std::string& file) {
+  std::ifstream in{file};
+  if (!in)
+    return fail(errc::invalid, fmt::format("--nodes: cannot read {}", file));
+  std::string out;
+  for (std::string line; std::getline(in, line);) {
+    line.erase(std::min(line.find('#'), line.size()));
+    std::erase_if(line, [](unsigned char c) { return std::isspace(c) != 0; });
+    if (line.empty())
+      continue;
+    if (!out.empty())
+      out += ',';
+    out += line;
+  }
+  if (out.empty())
+    return fail(errc::invalid,
+                fmt::format("--nodes: {} names no machine", file));
+  return out;
+}
+
 /// Bad input: nothing has been started.
 int refuse(const error& why) {
   console::complain(why.message());
@@ -42,15 +66,41 @@ struct prepared_job {
   std::shared_ptr<data_source> data;
   std::optional<console::run_directory> directory;
   std::optional<checkpoint::saved> resume;
+  /// Of other machines; then `devices` says nothing.
+  std::vector<net::endpoint> nodes;
 };
 
 result<void> check_placement(const prepared_job& job, const application& app) {
+  // What other machines have is known when they have joined.
+  if (!job.nodes.empty())
+    return {};
   auto spec = config::to_job_spec(job.config, app.syncs);
   auto plan = planner::place(spec, engine::make_cluster(job.devices));
   if (!plan)
     return fail(plan.error());
   // Whether weights can travel is known once modules have said what they hold.
   return {};
+}
+
+/// Whom `--nodes` or the configuration names.
+result<std::vector<net::endpoint>> read_nodes(const std::string& given,
+                                              config::runtime_config& runtime) {
+  std::error_code none;
+  if (std::filesystem::is_regular_file(given, none)) {
+    auto text = read_node_list(given);
+    if (!text)
+      return fail(text.error());
+    runtime.nodes = std::move(*text);
+  } else if (!given.empty()) {
+    runtime.nodes = given;
+  }
+  if (runtime.nodes.empty())
+    return std::vector<net::endpoint>{};
+  auto out = net::parse_endpoints(runtime.nodes);
+  if (!out)
+    return fail(
+      out.error().within(given.empty() ? "runtime.nodes" : "--nodes"));
+  return out;
 }
 
 /// Lets the data decide the options that follow from it. A value that somebody
@@ -132,7 +182,11 @@ result<prepared_job> prepare(const application& app,
   if (job.devices.kind == config::device_kind::cuda)
     return fail(errc::unavailable,
                 "this build has no CUDA backend; use --devices cpu:N");
-  if (job.config.runtime.restart_on_failure
+  if (auto nodes = read_nodes(args.nodes, job.config.runtime); nodes)
+    job.nodes = std::move(*nodes);
+  else
+    return fail(nodes.error());
+  if (job.nodes.empty() && job.config.runtime.restart_on_failure
       && job.devices.kind == config::device_kind::inproc)
     return fail(errc::invalid,
                 "runtime.on_failure: restart needs device processes; use "
@@ -274,7 +328,8 @@ int run(const application& app, const run_arguments& args) {
   settings.resume = job->resume;
   // The guard is forked before the first thread exists.
   std::unique_ptr<process::guard_client> guard;
-  if (job->devices.kind != config::device_kind::inproc) {
+  settings.nodes = job->nodes;
+  if (job->nodes.empty() && job->devices.kind != config::device_kind::inproc) {
     process::guard_settings guard_config;
     guard_config.job_id = settings.job;
     // A debugger may stop a host for as long as it likes.

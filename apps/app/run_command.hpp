@@ -15,6 +15,8 @@ struct run_arguments {
   std::string config_file;
   /// Instead of the configuration's.
   std::optional<std::string> devices;
+  /// Instead of the configuration's: addresses with commas, or a file.
+  std::string nodes;
   /// As given: the configuration says what a seed may be.
   std::string seed;
   std::string data_path;

@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-#include "troupe/actors/engine/signal_watch.hpp"
+#include "troupe/actors/process/signal_watch.hpp"
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/host_main.hpp"
 #include "troupe/actors/node/process_info.hpp"
@@ -62,7 +62,7 @@ result<void> run(const bench::bench_options& options,
   if (!guard)
     return fail(guard.error().within("starting the guard"));
   // Hosts end with the guard, the guard with us.
-  auto watch = engine::signal_watch::start([&](int) {
+  auto watch = process::signal_watch::start([&](int) {
     folder.remove();
     ::_exit(130);
   });
@@ -81,7 +81,7 @@ int main(int argc, char** argv) {
   std::string_view verb = argc > 1 ? argv[1] : "";
   if (verb == node::host_verb)
     return node::host_main(bench::stub_registry(), {argv + 2, argv + argc}, {});
-  engine::block_signals();
+  process::hold_signals();
   return bench::bench_main(
     argc, argv,
     {"bench_supervision",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "troupe/actors/engine/signal_watch.hpp"
+#include "troupe/actors/process/signal_watch.hpp"
 
 #include <csignal>
 #include <memory>
@@ -9,7 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-namespace troupe::engine {
+namespace troupe::process {
 
 namespace {
 
@@ -23,7 +23,7 @@ sigset_t ending_signals() {
 
 } // namespace
 
-void block_signals() {
+void hold_signals() {
   auto set = ending_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
@@ -32,8 +32,8 @@ void block_signals() {
 result<std::unique_ptr<signal_watch>>
 signal_watch::start(std::function<void(int)> on_signal) {
   auto set = ending_signals();
-  process::unique_fd signals{::signalfd(-1, &set, SFD_CLOEXEC)};
-  process::unique_fd stop{::eventfd(0, EFD_CLOEXEC)};
+  unique_fd signals{::signalfd(-1, &set, SFD_CLOEXEC)};
+  unique_fd stop{::eventfd(0, EFD_CLOEXEC)};
   if (!signals || !stop)
     return fail(errc::exhausted, "no descriptor left for signals");
   return std::unique_ptr<signal_watch>{new signal_watch{std::move(signals),
@@ -41,7 +41,7 @@ signal_watch::start(std::function<void(int)> on_signal) {
                                                         std::move(on_signal)}};
 }
 
-signal_watch::signal_watch(process::unique_fd signals, process::unique_fd stop,
+signal_watch::signal_watch(unique_fd signals, unique_fd stop,
                            std::function<void(int)> on_signal)
   : signals_(std::move(signals)),
     stop_(std::move(stop)),
@@ -71,4 +71,4 @@ void signal_watch::run() const {
   }
 }
 
-} // namespace troupe::engine
+} // namespace troupe::process

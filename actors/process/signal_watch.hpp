@@ -7,11 +7,11 @@
 #include "troupe/actors/process/unique_fd.hpp"
 #include "troupe/core/error.hpp"
 
-namespace troupe::engine {
+namespace troupe::process {
 
 /// Blocks SIGINT and SIGTERM in the calling thread and those it starts later:
 /// call first thing in main. SIGPIPE is ignored.
-void block_signals();
+void hold_signals();
 
 /// A thread that hears SIGINT and SIGTERM while it lives: `on_signal` gets 1
 /// for the first, 2 for the second, and so on.
@@ -25,15 +25,15 @@ public:
   signal_watch& operator=(const signal_watch&) = delete;
 
 private:
-  signal_watch(process::unique_fd signals, process::unique_fd stop,
+  signal_watch(unique_fd signals, unique_fd stop,
                std::function<void(int)> on_signal);
 
   void run() const;
 
-  process::unique_fd signals_;
-  process::unique_fd stop_;
+  unique_fd signals_;
+  unique_fd stop_;
   std::function<void(int)> on_signal_;
   std::thread thread_;
 };
 
-} // namespace troupe::engine
+} // namespace troupe::process

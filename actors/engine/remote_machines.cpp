@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/engine/remote_machines.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <poll.h>
+
+#include "troupe/actors/net/dial.hpp"
+#include "troupe/actors/net/gate.hpp"
+#include "troupe/actors/net/pulse_link.hpp"
+#include "troupe/actors/net/socket_address.hpp"
+#include "troupe/actors/net/tunnel.hpp"
+#include "troupe/actors/node/local_connection.hpp"
+#include "troupe/actors/node/process_info.hpp"
+#include "troupe/actors/process/host_types.hpp"
+#include "troupe/core/log.hpp"
+
+namespace troupe::engine {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+/// Nodes that are joined at a time.
+constexpr std::size_t threads_max = 32;
+
+/// How long one node may take to answer.
+constexpr auto answer_max = std::chrono::seconds{10};
+
+/// How long a refused connection may be that of a node that begins anew.
+constexpr auto restart_max = std::chrono::seconds{2};
+
+constexpr auto retry_interval = milliseconds{100};
+
+/// Runs `task(i)` for every i below `count` on a few threads.
+template <class F>
+void for_each_side_by_side(std::size_t count, F task) {
+  std::atomic<std::size_t> next = 0;
+  auto work = [&] {
+    for (auto i = next++; i < count; i = next++)
+      task(i);
+  };
+  std::vector<std::thread> threads;
+  for (std::size_t i = 1; i < std::min(count, threads_max); ++i)
+    threads.emplace_back(work);
+  work();
+  for (auto& x : threads)
+    x.join();
+}
+
+/// What every machine reaches must not be a loopback address unless all are
+/// this machine.
+result<void> check_reach(const std::vector<net::endpoint>& gates) {
+  auto local = std::ranges::count_if(gates, net::is_loopback);
+  if (local == 0 || static_cast<std::size_t>(local) == gates.size())
+    return {};
+  auto i = std::ranges::find_if(gates, net::is_loopback);
+  return fail(errc::invalid,
+              fmt::
+                format("--nodes: {} is an address that other machines cannot "
+                       "reach; give the one they know this machine by",
+                       to_string(*i)));
+}
+
+} // namespace
+
+struct remote_machines::impl {
+  /// A node on its way to be ours.
+  struct machine {
+    std::unique_ptr<net::tunnel> tunnel;
+    std::unique_ptr<net::pulse_link> pulses;
+    result<protocol::joined> joined = fail(errc::internal, "not asked");
+  };
+
+  caf::actor_system& system;
+  remote_settings settings;
+  protocol::error_signal_actor errors;
+  net::job_key key;
+  std::unique_ptr<net::gate> gate;
+  protocol::job_address_book book;
+  std::vector<machine> machines;
+  std::vector<protocol::joined> all;
+  std::shared_ptr<std::atomic<bool>>
+    watching = std::make_shared<std::atomic<bool>>(true);
+
+  impl(caf::actor_system& sys, remote_settings x,
+       protocol::error_signal_actor errors_to, const net::job_key& job_key)
+    : system(sys),
+      settings(std::move(x)),
+      errors(std::move(errors_to)),
+      key(job_key) {
+    // nop
+  }
+
+  // -- the driver's own gate --------------------------------------------------
+
+  /// Nodes fetch the driver's batches at the address from which it reaches them.
+  result<void> open_gate(process::batch_store& store) {
+    auto socket = net::dial(settings.gates.front());
+    if (!socket)
+      return fail(socket.error());
+    net::gate_settings config;
+    config.listen = net::socket_address::of_socket(socket->get()).to_endpoint();
+    config.listen.port = 0;
+    auto opened = net::gate::start(config);
+    if (!opened)
+      return fail(opened.error());
+    gate = std::move(*opened);
+    gate->admit(settings.job, key);
+    gate->serve([&store](std::int32_t slot, incarnation, buffer_id id,
+                         deadline) -> result<process::exported_file> {
+      if (slot != process::node_slot)
+        return fail(errc::unavailable, "the driver has no such process");
+      return store.export_file(id);
+    });
+    return {};
+  }
+
+  // -- joining (threads) ------------------------------------------------------
+
+  [[nodiscard]] protocol::join_job request(std::size_t i) const {
+    protocol::join_job x;
+    x.build = node::build_id();
+    x.job = settings.job;
+    x.app = settings.app;
+    x.node = node_id{static_cast<std::int32_t>(i)};
+    x.book = book;
+    x.errors = errors;
+    x.store_bytes_max = settings.store_bytes_max;
+    x.log_level = settings.log_level;
+    x.pulse_ms = static_cast<std::uint32_t>(settings.pulse.count());
+    x.pulse_timeout_ms = static_cast<std::uint32_t>(
+      settings.pulse_timeout.count());
+    x.driver_grace_ms = static_cast<std::uint32_t>(
+      settings.driver_grace.count());
+    return x;
+  }
+
+  result<protocol::joined> try_join(std::size_t i, machine& x) {
+    auto until = deadline::after(answer_max);
+    auto opened = net::tunnel::open(settings.gates[i], settings.identity,
+                                    process::node_slot,
+                                    deadline::after(net::dial_budget));
+    if (!opened)
+      return fail(opened.error());
+    auto door = node::connect_locally<
+      protocol::node_door_actor>(system, (*opened)->local_port(), until);
+    if (!door)
+      return fail(door.error());
+    result<protocol::joined> out;
+    caf::scoped_actor self{system};
+    self->request(*door, until.left_ms(), request(i))
+      .receive([&](protocol::joined& y) { out = std::move(y); },
+               [&](caf::error& y) { out = fail(protocol::from_caf(y)); });
+    if (out)
+      x.tunnel = std::move(*opened);
+    return out;
+  }
+
+  void join_one(std::size_t i) {
+    auto& x = machines[i];
+    auto busy_until = deadline::after(settings.join_max);
+    auto gone_until = deadline::after(restart_max);
+    for (;;) {
+      x.joined = try_join(i, x);
+      if (x.joined || x.joined.error().code() != errc::unavailable)
+        return;
+      // It may be cleaning up after another job, or beginning anew after it.
+      auto reached = x.joined.error().message().find("works for")
+                     != std::string::npos;
+      if (busy_until.passed() || (!reached && gone_until.passed()))
+        return;
+      ::poll(nullptr, 0, static_cast<int>(retry_interval.count()));
+    }
+  }
+
+  result<void> join_all() {
+    machines.resize(settings.gates.size());
+    for_each_side_by_side(machines.size(),
+                          [this](std::size_t i) { join_one(i); });
+    std::vector<std::string> problems;
+    auto code = errc::unavailable;
+    for (std::size_t i = 0; i < machines.size(); ++i)
+      if (!machines[i].joined) {
+        code = machines[i].joined.error().code();
+        problems.push_back(fmt::format("node {}: {}",
+                                       to_string(settings.gates[i]),
+                                       machines[i].joined.error().message()));
+      }
+    if (!problems.empty())
+      return fail(code, fmt::format("{}", fmt::join(problems, "\n")));
+    for (auto& x : machines)
+      all.push_back(*x.joined);
+    return {};
+  }
+
+  // -- watching ---------------------------------------------------------------
+
+  void tell(std::size_t i, std::string what) const {
+    protocol::error_report x;
+    x.code = errc::lost;
+    x.node = node_id{static_cast<std::int32_t>(i)};
+    x.operation = "process";
+    x.message = fmt::format("node {} ({}, {}) {}", i,
+                            to_string(settings.gates[i]), all[i].machine, what);
+    log::error("driver", "{}", x.message);
+    caf::anon_send(errors, x);
+  }
+
+  result<void> watch(std::size_t i) {
+    net::pulse_settings config;
+    config.pulse = settings.pulse;
+    config.timeout = settings.pulse_timeout;
+    net::pulse_listener listener;
+    listener.on_silent = [this, i, on = watching](milliseconds silent) {
+      if (*on)
+        tell(i,
+             fmt::format("has given no sign of life for {} ms: it is frozen, "
+                         "or the network between is down",
+                         silent.count()));
+    };
+    listener.on_heard = [i] { log::info("driver", "node {} is back", i); };
+    listener.on_closed = [this, i, on = watching] {
+      if (*on)
+        tell(i, "is gone: its process has ended");
+    };
+    auto link = net::pulse_link::dial(settings.gates[i], settings.job, key,
+                                      config, std::move(listener),
+                                      deadline::after(answer_max));
+    if (!link)
+      return fail(link.error().within(to_string(settings.gates[i])));
+    machines[i].pulses = std::move(*link);
+    return {};
+  }
+};
+
+result<std::unique_ptr<remote_machines>> remote_machines::join(
+  caf::actor_system& system, const remote_settings& settings,
+  const protocol::error_signal_actor& errors, process::batch_store& store,
+  node::remote_batches& batches) {
+  if (auto sound = check_reach(settings.gates); !sound)
+    return fail(sound.error());
+  auto key = net::job_key::make();
+  if (!key)
+    return fail(key.error());
+  auto x = std::make_unique<impl>(system, settings, errors, *key);
+  if (auto opened = x->open_gate(store); !opened)
+    return fail(opened.error());
+  for (const auto& gate : settings.gates)
+    x->book.nodes.push_back(to_string(gate));
+  x->book.driver = to_string(x->gate->bound());
+  x->book.key = node::to_payload(*key);
+  if (auto known = batches.learn(settings.job, x->book); !known)
+    return fail(known.error());
+  if (auto joined = x->join_all(); !joined)
+    return fail(joined.error());
+  for (std::size_t i = 0; i < x->machines.size(); ++i)
+    if (auto watched = x->watch(i); !watched)
+      return fail(watched.error());
+  return std::unique_ptr<remote_machines>{new remote_machines{std::move(x)}};
+}
+
+remote_machines::remote_machines(std::unique_ptr<impl> x)
+  : impl_(std::move(x)) {
+  // nop
+}
+
+remote_machines::~remote_machines() {
+  stop_watching();
+}
+
+const std::vector<protocol::joined>& remote_machines::all() const noexcept {
+  return impl_->all;
+}
+
+void remote_machines::stop_watching() {
+  *impl_->watching = false;
+}
+
+} // namespace troupe::engine

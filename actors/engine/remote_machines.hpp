@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <caf/actor_system.hpp>
+
+#include "troupe/actors/net/endpoint.hpp"
+#include "troupe/actors/node/remote_batches.hpp"
+#include "troupe/actors/protocol/register.hpp"
+#include "troupe/core/deadline.hpp"
+
+namespace troupe::net {
+class tls_identity;
+}
+
+namespace troupe::engine {
+
+struct remote_settings {
+  /// Where `troupe node` listens on each machine.
+  std::vector<net::endpoint> gates;
+  /// Null without TLS; outlives the object.
+  const net::tls_identity* identity = nullptr;
+  std::string job;
+  /// Which application the hosts run.
+  std::string app;
+  std::uint64_t store_bytes_max = 0;
+  std::string log_level;
+  std::chrono::milliseconds pulse{100};
+  std::chrono::milliseconds pulse_timeout{800};
+  /// How long nodes wait for a driver that has fallen silent.
+  std::chrono::milliseconds driver_grace{30'000};
+  /// How long a node may take to come free, for one that still cleans up after
+  /// another job.
+  duration join_max = std::chrono::seconds{10};
+};
+
+/// The machines of a job on which nodes run: taken for the job one by one side
+/// by side, reached through tunnels, and watched by pulses. What a machine
+/// says, or that it has fallen silent or ended, goes to the error_signal.
+///
+/// Threads: those of net. The job's batches that lie in the driver are served
+/// meanwhile.
+class remote_machines {
+public:
+  /// Takes all nodes. Blocks for `join_max` and a little more. If one cannot be
+  /// had, none is kept, and the error says which and why, a line each:
+  /// `errc::unavailable`, `errc::timed_out`, `errc::refused`. `store` and
+  /// `batches` outlive the object; `batches` learns the addresses.
+  [[nodiscard]] static result<std::unique_ptr<remote_machines>>
+  join(caf::actor_system& system, const remote_settings& settings,
+       const protocol::error_signal_actor& errors, process::batch_store& store,
+       node::remote_batches& batches);
+
+  remote_machines(const remote_machines&) = delete;
+  remote_machines& operator=(const remote_machines&) = delete;
+
+  /// Closes all connections: nodes that have not been closed end the job.
+  ~remote_machines();
+
+  /// Of nodes 0, 1, ...
+  [[nodiscard]] const std::vector<protocol::joined>& all() const noexcept;
+
+  /// From now on nobody's end is an error.
+  void stop_watching();
+
+private:
+  struct impl;
+
+  explicit remote_machines(std::unique_ptr<impl> x);
+
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace troupe::engine

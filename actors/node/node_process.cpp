@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/node/node_process.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include <caf/actor_system.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/scoped_actor.hpp>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include "troupe/actors/net/gate.hpp"
+#include "troupe/actors/net/pulse_link.hpp"
+#include "troupe/actors/node/guarded_launcher.hpp"
+#include "troupe/actors/node/neighbours.hpp"
+#include "troupe/actors/node/node.hpp"
+#include "troupe/actors/node/node_door.hpp"
+#include "troupe/actors/node/process_info.hpp"
+#include "troupe/actors/node/remote_batches.hpp"
+#include "troupe/actors/node/system_config.hpp"
+#include "troupe/actors/process/signal_watch.hpp"
+#include "troupe/core/log.hpp"
+
+namespace troupe::node {
+
+/// What the process's own thread hears. Stays in the process.
+struct job_came {
+  std::string job;
+  protocol::error_signal_actor errors;
+  protocol::node_actor node;
+  std::chrono::milliseconds grace{};
+};
+
+struct driver_silent {
+  std::chrono::milliseconds silent{};
+};
+
+struct driver_heard {};
+
+struct driver_gone {};
+
+struct stop_signal {};
+
+} // namespace troupe::node
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::job_came)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::driver_silent)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::driver_heard)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::driver_gone)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::stop_signal)
+
+namespace troupe::node {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+/// How long hosts may take to end when the job is over.
+constexpr auto end_max = std::chrono::milliseconds{1'500};
+
+/// How long the last answer may take on its way to the driver.
+constexpr auto farewell_max = std::chrono::seconds{1};
+
+std::int32_t num_cores() {
+  return static_cast<std::int32_t>(
+    std::max(1u, std::thread::hardware_concurrency()));
+}
+
+std::string machine_name() {
+  char name[256] = {};
+  if (::gethostname(name, sizeof(name) - 1) != 0)
+    return "?";
+  return name;
+}
+
+class node_process {
+public:
+  node_process(const node_process_settings& settings,
+               process::guard_client& guard)
+    : settings_(settings),
+      guard_(guard),
+      mesh_(process::node_slot),
+      actor_config_(true),
+      system_(actor_config_),
+      self_(system_) {
+    // nop
+  }
+
+  node_end run() {
+    auto watch = process::signal_watch::start([me = me()](int) {
+      caf::anon_send<caf::message_priority::high>(me, stop_signal{});
+    });
+    if (!watch)
+      return refuse(watch.error());
+    if (auto opened = open(); !opened)
+      return refuse(opened.error());
+    auto end = wait();
+    close();
+    return end;
+  }
+
+private:
+  caf::actor me() {
+    return caf::actor_cast<caf::actor>(
+      caf::actor_cast<caf::strong_actor_ptr>(self_.ptr()));
+  }
+
+  node_end refuse(const error& why) {
+    log::error("node", "{}", to_string(why));
+    settings_.tell(why.message());
+    return node_end::refused;
+  }
+
+  // -- beginning --------------------------------------------------------------
+
+  result<void> open() {
+    net::gate_settings config;
+    config.listen = settings_.listen;
+    auto gate = net::gate::start(config);
+    if (!gate)
+      return fail(gate.error());
+    gate_ = std::move(*gate);
+    gate_->serve([this](std::int32_t slot, incarnation life, buffer_id id,
+                        deadline until) -> result<process::exported_file> {
+      auto file = mesh_.fetch(slot, life, id, until);
+      if (!file)
+        return fail(file.error());
+      return process::exported_file{std::make_shared<process::unique_fd>(
+                                      std::move(file->file)),
+                                    file->size};
+    });
+    door_ = system_.spawn<node_door>(
+      [this](const protocol::join_job& x) { return join(x); });
+    auto port = system_.middleman().publish(door_, 0, "127.0.0.1");
+    if (!port)
+      return fail(protocol::from_caf(port.error()).within("opening a port"));
+    gate_->route(process::node_slot, *port);
+    settings_.tell(fmt::format("waiting for a job at {} with {} {} device{}",
+                               to_string(gate_->bound()), settings_.num_device,
+                               settings_.device_kind,
+                               settings_.num_device == 1 ? "" : "s"));
+    return {};
+  }
+
+  // -- a job (the door's thread) ----------------------------------------------
+
+  result<protocol::joined> join(const protocol::join_job& x) {
+    auto key = to_key(x.book.key);
+    if (!key)
+      return fail(key.error());
+    neighbourhood around{x.job, {}, settings_.identity};
+    for (const auto& text : x.book.nodes) {
+      auto gate = net::parse_endpoint(text);
+      if (!gate)
+        return fail(gate.error());
+      around.gates.push_back(*gate);
+    }
+    auto here = static_cast<std::size_t>(x.node.value());
+    if (x.node.value() < 0 || here >= around.gates.size())
+      return fail(errc::invalid,
+                  fmt::format("the job has no node {}", x.node.value()));
+    auto log_dir = settings_.log_dir / x.job;
+    std::error_code problem;
+    std::filesystem::create_directories(log_dir, problem);
+    if (problem)
+      return fail(errc::refused,
+                  fmt::format("cannot make {}: {}", log_dir.string(),
+                              problem.message()));
+    auto address = around.gates[here].host;
+    auto node = start_node(x, std::move(address), std::move(around), log_dir);
+    if (!node)
+      return fail(node.error());
+    take_pulses(x);
+    gate_->admit(x.job, *key);
+    caf::anon_send(me(), job_came{x.job, x.errors, *node,
+                                  milliseconds{x.driver_grace_ms}});
+    return protocol::joined{*node,
+                            machine_name(),
+                            ::getpid(),
+                            settings_.num_device,
+                            settings_.device_kind,
+                            num_cores()};
+  }
+
+  result<protocol::node_actor>
+  start_node(const protocol::join_job& x, std::string address,
+             neighbourhood around, const std::filesystem::path& log_dir) {
+    node_settings config;
+    config.job = x.job;
+    config.id = x.node;
+    config.num_device = settings_.num_device;
+    config.device_kind = settings_.device_kind;
+    config.others = system_.spawn<neighbours>(std::move(around));
+    config.book = x.book;
+    config.on_port = [this](std::int32_t slot, std::uint16_t port) {
+      if (port == 0)
+        gate_->unroute(slot);
+      else
+        gate_->route(slot, port);
+    };
+    host_arguments common;
+    common.app = x.app;
+    common.job = x.job;
+    common.host.node = x.node;
+    common.num_threads = std::max(1, num_cores()
+                                       / std::max(1, settings_.num_device));
+    common.store_bytes_max = x.store_bytes_max;
+    common.log_level = x.log_level;
+    common.address = std::move(address);
+    auto launcher = std::make_shared<guarded_launcher>(guard_, mesh_, common,
+                                                       log_dir);
+    auto node = system_.spawn<troupe::node::node>(std::move(config), launcher,
+                                                  x.errors);
+    auto port = system_.middleman().publish(node, 0, "127.0.0.1");
+    if (!port)
+      return fail(protocol::from_caf(port.error()).within("opening a port"));
+    launcher->report_to(node, *port);
+    return node;
+  }
+
+  void take_pulses(const protocol::join_job& x) {
+    net::pulse_settings config;
+    config.pulse = milliseconds{std::max(1u, x.pulse_ms)};
+    config.timeout = milliseconds{std::max(1u, x.pulse_timeout_ms)};
+    net::pulse_listener listener;
+    listener.on_silent = [me = me()](milliseconds silent) {
+      caf::anon_send(me, driver_silent{silent});
+    };
+    listener.on_heard = [me = me()] { caf::anon_send(me, driver_heard{}); };
+    listener.on_closed = [me = me()] { caf::anon_send(me, driver_gone{}); };
+    gate_->on_pulse([this, config, listener](process::unique_fd socket) {
+      auto link = net::pulse_link::adopt(std::move(socket), config, listener);
+      if (!link)
+        return log::warning("node", "{}", to_string(link.error()));
+      std::lock_guard guard{mutex_};
+      pulses_ = std::move(*link);
+    });
+  }
+
+  // -- waiting (the process's own thread) -------------------------------------
+
+  node_end wait() {
+    std::optional<deadline> grace;
+    std::optional<node_end> end;
+    caf::actor_addr driver;
+    milliseconds grace_time{};
+    auto over = [&](std::string_view why) {
+      settings_.tell(why);
+      end = node_end::job_over;
+    };
+    while (!end) {
+      // A job has no end of its own; what ends it comes as a message.
+      auto timeout = grace ? grace->left_ms() : milliseconds{60'000};
+      self_->receive(
+        [&](const job_came& x) {
+          driver = x.errors.address();
+          grace_time = x.grace;
+          job_node_ = x.node;
+          self_->monitor(x.errors);
+          self_->monitor(x.node);
+          settings_.tell(fmt::format("works for job {}", x.job));
+        },
+        [&](const driver_silent& x) {
+          settings_.tell(
+            fmt::format("the driver has given no sign of life for "
+                        "{} ms; cleaning up in {} s unless it does",
+                        x.silent.count(), grace_time.count() / 1000));
+          grace = deadline::after(grace_time);
+        },
+        [&](driver_heard) {
+          settings_.tell("the driver is back");
+          grace.reset();
+        },
+        [&](driver_gone) { over("the driver is gone"); },
+        [&](const caf::down_msg& x) {
+          if (x.source == driver)
+            return over("the driver is gone");
+          // The node closed: its answer is still on its way.
+          self_->receive([](const caf::down_msg&) {}, [](driver_gone) {},
+                         caf::after(farewell_max) >> [] {});
+          over("the job is over");
+        },
+        [&](stop_signal) { end = node_end::stopped; },
+        caf::after(timeout) >>
+          [&] {
+            if (grace && grace->passed())
+              over("the driver has been silent for too long");
+          });
+    }
+    return *end;
+  }
+
+  void close() {
+    if (auto done = guard_.close(deadline::after(end_max)); !done)
+      log::warning("node", "closing the guard: {}", to_string(done.error()));
+    {
+      std::lock_guard guard{mutex_};
+      pulses_.reset();
+    }
+  }
+
+  const node_process_settings& settings_;
+  process::guard_client& guard_;
+  process::peer_mesh mesh_;
+  system_config actor_config_;
+  caf::actor_system system_;
+  caf::scoped_actor self_;
+  std::unique_ptr<net::gate> gate_;
+  protocol::node_door_actor door_;
+  protocol::node_actor job_node_;
+  std::mutex mutex_;
+  std::unique_ptr<net::pulse_link> pulses_;
+};
+
+} // namespace
+
+node_end run_node_process(const node_process_settings& settings) {
+  process::guard_settings config;
+  // A job's name is not known before the guard is forked.
+  config.job_id = make_job_id();
+  if (!settings.debug) {
+    config.pulse = settings.pulse;
+    config.pulse_timeout = settings.pulse_timeout;
+  }
+  auto guard = process::guard_client::start(config);
+  if (!guard) {
+    settings.tell(guard.error().within("starting the guard").message());
+    return node_end::refused;
+  }
+  // Destroying a system waits for its actors; the process ends instead.
+  auto* process = new node_process{settings, **guard};
+  auto end = process->run();
+  static_cast<void>((*guard).release());
+  return end;
+}
+
+} // namespace troupe::node

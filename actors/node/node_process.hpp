@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "troupe/actors/net/endpoint.hpp"
+#include "troupe/core/deadline.hpp"
+
+namespace troupe::net {
+class tls_identity;
+}
+
+namespace troupe::node {
+
+struct node_process_settings {
+  /// Where drivers and other nodes reach this machine.
+  net::endpoint listen;
+  /// Null without TLS; outlives the process's actors.
+  const net::tls_identity* identity = nullptr;
+  std::int32_t num_device = 1;
+  std::string device_kind = "cpu";
+  /// Where a job's hosts write their logs, in a folder a job.
+  std::filesystem::path log_dir;
+  /// Hosts may be stopped by a debugger: nobody watches their pulses.
+  bool debug = false;
+  duration pulse = std::chrono::milliseconds{100};
+  duration pulse_timeout = std::chrono::milliseconds{800};
+  /// What people should know, a line each.
+  std::function<void(std::string_view)> tell;
+};
+
+/// How a node process ended; its exit code.
+enum class node_end : std::uint8_t {
+  /// Its job is over, in whatever way: nothing of it is left.
+  job_over = 0,
+  /// It could not begin, and said why.
+  refused = 2,
+  /// A signal told it to end.
+  stopped = 3,
+};
+
+/// Serves one job, from waiting for its driver to having cleaned up after it.
+/// Call before any thread of the process exists, with SIGINT and SIGTERM
+/// blocked. The caller must end the process with `_exit`: threads may be left.
+///
+/// The job is over when the driver closes it, when the driver's process ends
+/// (noticed by TCP, at once), when the driver has given no sign of life for its
+/// grace, or at a signal. Hosts are then ended within two seconds.
+[[nodiscard]] node_end run_node_process(const node_process_settings& settings);
+
+} // namespace troupe::node

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/apps/app/node_command.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+
+#include <fmt/chrono.h>
+#include <fmt/core.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "troupe/actors/config/devices.hpp"
+#include "troupe/actors/node/node_process.hpp"
+#include "troupe/apps/console/complaint.hpp"
+#include "troupe/core/log.hpp"
+
+namespace troupe::app_command {
+
+namespace {
+
+constexpr int exit_bad_input = 2;
+
+/// Between the crash of a node process and the next one.
+constexpr timespec crash_pause{1, 0};
+
+int refuse(const error& why) {
+  console::complain(why.message());
+  return exit_bad_input;
+}
+
+void tell(std::string_view text) {
+  auto now = std::chrono::system_clock::now();
+  fmt::print("{:%H:%M:%S} node: {}\n", fmt::localtime(now), text);
+  std::fflush(stdout);
+}
+
+result<node::node_process_settings> settings_of(const node_arguments& args) {
+  node::node_process_settings x;
+  auto listen = net::parse_endpoint(args.listen);
+  if (!listen)
+    return fail(listen.error().within("--listen"));
+  x.listen = *listen;
+  auto devices = config::parse_devices(args.devices);
+  if (!devices)
+    return fail(devices.error());
+  if (devices->kind == config::device_kind::cuda)
+    return fail(errc::unavailable,
+                "this build has no CUDA backend; use --devices cpu:N");
+  if (devices->kind == config::device_kind::inproc)
+    return fail(errc::invalid, "a node's devices are processes; use --devices "
+                               "cpu:N");
+  x.num_device = devices->count;
+  std::error_code problem;
+  x.log_dir = std::filesystem::absolute(args.log_dir, problem);
+  if (!problem)
+    std::filesystem::create_directories(x.log_dir, problem);
+  if (problem)
+    return fail(errc::refused, fmt::format("--log-dir: cannot make {}: {}",
+                                           args.log_dir, problem.message()));
+  x.debug = args.debug;
+  x.tell = tell;
+  return x;
+}
+
+/// The life of one job's process. Does not return.
+[[noreturn]] void serve(const node::node_process_settings& settings,
+                        pid_t parent) {
+  // Ctrl-C is for the parent to hear and to pass on.
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent)
+    ::_exit(static_cast<int>(node::node_end::refused));
+  sigset_t children;
+  sigemptyset(&children);
+  sigaddset(&children, SIGCHLD);
+  ::sigprocmask(SIG_UNBLOCK, &children, nullptr);
+  auto end = node::run_node_process(settings);
+  log::close();
+  std::fflush(nullptr);
+  ::_exit(static_cast<int>(end));
+}
+
+/// Waits for the process to end and hands signals on: the first in good order,
+/// the second at once. Returns how it ended, as waitpid has it.
+int wait_for(pid_t child, bool& stopped) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (auto x : {SIGINT, SIGTERM, SIGCHLD})
+    sigaddset(&set, x);
+  for (;;) {
+    auto signal = ::sigwaitinfo(&set, nullptr);
+    if (signal == SIGINT || signal == SIGTERM) {
+      ::kill(child, stopped ? SIGKILL : SIGTERM);
+      stopped = true;
+      continue;
+    }
+    int status = 0;
+    auto got = ::waitpid(child, &status, WNOHANG);
+    if (got == child)
+      return status;
+    if (got < 0 && errno == ECHILD)
+      return 0;
+  }
+}
+
+} // namespace
+
+int run_node(const node_arguments& args) {
+  auto settings = settings_of(args);
+  if (!settings)
+    return refuse(settings.error());
+  auto log_file = settings->log_dir / "node.log";
+  if (auto opened = log::open({log_file.string(), "node", log::level::info});
+      !opened)
+    return refuse(opened.error());
+  sigset_t children;
+  sigemptyset(&children);
+  sigaddset(&children, SIGCHLD);
+  ::sigprocmask(SIG_BLOCK, &children, nullptr);
+  auto stopped = false;
+  for (;;) {
+    std::fflush(nullptr);
+    auto parent = ::getpid();
+    auto child = ::fork();
+    if (child < 0)
+      return refuse({errc::exhausted, "no process left"});
+    if (child == 0)
+      serve(*settings, parent);
+    auto status = wait_for(child, stopped);
+    if (stopped) {
+      tell("stopped");
+      return 0;
+    }
+    auto code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (code == static_cast<int>(node::node_end::refused))
+      return exit_bad_input;
+    auto good = code == static_cast<int>(node::node_end::job_over);
+    if (!good)
+      tell(WIFSIGNALED(status)
+             ? fmt::format("the node process was killed by signal {}; another "
+                           "one takes its place",
+                           WTERMSIG(status))
+             : fmt::format("the node process ended with code {}; another one "
+                           "takes its place",
+                           code));
+    if (args.once)
+      return good ? 0 : 1;
+    if (!good)
+      ::nanosleep(&crash_pause, nullptr);
+  }
+}
+
+} // namespace troupe::app_command
