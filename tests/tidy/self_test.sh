@@ -73,6 +73,7 @@ broken torch actors/node.cpp "$license" '#include <torch/torch.h>'
 broken torch apps/grpo/policy.hpp "$license" '#include <torch/torch.h>'
 broken caf comm/a.hpp "$license" '#include <caf/actor.hpp>'
 broken caf actors/process/a.cpp "$license" 'caf::actor x;'
+broken caf actors/net/a.cpp "$license" 'caf::actor x;'
 broken layering core/a.cpp "$license" '#include "troupe/core/b.hpp"' \
   '#include "troupe/comm/b.hpp"'
 broken layering comm/a.cpp "$license" '#include "troupe/planner/b.hpp"'

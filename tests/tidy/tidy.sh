@@ -116,7 +116,7 @@ with_includes() {
 
 rule_caf() {
   {
-    cpp | grep -E '^(core|planner|comm|actors/(checkpoint|process|config))/' || true
+    cpp | grep -E '^(core|planner|comm|actors/(checkpoint|process|config|net))/' || true
     printf 'actors/model/%s.hpp\n' "${module_api[@]}" | with_includes
   } | sort -u | look caf '#include [<"]caf/|(^|[^[:alnum:]_])caf::' \
     'no CAF here or in what a module includes; move it to a file of its own'

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/net/silence_watch.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <chrono>
+
+using namespace troupe;
+using namespace troupe::net;
+using namespace std::chrono_literals;
+using change = troupe::net::silence_watch::change;
+
+namespace {
+
+struct fixture {
+  manual_clock time;
+  net::silence_watch watch{100ms, 800ms, time};
+
+  /// Goes to the moment of the next tick and ticks.
+  change step() {
+    time.advance(
+      std::chrono::duration_cast<duration>(watch.next() - time.now()));
+    return watch.tick();
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(silence_watch, fixture)
+
+BOOST_AUTO_TEST_CASE(silence_is_reported_at_the_timeout_and_once) {
+  auto began = time.now();
+  for (auto x = step(); x != change::fell_silent; x = step())
+    BOOST_REQUIRE((time.now() - began < 1s));
+  BOOST_TEST((time.now() - began == 800ms));
+  BOOST_TEST((watch.silence() == 800ms));
+  for (int i = 0; i < 50; ++i)
+    BOOST_TEST((step() == change::none));
+  BOOST_TEST((watch.heard() == change::spoke_again));
+  BOOST_TEST((watch.heard() == change::none));
+}
+
+BOOST_AUTO_TEST_CASE(a_sign_each_pulse_is_no_silence) {
+  for (int i = 0; i < 100; ++i) {
+    BOOST_TEST((step() == change::none));
+    BOOST_TEST((watch.heard() == change::none));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_timeout_is_met_between_two_pulses) {
+  step();
+  time.advance(50ms);
+  watch.heard();
+  auto heard = time.now();
+  while (step() != change::fell_silent)
+    BOOST_REQUIRE((time.now() - heard < 1s));
+  BOOST_TEST((time.now() - heard == 800ms));
+}
+
+BOOST_AUTO_TEST_CASE(who_was_held_up_takes_nobody_for_silent_at_first) {
+  step();
+  // A minute without time, then a tick before anything was read.
+  time.advance(1min);
+  BOOST_TEST((watch.tick() == change::none));
+  auto back = time.now();
+  while (step() != change::fell_silent)
+    BOOST_REQUIRE((time.now() - back < 1s));
+  BOOST_TEST((time.now() - back == 800ms));
+}
+
+BOOST_AUTO_TEST_CASE(a_little_late_is_not_held_up) {
+  auto began = time.now();
+  auto x = change::none;
+  while (x == change::none) {
+    BOOST_REQUIRE((time.now() - began < 2s));
+    time.advance(std::chrono::duration_cast<duration>(watch.next() - time.now())
+                 + 300ms);
+    x = watch.tick();
+  }
+  BOOST_TEST((x == change::fell_silent));
+  BOOST_TEST((time.now() - began <= 1200ms));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actors/net/support.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <iostream>
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "troupe/actors/net/dial.hpp"
+#include "troupe/actors/net/listener.hpp"
+#include "troupe/actors/net/socket_address.hpp"
+#include "troupe/actors/process/message_socket.hpp"
+
+namespace net_test {
+
+using namespace troupe;
+using namespace troupe::net;
+using process::unique_fd;
+
+namespace {
+
+/// A test that cannot have its sockets has no outcome.
+template <class T>
+T must(result<T> x) {
+  if (!x) {
+    std::cerr << to_string(x.error()) << std::endl;
+    std::abort();
+  }
+  return std::move(*x);
+}
+
+} // namespace
+
+server::server(treatment treat, const std::string& host)
+  : treat_(std::move(treat)),
+    socket_(must(listen_at(must(resolve({host, 0}, soon())).front()))),
+    stop_(must(process::make_wake_fd())),
+    at_(socket_address::of_socket(socket_.get()).to_endpoint()) {
+  acceptor_ = std::thread{[this] { accept_all(); }};
+}
+
+server::~server() {
+  process::wake(stop_.get());
+  acceptor_.join();
+  {
+    std::lock_guard guard{mutex_};
+    for (auto fd : open_)
+      ::shutdown(fd, SHUT_RDWR);
+  }
+  for (auto& x : threads_)
+    x.join();
+}
+
+void server::accept_all() {
+  for (;;) {
+    pollfd events[] = {{socket_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+    ::poll(events, 2, -1);
+    if (events[1].revents != 0)
+      return;
+    unique_fd x{
+      ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+    if (!x)
+      continue;
+    ++accepted_;
+    std::lock_guard guard{mutex_};
+    open_.push_back(x.get());
+    threads_.emplace_back(
+      [this, channel = std::shared_ptr{make_plain_stream(std::move(x))}] {
+        treat_(*channel);
+        std::lock_guard inner{mutex_};
+        std::erase(open_, channel->fd());
+        // Closed here, so that nobody shuts another's descriptor.
+        channel->release().reset();
+      });
+  }
+}
+
+void echo(stream& x) {
+  std::array<std::byte, 16384> buffer;
+  for (;;) {
+    auto got = x.read(buffer);
+    if (got.state == io_state::want_read) {
+      if (!await_ready(x.fd(), POLLIN, soon()))
+        return;
+      continue;
+    }
+    if (got.state != io_state::done
+        || !send_all(x, std::span{buffer}.first(got.bytes), soon()))
+      return;
+  }
+}
+
+void hold(stream& x) {
+  [[maybe_unused]] auto ready = await_ready(x.fd(), POLLIN, soon());
+}
+
+black_hole::black_hole()
+  : socket_(must(listen_at(socket_address::loopback(0), 0))),
+    at_(socket_address::of_socket(socket_.get()).to_endpoint()) {
+  // The queue of length 0 takes one; the others fill what the kernel adds.
+  for (int i = 0; i < 4; ++i)
+    fillers_.push_back(
+      must(begin_connect(socket_address::of_socket(socket_.get()))));
+  [[maybe_unused]] auto first = await_ready(fillers_[0].get(), POLLOUT, soon());
+}
+
+endpoint closed_port() {
+  auto socket = must(listen_at(socket_address::loopback(0)));
+  return socket_address::of_socket(socket.get()).to_endpoint();
+}
+
+std::unique_ptr<stream> connect_to(const endpoint& to) {
+  auto socket = dial(to, soon());
+  return socket ? make_plain_stream(std::move(*socket)) : nullptr;
+}
+
+bytes pattern(std::size_t size) {
+  bytes out(size);
+  std::uint32_t state = 1;
+  for (auto& x : out) {
+    state = state * 1664525 + 1013904223;
+    x = static_cast<std::byte>(state >> 24);
+  }
+  return out;
+}
+
+bytes read_to_end(stream& from) {
+  bytes out;
+  std::array<std::byte, 65536> buffer;
+  for (;;) {
+    auto got = from.read(buffer);
+    out.insert(out.end(), buffer.begin(),
+               buffer.begin() + static_cast<std::ptrdiff_t>(got.bytes));
+    if (got.state == io_state::closed || got.state == io_state::failed)
+      return out;
+    if (got.state != io_state::done
+        && !await_ready(from.fd(),
+                        static_cast<short>(stream::events_for(got.state)),
+                        soon()))
+      return {};
+  }
+}
+
+bool ends(stream& x, deadline until) {
+  std::array<std::byte, 65536> buffer;
+  for (;;) {
+    auto got = x.read(buffer);
+    if (got.state == io_state::closed || got.state == io_state::failed)
+      return true;
+    if (got.state != io_state::done
+        && !await_ready(x.fd(),
+                        static_cast<short>(stream::events_for(got.state)),
+                        until))
+      return false;
+  }
+}
+
+bool becomes(const std::function<bool()>& so, deadline until) {
+  auto nothing = must(process::make_wake_fd());
+  while (!so()) {
+    if (until.passed())
+      return false;
+    pollfd event{nothing.get(), POLLIN, 0};
+    ::poll(&event, 1, 2);
+  }
+  return true;
+}
+
+} // namespace net_test
