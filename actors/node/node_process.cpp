@@ -326,6 +326,7 @@ node_end run_node_process(const node_process_settings& settings) {
   if (!settings.debug) {
     config.pulse = settings.pulse;
     config.pulse_timeout = settings.pulse_timeout;
+    config.node_grace = settings.node_grace;
   }
   auto guard = process::guard_client::start(config);
   if (!guard) {

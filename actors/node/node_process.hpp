@@ -29,6 +29,8 @@ struct node_process_settings {
   bool debug = false;
   duration pulse = std::chrono::milliseconds{100};
   duration pulse_timeout = std::chrono::milliseconds{800};
+  /// How long its hosts outlive this process being frozen.
+  duration node_grace = std::chrono::seconds{30};
   /// What people should know, a line each.
   std::function<void(std::string_view)> tell;
 };

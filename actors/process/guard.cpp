@@ -105,11 +105,15 @@ private:
     std::optional<std::chrono::milliseconds> left;
     if (end_at_)
       left = end_at_->left_ms();
-    if (watches() && !hosts_.empty()) {
+    if (watches() && (!hosts_.empty() || watches_node())) {
       auto look = next_look_.left_ms();
       left = left ? std::min(*left, look) : look;
     }
     return left ? static_cast<int>(left->count()) : -1;
+  }
+
+  [[nodiscard]] bool watches_node() const {
+    return watches() && config_.node_grace > duration::zero();
   }
 
   // -- signs of life ----------------------------------------------------------
@@ -123,6 +127,14 @@ private:
     auto held_up = now - last_look_ > config_.pulse_timeout / 2;
     last_look_ = now;
     next_look_ = deadline::after(config_.pulse);
+    if (watches_node()) {
+      if (held_up)
+        node_heard_ = now;
+      node_lost_ = node_lost_ || now - node_heard_ > config_.node_grace;
+      // One that does not read has heard enough.
+      if (reports_.empty())
+        send_message(node_.get(), protocol::encode(protocol::alive{}));
+    }
     for (auto& [slot, x] : hosts_) {
       if (hear(x) || (held_up && x.heard))
         x.heard = now;
@@ -163,13 +175,14 @@ private:
         node_lost_ = true;
         return;
       }
+      node_heard_ = std::chrono::steady_clock::now();
       if (auto* x = std::get_if<protocol::spawn>(&*message))
         spawn(*x);
       else if (auto* x = std::get_if<protocol::kill>(&*message))
         kill(*x);
       else if (auto* x = std::get_if<protocol::shutdown>(&*message))
         begin_end(std::chrono::milliseconds{x->grace_ms});
-      else
+      else if (!std::holds_alternative<protocol::alive>(*message))
         node_lost_ = true;
     }
   }
@@ -324,6 +337,7 @@ private:
   std::optional<deadline> end_at_;
   deadline next_look_ = deadline::after(duration::zero());
   time_point last_look_ = std::chrono::steady_clock::now();
+  time_point node_heard_ = std::chrono::steady_clock::now();
   bool node_lost_ = false;
 };
 

@@ -31,6 +31,10 @@ namespace protocol = guard_protocol;
 
 namespace {
 
+/// Silence of the guard that is too long, as a multiple of a host's: it starts
+/// processes, and has no thread of high priority to give signs.
+constexpr int guard_patience = 3;
+
 bool wait_readable(int fd, deadline until) {
   pollfd event{fd, POLLIN, 0};
   for (;;) {
@@ -106,6 +110,10 @@ struct guard_client::impl {
   peer_mesh* mesh = nullptr;
   std::thread reader;
   std::atomic<bool> closing = false;
+  // The reader's.
+  deadline next_sign = deadline::after(duration::zero());
+  time_point last_look = std::chrono::steady_clock::now();
+  time_point guard_heard = std::chrono::steady_clock::now();
   std::atomic<bool> stopping = false;
 
   // Guards what follows.
@@ -122,14 +130,40 @@ struct guard_client::impl {
 
   void read_loop() {
     while (!stopping) {
+      auto timeout = watches() ? static_cast<int>(next_sign.left_ms().count())
+                               : -1;
       pollfd events[] = {{socket.get(), POLLIN, 0}, {waker.get(), POLLIN, 0}};
-      if (::poll(events, 2, -1) < 0)
+      if (::poll(events, 2, timeout) < 0)
         continue;
-      if (events[0].revents && !read_all()) {
+      if ((events[0].revents && !read_all()) || !exchange_signs()) {
         guard_gone();
         return;
       }
     }
+  }
+
+  [[nodiscard]] bool watches() const {
+    return config.pulse > duration::zero()
+           && config.node_grace > duration::zero();
+  }
+
+  /// Once a pulse: gives a sign of life, and looks for the guard's. False if
+  /// the guard is frozen; it is killed then, because it would not end the hosts
+  /// if we ended now.
+  bool exchange_signs() {
+    if (!watches() || !next_sign.passed())
+      return true;
+    auto now = std::chrono::steady_clock::now();
+    // Who was held up itself has heard nobody.
+    if (now - last_look > config.pulse_timeout / 2)
+      guard_heard = now;
+    last_look = now;
+    next_sign = deadline::after(config.pulse);
+    send(protocol::alive{});
+    if (closing || now - guard_heard < guard_patience * config.pulse_timeout)
+      return true;
+    ::kill(pid, SIGKILL);
+    return false;
   }
 
   /// False if the guard is gone.
@@ -158,7 +192,9 @@ struct guard_client::impl {
     }
     if (!files.empty())
       return false;
-    if (auto* y = std::get_if<protocol::spawned>(&x))
+    if (std::holds_alternative<protocol::alive>(x))
+      guard_heard = std::chrono::steady_clock::now();
+    else if (auto* y = std::get_if<protocol::spawned>(&x))
       answer(y->request, y->pid);
     else if (auto* y = std::get_if<protocol::spawn_failed>(&x))
       answer(y->request, fail(y->reason));

@@ -30,6 +30,10 @@ struct guard_settings {
   /// is not held up. 0: nobody watches, so that a debugger may stop a host.
   duration pulse = duration::zero();
   duration pulse_timeout = duration::zero();
+
+  /// A node that has given the guard no sign of life for so long is taken for
+  /// gone, and its hosts are ended. 0: it may be silent for ever. Needs `pulse`.
+  duration node_grace = duration::zero();
 };
 
 /// The node's side of the guard: starts and kills device hosts and hears at
@@ -62,7 +66,8 @@ public:
 
   /// Starts the thread that reads what the guard reports. Call once, before
   /// the first `spawn`. `on_exit` is called for every host that ends, once,
-  /// `on_guard_lost` if the guard itself dies (its hosts die with it). Both run
+  /// `on_guard_lost` if the guard itself dies (its hosts die with it), or has
+  /// given no sign of life and was killed for that. Both run
   /// on that thread; `close` waits for one that runs and lets none follow. An
   /// exit may be heard before `spawn` returns. The sockets to
   /// the hosts go to `mesh`, which must outlive this object; without a mesh the

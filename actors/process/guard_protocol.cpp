@@ -140,6 +140,14 @@ bool get(decoder& in, peer_gone& x) {
   return get_life(in, x.slot, x.incarnation);
 }
 
+void put(encoder&, const alive&) {
+  // nop
+}
+
+bool get(decoder&, alive&) {
+  return true;
+}
+
 /// Decodes the alternative whose index is `kind`.
 template <std::size_t I = 0>
 bool get_kind(std::size_t kind, decoder& in, message& out) {

@@ -13,8 +13,8 @@
 /// What travels between a node, its guard and the hosts. Every message is one
 /// packet; decoding trusts nothing.
 ///
-///     node -> guard   spawn, kill, shutdown
-///     guard -> node   spawned, spawn_failed, exited, peer (+ socket)
+///     node -> guard   spawn, kill, shutdown, alive
+///     guard -> node   spawned, spawn_failed, exited, peer (+ socket), alive
 ///     guard -> host   peer (+ socket), peer_gone
 ///
 /// A host sends the guard pulses, packets of one byte that say nothing but that
@@ -69,8 +69,11 @@ struct peer_gone {
   troupe::incarnation incarnation;
 };
 
+/// A sign of life, in both directions between node and guard.
+struct alive {};
+
 using message = std::variant<spawn, kill, shutdown, spawned, spawn_failed,
-                             exited, peer, peer_gone>;
+                             exited, peer, peer_gone, alive>;
 
 [[nodiscard]] bytes encode(const message& x);
 

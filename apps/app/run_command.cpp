@@ -336,6 +336,7 @@ int run(const application& app, const run_arguments& args) {
     if (!runtime.debug) {
       guard_config.pulse = runtime.pulse;
       guard_config.pulse_timeout = runtime.pulse_timeout;
+      guard_config.node_grace = runtime.driver_grace;
     }
     auto started = process::guard_client::start(guard_config);
     if (!started)

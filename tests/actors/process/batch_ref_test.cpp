@@ -120,7 +120,7 @@ BOOST_AUTO_TEST_CASE(a_part_that_makes_no_sense_is_named) {
 BOOST_AUTO_TEST_CASE(inspection_shows_every_member_and_no_floating_point) {
   field_counter f;
   batch_part part;
-  BOOST_TEST(inspect(f, part) == 9);
+  BOOST_TEST(inspect(f, part) == 10);
   troupe::process::batch_ref ref;
   BOOST_TEST(inspect(f, ref) == 1);
 }

@@ -118,6 +118,16 @@ BOOST_AUTO_TEST_CASE(a_guard_that_was_frozen_itself_kills_nobody) {
     !node.call(0, simple_order(order::count_descriptors)).message.empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_frozen_guard_is_killed_and_its_hosts_with_it) {
+  node_harness node{fresh_job_id(), 300ms};
+  auto host = node.start(0);
+  BOOST_REQUIRE(host);
+  auto pidfd = open_pidfd(host->pid);
+  BOOST_REQUIRE(freeze(node.guard->pid()));
+  BOOST_TEST(node.guard_lost(soon()));
+  BOOST_TEST(ended(pidfd, soon()));
+}
+
 BOOST_AUTO_TEST_CASE(without_pulses_a_frozen_host_is_left_alone) {
   node_harness node;
   auto host = node.start(0);

@@ -27,7 +27,8 @@ std::vector<protocol::message> one_of_each() {
           protocol::spawn_failed{11, error{errc::refused, "no"}},
           protocol::exited{{3, incarnation{7}, 4711, 256, 812}},
           protocol::peer{node_slot, incarnation{0}},
-          protocol::peer_gone{3, incarnation{7}}};
+          protocol::peer_gone{3, incarnation{7}},
+          protocol::alive{}};
 }
 
 } // namespace

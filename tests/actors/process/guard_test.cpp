@@ -128,6 +128,26 @@ BOOST_AUTO_TEST_CASE(nothing_outlives_a_driver_whose_hosts_are_frozen) {
   BOOST_TEST(driver.all_gone(deadline::after(clean_up_max)));
 }
 
+BOOST_AUTO_TEST_CASE(nothing_outlives_the_grace_of_a_driver_that_is_frozen) {
+  foreign_driver driver;
+  BOOST_REQUIRE(freeze(driver.pid));
+  // Three times its pulse timeout.
+  BOOST_TEST(!driver.all_gone(deadline::after(std::chrono::milliseconds{500})));
+  BOOST_TEST(driver.all_gone(deadline::after(std::chrono::seconds{5})));
+}
+
+BOOST_AUTO_TEST_CASE(a_driver_that_comes_back_in_time_keeps_its_hosts) {
+  foreign_driver driver;
+  for (auto i = 0; i < 3; ++i) {
+    BOOST_REQUIRE(freeze(driver.pid));
+    BOOST_TEST(!ended(driver.others.front(),
+                      deadline::after(std::chrono::milliseconds{600})));
+    ::kill(driver.pid, SIGCONT);
+    BOOST_TEST(!ended(driver.others.front(),
+                      deadline::after(std::chrono::milliseconds{300})));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(hosts_die_with_a_guard_that_is_killed) {
   foreign_driver driver;
   ::syscall(SYS_pidfd_send_signal, driver.others[0].get(), SIGKILL, nullptr, 0);

@@ -36,6 +36,7 @@ node_harness::node_harness(std::string job_id, duration pulse_timeout)
   guard_settings config;
   config.pulse = pulse_timeout / 10;
   config.pulse_timeout = pulse_timeout;
+  config.node_grace = 3 * pulse_timeout;
   config.job_id = job_id_;
   config.executable = host_program();
   auto started = guard_client::start(config);

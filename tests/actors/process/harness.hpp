@@ -42,7 +42,8 @@ enum class order : std::uint8_t {
 /// before any thread.
 class node_harness {
 public:
-  /// With a `pulse_timeout` hosts give ten signs of life in that time.
+  /// With a `pulse_timeout` everybody gives ten signs of life in that time; the
+  /// node may be silent three times as long.
   explicit node_harness(std::string job_id = fresh_job_id(),
                         troupe::duration pulse_timeout = {});
 
