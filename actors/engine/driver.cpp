@@ -15,16 +15,13 @@
 
 #include "troupe/actors/engine/engine.hpp"
 #include "troupe/actors/engine/error_follower.hpp"
+#include "troupe/actors/engine/job_nodes.hpp"
 #include "troupe/actors/engine/planner_actor.hpp"
-#include "troupe/actors/engine/remote_machines.hpp"
 #include "troupe/actors/engine/restart_policy.hpp"
 #include "troupe/actors/model/dist_model.hpp"
 #include "troupe/actors/model/storage.hpp"
 #include "troupe/actors/monitor/error_monitor.hpp"
 #include "troupe/actors/monitor/error_signal.hpp"
-#include "troupe/actors/node/guarded_launcher.hpp"
-#include "troupe/actors/node/inproc_launcher.hpp"
-#include "troupe/actors/node/node.hpp"
 #include "troupe/actors/node/port_manager.hpp"
 #include "troupe/actors/node/system_config.hpp"
 #include "troupe/actors/process/signal_watch.hpp"
@@ -40,9 +37,6 @@ using std::chrono::milliseconds;
 /// How long actors of the driver may take for small things.
 constexpr auto local_timeout = std::chrono::seconds{5};
 
-/// How long killed processes may take to go: the kernel takes back their memory.
-constexpr auto hosts_end_timeout = std::chrono::seconds{30};
-
 /// Everything of one run that lives in the driver's process, in the order in
 /// which it is made.
 class driver {
@@ -52,8 +46,7 @@ public:
     : app_(app),
       config_(config),
       settings_(settings),
-      mesh_(process::node_slot),
-      store_(store_settings(config, settings), &mesh_, &batches_),
+      nodes_(app, config, settings),
       actor_config_(settings.guard != nullptr || !settings.nodes.empty()),
       system_(new_system()),
       self_(std::make_unique<caf::scoped_actor>(*system_)),
@@ -80,7 +73,7 @@ public:
       return stop_early(plan.error());
     auto outcome = run_attempts(*plan, data, listener);
     if (outcome)
-      collect_processes(*outcome);
+      outcome->nodes = nodes_.statuses(*self_);
     shut_down();
     // A worker in this process may still be computing for a run that failed.
     all_down_ = all_down_ && outcome && outcome->end == run_end::finished;
@@ -88,16 +81,6 @@ public:
   }
 
 private:
-  static process::store_settings
-  store_settings(const config::job_config& config,
-                 const driver_settings& settings) {
-    process::store_settings x;
-    x.bytes_max = config.runtime.store_bytes_max;
-    if (!settings.nodes.empty())
-      x.node = node::driver_node;
-    return x;
-  }
-
   std::unique_ptr<caf::actor_system> new_system() {
     return std::make_unique<caf::actor_system>(actor_config_);
   }
@@ -123,93 +106,23 @@ private:
     return keep_in(attempt_, std::move(x));
   }
 
-  [[nodiscard]] std::int32_t num_device() const {
-    return settings_.devices.count;
-  }
-
-  /// Of the machine that has fewest for each device.
-  [[nodiscard]] std::int32_t threads_per_host() const {
-    auto out = std::numeric_limits<std::int32_t>::max();
-    for (const auto& x : cluster_.nodes)
-      out = std::min(out, x.num_cpu
-                            / std::max(1, static_cast<std::int32_t>(
-                                            x.devices.size())));
-    return std::max(1, out);
-  }
-
   // -- making -----------------------------------------------------------------
 
   result<void> start_nodes(run_listener& listener) {
     errors_ = keep(system_->spawn<monitor::error_signal>());
     caf::anon_send(errors_, protocol::subscribe_errors{
                               keep(system_->spawn<error_follower>(&listener))});
-    if (!settings_.nodes.empty())
-      return join_nodes();
-    cluster_ = make_cluster(settings_.devices);
-    node::node_settings x;
-    x.job = settings_.job;
-    x.num_device = num_device();
-    x.device_kind = "cpu";
-    if (settings_.guard)
-      return start_guarded_node(x);
-    model::host_services services{{}, &app_.models, &store_, &hub_};
-    auto launcher = std::make_shared<
-      node::inproc_launcher>(*system_, settings_.job, services,
-                             node::worker_threads::own);
-    nodes_.push_back(keep(system_->spawn<node::node>(x, launcher, errors_)));
-    launcher->report_to(nodes_.front());
-    return {};
-  }
-
-  result<void> start_guarded_node(const node::node_settings& x) {
-    node::host_arguments common;
-    common.app = app_.name;
-    common.job = settings_.job;
-    common.num_threads = threads_per_host();
-    common.store_bytes_max = config_.runtime.store_bytes_max;
-    common.log_level = config_.runtime.log_level;
-    auto launcher = std::make_shared<node::guarded_launcher>(*settings_.guard,
-                                                             mesh_, common,
-                                                             settings_.log_dir);
-    auto node = keep(system_->spawn<node::node>(x, launcher, errors_));
-    auto port = system_->middleman().publish(node, 0, "127.0.0.1");
-    if (!port)
-      return fail(protocol::from_caf(port.error()).within("opening a port"));
-    launcher->report_to(node, *port);
-    nodes_.push_back(std::move(node));
-    return {};
-  }
-
-  result<void> join_nodes() {
-    const auto& runtime = config_.runtime;
-    remote_settings x;
-    x.gates = settings_.nodes;
-    x.identity = settings_.identity;
-    x.job = settings_.job;
-    x.app = app_.name;
-    x.store_bytes_max = runtime.store_bytes_max;
-    x.log_level = runtime.log_level;
-    x.pulse = runtime.pulse;
-    x.pulse_timeout = runtime.pulse_timeout;
-    x.driver_grace = runtime.driver_grace;
-    auto joined = remote_machines::join(*system_, x, errors_, store_, batches_);
-    if (!joined)
-      return fail(joined.error());
-    machines_ = std::move(*joined);
-    for (const auto& machine : machines_->all()) {
-      nodes_.push_back(machine.node);
-      planner::node_spec spec;
-      spec.name = machine.machine;
-      spec.num_cpu = machine.num_cpu;
-      spec.devices.resize(static_cast<std::size_t>(machine.num_device));
-      cluster_.nodes.push_back(std::move(spec));
-    }
+    if (auto started = nodes_.start(*system_, errors_); !started)
+      return started;
+    if (nodes_.local())
+      for (const auto& x : nodes_.all())
+        keep(x);
     return {};
   }
 
   result<planner::placement> make_plan() {
     job_ = config::to_job_spec(config_, app_.syncs);
-    auto planner = keep(system_->spawn<job_planner>(cluster_));
+    auto planner = keep(system_->spawn<job_planner>(nodes_.cluster()));
     result<planner::placement> plan;
     (*self_)
       ->request(planner, local_timeout, plan_request{job_})
@@ -222,8 +135,11 @@ private:
   }
 
   void make_models(const planner::placement& plan) {
-    model::model_surroundings around{nodes_, errors_, {}, &store_};
-    for (const auto& x : cluster_.nodes)
+    model::model_surroundings around{nodes_.all(),
+                                     errors_,
+                                     {},
+                                     &nodes_.store()};
+    for (const auto& x : nodes_.cluster().nodes)
       around.devices_per_node.push_back(
         static_cast<std::int32_t>(x.devices.size()));
     for (const auto& x : config_.models) {
@@ -235,7 +151,7 @@ private:
       x.options.encode(options);
       job.config = protocol::to_payload(options);
       job.seed = static_cast<std::uint64_t>(config_.runtime.seed);
-      job.num_threads = threads_per_host();
+      job.num_threads = nodes_.threads_per_host();
       job.collective_timeout = config_.runtime.collective_timeout;
       models_[x.name] = keep_now(
         system_->spawn<model::dist_model>(job, around));
@@ -279,9 +195,11 @@ private:
     parts.models = models_;
     parts.syncs = syncs_;
     parts.data = data;
-    parts.storage = keep_now(system_->spawn<model::storage>(nodes_, &store_));
+    parts.storage = keep_now(
+      system_->spawn<model::storage>(nodes_.all(), &nodes_.store()));
     parts.errors = errors_;
-    parts.applier = keep_now(system_->spawn<applier, caf::detached>(&store_));
+    parts.applier = keep_now(
+      system_->spawn<applier, caf::detached>(&nodes_.store()));
     parts.keeper = keep_now(
       system_->spawn<
         checkpoint_keeper,
@@ -293,7 +211,8 @@ private:
     parts.owner = caf::actor_cast<run_owner_actor>(
       caf::actor_cast<caf::strong_actor_ptr>(self_->ptr()));
     engine_ = keep_now(system_->spawn<engine>(std::move(parts)));
-    auto monitor = keep_now(system_->spawn<monitor::error_monitor>(nodes_));
+    auto monitor = keep_now(
+      system_->spawn<monitor::error_monitor>(nodes_.all()));
     keep_now(system_->spawn<node::port_manager>(process::port_manager{}));
     caf::anon_send(monitor, protocol::subscribe_verdict{engine_});
     // What an earlier attempt died of is over.
@@ -406,33 +325,6 @@ private:
     return !interrupted_;
   }
 
-  /// Asks all nodes at once; the answers stand in their order.
-  template <class Reply, class Message>
-  std::vector<result<Reply>> ask_nodes(milliseconds timeout,
-                                       const Message& message) {
-    using pending = decltype((*self_)->request(nodes_.front(), timeout,
-                                               message));
-    std::vector<pending> asked;
-    for (const auto& x : nodes_)
-      asked.push_back((*self_)->request(x, timeout, message));
-    std::vector<result<Reply>> out;
-    for (auto& x : asked)
-      x.receive([&](Reply& y) { out.emplace_back(std::move(y)); },
-                [&](caf::error& y) {
-                  out.emplace_back(fail(protocol::from_caf(y)));
-                });
-    return out;
-  }
-
-  void collect_processes(run_outcome& outcome) {
-    // The summary does not list processes of machines that do not answer.
-    for (auto& x :
-         ask_nodes<protocol::node_status>(local_timeout,
-                                          protocol::get_node_status{}))
-      if (x)
-        outcome.nodes.push_back(std::move(*x));
-  }
-
   // -- ending -----------------------------------------------------------------
 
   result<run_outcome> stop_early(const error& why) {
@@ -442,31 +334,19 @@ private:
 
   void shut_down() {
     auto timeout = config_.runtime.shutdown_timeout;
-    if (machines_)
-      machines_->stop_watching();
-    auto closed = ask_nodes<protocol::ack>(timeout + milliseconds{1000},
-                                           protocol::close_node{
-                                             static_cast<std::uint32_t>(
-                                               timeout.count())});
-    for (const auto& x : closed)
-      if (!x)
-        log::warning("driver", "closing a node: {}", to_string(x.error()));
+    nodes_.close(*self_, timeout);
     auto until = deadline::after(timeout);
     auto attempt_down = end_all(attempt_, until);
     all_down_ = end_all(kept_, until) && attempt_down;
     forget_attempt();
-    nodes_.clear();
-    machines_.reset();
     errors_ = protocol::error_signal_actor{};
   }
 
   /// Ends what belongs to this attempt: hosts first, so that nobody waits for
   /// them. Fails if something is left.
   result<void> end_attempt() {
-    for (const auto& x :
-         ask_nodes<protocol::ack>(hosts_end_timeout, protocol::end_hosts{}))
-      if (!x)
-        return fail(x.error().within("ending the hosts"));
+    if (auto anew = nodes_.begin_anew(*self_); !anew)
+      return anew;
     // A plain function may be running, or a checkpoint on its way to the disk.
     const auto& runtime = config_.runtime;
     auto timeout = std::max(runtime.call_timeout, runtime.checkpoint_timeout);
@@ -474,9 +354,6 @@ private:
       return fail(errc::timed_out, "an actor of the failed attempt does not "
                                    "end");
     forget_attempt();
-    // No scope of the old engine is used any more, and the next one begins
-    // with the same numbers.
-    store_.release_before(std::numeric_limits<std::uint64_t>::max());
     return {};
   }
 
@@ -510,10 +387,7 @@ private:
   const application& app_;
   const config::job_config& config_;
   const driver_settings& settings_;
-  process::peer_mesh mesh_;
-  node::remote_batches batches_;
-  process::batch_store store_;
-  comm::inproc::hub hub_;
+  job_nodes nodes_;
   node::system_config actor_config_;
   std::unique_ptr<caf::actor_system> system_;
   // Goes before its system.
@@ -528,9 +402,6 @@ private:
   restart_policy policy_;
 
   protocol::error_signal_actor errors_;
-  std::unique_ptr<remote_machines> machines_;
-  std::vector<protocol::node_actor> nodes_;
-  planner::cluster cluster_;
   planner::job_spec job_;
   std::map<std::string, protocol::dist_model_actor> models_;
   std::vector<engine_sync> syncs_;
@@ -538,13 +409,6 @@ private:
 };
 
 } // namespace
-
-planner::cluster make_cluster(const config::device_request& x) {
-  return planner::cluster::
-    uniform(1, x.count,
-            static_cast<std::int32_t>(
-              std::max(1u, std::thread::hardware_concurrency())));
-}
 
 driven drive(const application& app, const config::job_config& config,
              const std::shared_ptr<data_source>& data,

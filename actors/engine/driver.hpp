@@ -1,44 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <filesystem>
 #include <memory>
-#include <optional>
-#include <string>
 
-#include "troupe/actors/checkpoint/checkpoint_folder.hpp"
-#include "troupe/actors/config/devices.hpp"
 #include "troupe/actors/engine/application.hpp"
+#include "troupe/actors/engine/driver_settings.hpp"
 #include "troupe/actors/engine/run_listener.hpp"
-#include "troupe/actors/net/endpoint.hpp"
-#include "troupe/actors/process/guard_client.hpp"
-#include "troupe/planner/cluster.hpp"
-
-namespace troupe::net {
-class tls_identity;
-}
 
 namespace troupe::engine {
-
-struct driver_settings {
-  std::string job;
-  config::device_request devices;
-  /// Where hosts write their logs.
-  std::filesystem::path log_dir;
-  /// Where checkpoints are kept, and the one to go on from. Absolute.
-  std::filesystem::path checkpoint_dir;
-  std::optional<checkpoint::saved> resume;
-  /// Starts the hosts; null for `--devices inproc` and for nodes of other
-  /// machines. Outlives the run.
-  process::guard_client* guard = nullptr;
-  /// Where the nodes of other machines listen; empty: the job runs here.
-  std::vector<net::endpoint> nodes;
-  /// For them; null without TLS. Outlives the run.
-  const net::tls_identity* identity = nullptr;
-};
-
-/// The planner's view of this machine under a device request.
-[[nodiscard]] planner::cluster make_cluster(const config::device_request& x);
 
 /// What `drive` gives.
 struct driven {

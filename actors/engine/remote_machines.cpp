@@ -34,7 +34,7 @@ constexpr std::size_t threads_max = 32;
 constexpr auto answer_max = std::chrono::seconds{10};
 
 /// How long a refused connection may be that of a node that begins anew.
-constexpr auto restart_max = std::chrono::seconds{2};
+constexpr auto restart_max = std::chrono::seconds{3};
 
 constexpr auto retry_interval = milliseconds{100};
 
@@ -75,6 +75,7 @@ struct remote_machines::impl {
   struct machine {
     std::unique_ptr<net::tunnel> tunnel;
     std::unique_ptr<net::pulse_link> pulses;
+    std::atomic<bool> lost = false;
     result<protocol::joined> joined = fail(errc::internal, "not asked");
   };
 
@@ -94,7 +95,8 @@ struct remote_machines::impl {
     : system(sys),
       settings(std::move(x)),
       errors(std::move(errors_to)),
-      key(job_key) {
+      key(job_key),
+      machines(settings.gates.size()) {
     // nop
   }
 
@@ -169,19 +171,19 @@ struct remote_machines::impl {
     auto gone_until = deadline::after(restart_max);
     for (;;) {
       x.joined = try_join(i, x);
-      if (x.joined || x.joined.error().code() != errc::unavailable)
+      if (x.joined)
         return;
       // It may be cleaning up after another job, or beginning anew after it.
-      auto reached = x.joined.error().message().find("works for")
-                     != std::string::npos;
-      if (busy_until.passed() || (!reached && gone_until.passed()))
+      auto code = x.joined.error().code();
+      auto busy = code == errc::exhausted && !busy_until.passed();
+      auto gone = code == errc::unavailable && !gone_until.passed();
+      if (!busy && !gone)
         return;
       ::poll(nullptr, 0, static_cast<int>(retry_interval.count()));
     }
   }
 
   result<void> join_all() {
-    machines.resize(settings.gates.size());
     for_each_side_by_side(machines.size(),
                           [this](std::size_t i) { join_one(i); });
     std::vector<std::string> problems;
@@ -202,6 +204,19 @@ struct remote_machines::impl {
 
   // -- watching ---------------------------------------------------------------
 
+  result<void> join_again(std::size_t i) {
+    auto& x = machines[i];
+    x.pulses.reset();
+    x.tunnel.reset();
+    join_one(i);
+    if (!x.joined)
+      return fail(x.joined.error().within(
+        fmt::format("node {}", to_string(settings.gates[i]))));
+    x.lost = false;
+    all[i] = *x.joined;
+    return watch(i);
+  }
+
   void tell(std::size_t i, std::string what) const {
     protocol::error_report x;
     x.code = errc::lost;
@@ -217,16 +232,23 @@ struct remote_machines::impl {
     net::pulse_settings config;
     config.pulse = settings.pulse;
     config.timeout = settings.pulse_timeout;
+    auto& machine = machines[i];
     net::pulse_listener listener;
-    listener.on_silent = [this, i, on = watching](milliseconds silent) {
+    listener.on_silent = [this, i, &machine,
+                          on = watching](milliseconds silent) {
+      machine.lost = true;
       if (*on)
         tell(i,
              fmt::format("has given no sign of life for {} ms: it is frozen, "
                          "or the network between is down",
                          silent.count()));
     };
-    listener.on_heard = [i] { log::info("driver", "node {} is back", i); };
-    listener.on_closed = [this, i, on = watching] {
+    listener.on_heard = [i, &machine] {
+      machine.lost = false;
+      log::info("driver", "node {} is back", i);
+    };
+    listener.on_closed = [this, i, &machine, on = watching] {
+      machine.lost = true;
       if (*on)
         tell(i, "is gone: its process has ended");
     };
@@ -235,7 +257,7 @@ struct remote_machines::impl {
                                       deadline::after(answer_max));
     if (!link)
       return fail(link.error().within(to_string(settings.gates[i])));
-    machines[i].pulses = std::move(*link);
+    machine.pulses = std::move(*link);
     return {};
   }
 };
@@ -277,6 +299,14 @@ remote_machines::~remote_machines() {
 
 const std::vector<protocol::joined>& remote_machines::all() const noexcept {
   return impl_->all;
+}
+
+bool remote_machines::lost(std::size_t node) const noexcept {
+  return impl_->machines[node].lost;
+}
+
+result<void> remote_machines::join_again(std::size_t node) {
+  return impl_->join_again(node);
 }
 
 void remote_machines::stop_watching() {

@@ -63,6 +63,13 @@ public:
   /// Of nodes 0, 1, ...
   [[nodiscard]] const std::vector<protocol::joined>& all() const noexcept;
 
+  /// The machine has ended or fallen silent.
+  [[nodiscard]] bool lost(std::size_t node) const noexcept;
+
+  /// Takes one that was lost anew; its node is another actor then. Errors as
+  /// `join`.
+  [[nodiscard]] result<void> join_again(std::size_t node);
+
   /// From now on nobody's end is an error.
   void stop_watching();
 

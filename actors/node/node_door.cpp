@@ -39,7 +39,7 @@ result<protocol::joined> node_door::join(const protocol::join_job& x) {
                               "copy the driver's program to this machine",
                               x.build, build_id()));
   if (!job_.empty())
-    return refuse(errc::unavailable,
+    return refuse(errc::exhausted,
                   x.job == job_
                     ? fmt::format("this node is a part of job {} already", job_)
                     : fmt::format("this node works for job {}", job_));

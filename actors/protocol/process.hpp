@@ -363,8 +363,8 @@ using node_actor = caf::typed_actor<
 
 /// A driver takes a node for its job. Its shape stays as it is from version to
 /// version, so that a mismatch can be told in a sentence. Sender: driver.
-/// Errors: refused (another version or build), unavailable (the node works for
-/// another job).
+/// Errors: refused (another version or build), exhausted (the node works for a
+/// job).
 struct join_job {
   std::uint32_t wire = wire_version;
   std::string build;
