@@ -159,7 +159,9 @@ struct data_server::impl {
     if (stopping)
       return;
     queue.push_back(std::move(x));
-    if (waiting == 0 && static_cast<int>(threads.size()) < config.threads_max) {
+    // Those that wait may have been woken already, for jobs that came before.
+    if (waiting < static_cast<int>(queue.size())
+        && static_cast<int>(threads.size()) < config.threads_max) {
       try {
         threads.emplace_back([this] { work(); });
       } catch (const std::system_error&) {

@@ -111,7 +111,7 @@ result<std::unique_ptr<gate>> gate::start(gate_settings config) {
   if (!found)
     return fail(found.error());
   const auto& at = found->front();
-  if (!at.is_loopback())
+  if (!config.tls && !at.is_loopback())
     return fail(needs_tls(config.listen));
   auto socket = listen_at(at);
   if (!socket)
@@ -119,6 +119,11 @@ result<std::unique_ptr<gate>> gate::start(gate_settings config) {
   auto state = std::make_unique<impl>(std::move(config));
   state->bound = socket_address::of_socket(socket->get()).to_endpoint();
   state->session_settings.opening_max = state->config.opening_max;
+  if (state->config.tls)
+    state->session_settings.open_tls =
+      [identity = *state->config.tls](process::unique_fd x) {
+        return identity.accept(std::move(x));
+      };
   auto loop = event_loop::start();
   if (!loop)
     return fail(loop.error());

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "troupe/actors/net/data_server.hpp"
 #include "troupe/actors/net/endpoint.hpp"
 #include "troupe/actors/net/job_key.hpp"
+#include "troupe/actors/net/tls_identity.hpp"
 #include "troupe/actors/process/unique_fd.hpp"
 #include "troupe/core/clock.hpp"
 #include "troupe/core/error.hpp"
@@ -19,6 +21,11 @@ namespace troupe::net {
 struct gate_settings {
   /// Where to listen. Port 0: any that is free.
   endpoint listen{"127.0.0.1", 0};
+
+  /// Who this machine is. With it control channels must come over TLS; data
+  /// and pulse channels never do, they prove the job's key. Without it the
+  /// gate listens on loopback alone.
+  std::optional<tls_identity> tls;
 
   /// From accepting a connection until it is known what it is for, and until
   /// whoever opened it has proved the right to it.

@@ -128,7 +128,7 @@ io_state gate_session::handshake() {
       drop("it left during the TLS handshake: it may not know our certificate");
       break;
     case io_state::failed:
-      book_.note_refusal(peer_, outside_->reason());
+      book_.note_refusal(peer_, outside_->failure().message());
       // It must get to read what TLS told it.
       ::shutdown(outside_->fd(), SHUT_WR);
       step_ = step::drain;
@@ -148,7 +148,7 @@ io_state gate_session::read() {
     return io_state::done;
   }
   if (got.state == io_state::failed) {
-    drop(outside_->reason());
+    drop(outside_->failure().message());
     return io_state::done;
   }
   if (got.state != io_state::done || have_ < in_.size())

@@ -41,9 +41,9 @@ public:
     return outcome(sent, io_state::want_write);
   }
 
-  [[nodiscard]] std::string reason() const override {
+  [[nodiscard]] error failure() const override {
     auto* text = ::strerrordesc_np(error_);
-    return text ? text : "unknown error";
+    return error{errc::lost, text ? text : "unknown error"};
   }
 
 private:
@@ -65,7 +65,7 @@ result<void> wait_for(const stream& x, io_state state, deadline until) {
   switch (state) {
     case io_state::closed:
       return fail(errc::lost, "the other side has closed the connection");
-    case io_state::failed: return fail(errc::lost, x.reason());
+    case io_state::failed: return fail(x.failure());
     default:
       return await_ready(x.fd(), static_cast<short>(stream::events_for(state)),
                          until);

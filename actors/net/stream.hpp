@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
 
 #include "troupe/actors/process/unique_fd.hpp"
 #include "troupe/core/deadline.hpp"
@@ -21,7 +20,7 @@ enum class io_state : std::uint8_t {
   want_write,
   /// The other side has said its last.
   closed,
-  /// The connection is broken; `stream::reason` says how.
+  /// The connection is broken; `stream::failure` says how.
   failed,
 };
 
@@ -55,8 +54,8 @@ public:
   /// Writes from `in`, which is not empty.
   [[nodiscard]] virtual io_outcome write(std::span<const std::byte> in) = 0;
 
-  /// A sentence on what broke.
-  [[nodiscard]] virtual std::string reason() const = 0;
+  /// What broke, after `failed`.
+  [[nodiscard]] virtual error failure() const = 0;
 
   /// The events of poll and epoll to wait for; 0 for the other states.
   [[nodiscard]] static std::uint32_t events_for(io_state x) noexcept;
@@ -67,8 +66,8 @@ make_plain_stream(process::unique_fd socket);
 
 // -- for whoever may wait -----------------------------------------------------
 
-/// Each fails with `errc::timed_out`, or with `errc::lost` if the connection
-/// ends or breaks.
+/// Each fails with `errc::timed_out`, with `errc::lost` if the connection ends,
+/// and with the stream's failure if it breaks.
 [[nodiscard]] result<void> finish_handshake(stream& x, deadline until);
 
 [[nodiscard]] result<void> send_all(stream& to, std::span<const std::byte> in,

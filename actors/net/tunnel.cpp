@@ -13,9 +13,24 @@
 #include "troupe/actors/net/shared_loop.hpp"
 #include "troupe/actors/net/socket_address.hpp"
 #include "troupe/actors/net/splicer.hpp"
+#include "troupe/actors/net/tls_identity.hpp"
 #include "troupe/core/log.hpp"
 
 namespace troupe::net {
+
+namespace {
+
+/// A gate without certificates cannot say so to somebody who speaks TLS.
+error handshake_error(error x) {
+  if (x.code() != errc::lost)
+    return x;
+  return error{errc::refused,
+               fmt::format("the TLS handshake was cut short ({}): that machine "
+                           "may have been started without `--certs DIR`",
+                           x.message())};
+}
+
+} // namespace
 
 struct tunnel::impl {
   std::shared_ptr<event_loop> loop;
@@ -78,8 +93,12 @@ result<std::unique_ptr<tunnel>> tunnel::open(const endpoint& to,
   auto socket = dial(to, until);
   if (!socket)
     return fail(socket.error());
-  auto outside = make_plain_stream(std::move(*socket));
-  (void) identity;
+  auto outside = identity ? identity->connect(std::move(*socket))
+                          : make_plain_stream(std::move(*socket));
+  if (!outside)
+    return fail(errc::exhausted, "no memory for TLS");
+  if (auto agreed = finish_handshake(*outside, until); !agreed)
+    return fail(handshake_error(agreed.error()).within(gate));
   auto opened = knock(*outside, gate,
                       {preamble::channel::control, slot, std::string{}},
                       nullptr, until);
