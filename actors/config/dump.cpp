@@ -205,6 +205,7 @@ void put_runtime(std::string& out, const runtime_config& runtime,
   keys.put("placement", aligned ? "aligned" : "reversed");
   keys.put("devices", scalar(std::string_view{runtime.devices}));
   keys.put("nodes", scalar(std::string_view{runtime.nodes}));
+  keys.put("certs", scalar(std::string_view{runtime.certs}));
   keys.put("num_episode", runtime.num_episode);
   keys.put("sample_per_episode", runtime.sample_per_episode);
   keys.put("eval_episode_interval", runtime.eval_episode_interval);

@@ -91,6 +91,9 @@ struct runtime_config {
   /// Machines on which `troupe node` listens, with commas: `"a:4100,b:4100"`;
   /// empty: the job runs on this one.
   std::string nodes;
+  /// The folder of certificates that joins them; empty: no TLS, on loopback
+  /// alone.
+  std::string certs;
 
   std::int64_t num_episode = 5000;
   /// Prompts of one episode.

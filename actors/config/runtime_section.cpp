@@ -185,6 +185,7 @@ void read_runtime(const yaml_node* node, int line, const app_schema& schema,
                                          : planner::placement_order::reversed;
   keys.text("devices", runtime.devices);
   keys.text("nodes", runtime.nodes);
+  keys.text("certs", runtime.certs);
   keys.integer("num_episode", runtime.num_episode, 0);
   keys.integer("sample_per_episode", runtime.sample_per_episode, 1);
   keys.integer("eval_episode_interval", runtime.eval_episode_interval, 0);

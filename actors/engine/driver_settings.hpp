@@ -9,12 +9,9 @@
 #include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/actors/config/devices.hpp"
 #include "troupe/actors/net/endpoint.hpp"
+#include "troupe/actors/net/tls_identity.hpp"
 #include "troupe/actors/process/guard_client.hpp"
 #include "troupe/planner/cluster.hpp"
-
-namespace troupe::net {
-class tls_identity;
-}
 
 namespace troupe::engine {
 
@@ -31,8 +28,8 @@ struct driver_settings {
   process::guard_client* guard = nullptr;
   /// Where the nodes of other machines listen; empty: the job runs here.
   std::vector<net::endpoint> nodes;
-  /// For them; null without TLS. Outlives the run.
-  const net::tls_identity* identity = nullptr;
+  /// For them; absent: no TLS, and then nothing but loopback.
+  std::optional<net::tls_identity> identity;
 };
 
 /// The planner's view of this machine under a device request.

@@ -110,6 +110,7 @@ struct remote_machines::impl {
     net::gate_settings config;
     config.listen = net::socket_address::of_socket(socket->get()).to_endpoint();
     config.listen.port = 0;
+    config.tls = settings.identity;
     auto opened = net::gate::start(config);
     if (!opened)
       return fail(opened.error());
@@ -146,7 +147,8 @@ struct remote_machines::impl {
 
   result<protocol::joined> try_join(std::size_t i, machine& x) {
     auto until = deadline::after(answer_max);
-    auto opened = net::tunnel::open(settings.gates[i], settings.identity,
+    const auto* identity = settings.identity ? &*settings.identity : nullptr;
+    auto opened = net::tunnel::open(settings.gates[i], identity,
                                     process::node_slot,
                                     deadline::after(net::dial_budget));
     if (!opened)

@@ -2,27 +2,25 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <caf/actor_system.hpp>
 
 #include "troupe/actors/net/endpoint.hpp"
+#include "troupe/actors/net/tls_identity.hpp"
 #include "troupe/actors/node/remote_batches.hpp"
 #include "troupe/actors/protocol/register.hpp"
 #include "troupe/core/deadline.hpp"
-
-namespace troupe::net {
-class tls_identity;
-}
 
 namespace troupe::engine {
 
 struct remote_settings {
   /// Where `troupe node` listens on each machine.
   std::vector<net::endpoint> gates;
-  /// Null without TLS; outlives the object.
-  const net::tls_identity* identity = nullptr;
+  /// Absent: no TLS, and then nothing but loopback.
+  std::optional<net::tls_identity> identity;
   std::string job;
   /// Which application the hosts run.
   std::string app;

@@ -121,6 +121,7 @@ private:
   result<void> open() {
     net::gate_settings config;
     config.listen = settings_.listen;
+    config.tls = settings_.identity;
     auto gate = net::gate::start(config);
     if (!gate)
       return fail(gate.error());
@@ -153,7 +154,9 @@ private:
     auto key = to_key(x.book.key);
     if (!key)
       return fail(key.error());
-    neighbourhood around{x.job, {}, settings_.identity};
+    neighbourhood around{x.job,
+                         {},
+                         settings_.identity ? &*settings_.identity : nullptr};
     for (const auto& text : x.book.nodes) {
       auto gate = net::parse_endpoint(text);
       if (!gate)

@@ -4,23 +4,21 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "troupe/actors/net/endpoint.hpp"
+#include "troupe/actors/net/tls_identity.hpp"
 #include "troupe/core/deadline.hpp"
-
-namespace troupe::net {
-class tls_identity;
-}
 
 namespace troupe::node {
 
 struct node_process_settings {
   /// Where drivers and other nodes reach this machine.
   net::endpoint listen;
-  /// Null without TLS; outlives the process's actors.
-  const net::tls_identity* identity = nullptr;
+  /// Absent: no TLS, and then nothing but loopback.
+  std::optional<net::tls_identity> identity;
   std::int32_t num_device = 1;
   std::string device_kind = "cpu";
   /// Where a job's hosts write their logs, in a folder a job.

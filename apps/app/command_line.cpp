@@ -76,7 +76,7 @@ int host(const std::vector<app*>& apps, int argc, char** argv) {
 
 /// CLI11 only says that a verb is required.
 result<void> check_verb(const std::string& verb) {
-  static const std::vector<std::string> verbs{"run", "plan", "node"};
+  static const std::vector<std::string> verbs{"run", "plan", "node", "certs"};
   if (std::ranges::find(verbs, verb) != verbs.end())
     return {};
   auto text = fmt::format("there is no verb '{}'; one of: {}", verb,
@@ -113,6 +113,8 @@ void add_run_options(CLI::App& verb, run_arguments& args) {
   verb.add_option("--nodes", args.nodes,
                   "Runs on these machines instead of this one: HOST:PORT,... "
                   "or a file with one a line");
+  verb.add_option("--certs", args.certs,
+                  "The folder that 'certs' has made, for other machines");
 }
 
 void add_node_options(CLI::App& verb, node_arguments& args) {
@@ -121,6 +123,9 @@ void add_node_options(CLI::App& verb, node_arguments& args) {
                   "127.0.0.1:4100)");
   verb.add_option("--devices", args.devices,
                   "cpu:N offers N CPU devices (default: cpu:2)");
+  verb.add_option("--certs", args.certs,
+                  "The folder that 'certs' has made; without it only "
+                  "127.0.0.1 may be listened on");
   verb.add_option("--log-dir", args.log_dir,
                   "Where a job's processes write logs (default: node-logs)");
   verb.add_flag("--once", args.once, "Ends after one job");
@@ -197,6 +202,14 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
                    "  run my.yaml --nodes 127.0.0.1:4100,127.0.0.1:4101");
   node_arguments node_args;
   add_node_options(*node_app, node_args);
+  auto* certs_app = cli.add_subcommand("certs",
+                                       "Makes certificates that join machines");
+  certs_app->footer("Example:\n  certs job-certs --name gpu-a --name 10.0.0.2");
+  certs_arguments certs_args;
+  certs_app->add_option("folder", certs_args.folder, "Where to")->required();
+  certs_app->add_option("--name", certs_args.names,
+                        "A machine's name or address, for other programs to "
+                        "check");
   if (argc > 1 && argv[1][0] != '-')
     if (auto known = check_verb(argv[1]); !known)
       return refuse(known.error().message());
@@ -210,6 +223,8 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
   }
   if (node_app->parsed())
     return run_node(node_args);
+  if (certs_app->parsed())
+    return make_certs(certs_args);
   return plan_app->parsed() ? plan_verb(apps, plan_args)
                             : run_verb(apps, run_args);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "troupe/actors/config/devices.hpp"
+#include "troupe/actors/net/certificates.hpp"
 #include "troupe/actors/node/node_process.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/core/log.hpp"
@@ -43,6 +44,12 @@ result<node::node_process_settings> settings_of(const node_arguments& args) {
   if (!listen)
     return fail(listen.error().within("--listen"));
   x.listen = *listen;
+  if (!args.certs.empty()) {
+    auto identity = net::tls_identity::load(args.certs);
+    if (!identity)
+      return fail(identity.error().within("--certs"));
+    x.identity = std::move(*identity);
+  }
   auto devices = config::parse_devices(args.devices);
   if (!devices)
     return fail(devices.error());
@@ -151,6 +158,20 @@ int run_node(const node_arguments& args) {
     if (!good)
       ::nanosleep(&crash_pause, nullptr);
   }
+}
+
+int make_certs(const certs_arguments& args) {
+  auto made = net::make_certificates(args.folder, args.names);
+  if (!made)
+    return refuse(made.error());
+  fmt::print("Made {0}/ca.pem, node.pem and node.key, good for a year.\n\n"
+             "Copy these three to every machine of the job (the keys are for "
+             "your eyes\nalone), then\n"
+             "  node --listen ADDRESS:4100 --certs {0}\n"
+             "  run my.yaml --nodes ADDRESS:4100,... --certs {0}\n\n"
+             "{0}/ca.key signs more certificates; keep it where no job runs.\n",
+             args.folder);
+  return 0;
 }
 
 } // namespace troupe::app_command

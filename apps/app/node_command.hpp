@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace troupe::app_command {
 
@@ -22,5 +23,16 @@ struct node_arguments {
 /// and a node that crashes is back at once. Returns the exit code: 0, or 2 if it
 /// could not begin. Call before any thread exists, with signals held.
 int run_node(const node_arguments& args);
+
+/// What `certs` was given on the command line.
+struct certs_arguments {
+  std::string folder;
+  /// Of the machines, for other programs to check.
+  std::vector<std::string> names;
+};
+
+/// Makes the certificates of a job. Returns the exit code: 0, or 2 if they could
+/// not be made.
+int make_certs(const certs_arguments& args);
 
 } // namespace troupe::app_command

@@ -68,6 +68,7 @@ struct prepared_job {
   std::optional<checkpoint::saved> resume;
   /// Of other machines; then `devices` says nothing.
   std::vector<net::endpoint> nodes;
+  std::optional<net::tls_identity> identity;
 };
 
 result<void> check_placement(const prepared_job& job, const application& app) {
@@ -101,6 +102,31 @@ result<std::vector<net::endpoint>> read_nodes(const std::string& given,
     return fail(
       out.error().within(given.empty() ? "runtime.nodes" : "--nodes"));
   return out;
+}
+
+/// What the machines of the job know each other by.
+result<void> read_identity(const std::string& given, prepared_job& job) {
+  auto& folder = job.config.runtime.certs;
+  if (!given.empty())
+    folder = given;
+  if (!folder.empty()) {
+    auto loaded = net::tls_identity::load(folder);
+    if (!loaded)
+      return fail(loaded.error().within("--certs"));
+    job.identity = std::move(*loaded);
+    // A resumed run may be begun elsewhere.
+    folder = std::filesystem::absolute(folder).string();
+    return {};
+  }
+  auto far = std::ranges::find_if_not(job.nodes, net::is_loopback);
+  if (far == job.nodes.end())
+    return {};
+  return fail(errc::refused,
+              fmt::format("--nodes: {} is another machine, which needs TLS: "
+                          "make certificates with 'certs DIR', copy the folder "
+                          "to all machines and give --certs DIR here and to "
+                          "every node",
+                          to_string(*far)));
 }
 
 /// Lets the data decide the options that follow from it. A value that somebody
@@ -186,6 +212,8 @@ result<prepared_job> prepare(const application& app,
     job.nodes = std::move(*nodes);
   else
     return fail(nodes.error());
+  if (auto identity = read_identity(args.certs, job); !identity)
+    return fail(identity.error());
   if (job.nodes.empty() && job.config.runtime.restart_on_failure
       && job.devices.kind == config::device_kind::inproc)
     return fail(errc::invalid,
@@ -329,6 +357,7 @@ int run(const application& app, const run_arguments& args) {
   // The guard is forked before the first thread exists.
   std::unique_ptr<process::guard_client> guard;
   settings.nodes = job->nodes;
+  settings.identity = job->identity;
   if (job->nodes.empty() && job->devices.kind != config::device_kind::inproc) {
     process::guard_settings guard_config;
     guard_config.job_id = settings.job;

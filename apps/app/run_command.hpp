@@ -17,6 +17,8 @@ struct run_arguments {
   std::optional<std::string> devices;
   /// Instead of the configuration's: addresses with commas, or a file.
   std::string nodes;
+  /// The folder of certificates that joins those machines.
+  std::string certs;
   /// As given: the configuration says what a seed may be.
   std::string seed;
   std::string data_path;

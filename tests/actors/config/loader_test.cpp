@@ -301,7 +301,7 @@ BOOST_AUTO_TEST_CASE(wrong_values_name_file_line_key_and_remedy) {
      "x.yaml:12: a key must be a word, not a list"},
     {"escape sequences", "seed: 3", "\"\\e[2J\\u009b\": 3",
      "x.yaml:12: runtime.?[2J?: unknown key; allowed here: "
-     "call_timeout_ms, checkpoint_timeout_ms, checkpoints_max, "
+     "call_timeout_ms, certs, checkpoint_timeout_ms, checkpoints_max, "
      "collective_timeout_ms, colocation, concurrent_comm, "
      "data_path, debug, deterministic, devices, driver_grace_ms, "
      "eval_data_path, "
@@ -338,7 +338,7 @@ BOOST_AUTO_TEST_CASE(wrong_overrides_are_named_as_such) {
   std::vector<row> rows{
     {"runtime.sed=3",
      "--set: runtime.sed: unknown key; did you mean 'seed'? allowed here: "
-     "call_timeout_ms, checkpoint_timeout_ms, checkpoints_max, "
+     "call_timeout_ms, certs, checkpoint_timeout_ms, checkpoints_max, "
      "collective_timeout_ms, colocation, concurrent_comm, data_path, debug, "
      "deterministic, devices, driver_grace_ms, eval_data_path, "
      "eval_episode_interval, "
