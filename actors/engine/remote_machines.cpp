@@ -177,11 +177,14 @@ struct remote_machines::impl {
         return;
       // It may be cleaning up after another job, or beginning anew after it.
       auto code = x.joined.error().code();
-      auto busy = code == errc::exhausted && !busy_until.passed();
-      auto gone = code == errc::unavailable && !gone_until.passed();
-      if (!busy && !gone)
+      auto busy = code == errc::exhausted;
+      if (busy)
+        gone_until = deadline::after(restart_max);
+      auto gone = code == errc::unavailable || code == errc::lost;
+      if ((busy && !busy_until.passed()) || (gone && !gone_until.passed()))
+        ::poll(nullptr, 0, static_cast<int>(retry_interval.count()));
+      else
         return;
-      ::poll(nullptr, 0, static_cast<int>(retry_interval.count()));
     }
   }
 
@@ -192,10 +195,9 @@ struct remote_machines::impl {
     auto code = errc::unavailable;
     for (std::size_t i = 0; i < machines.size(); ++i)
       if (!machines[i].joined) {
-        code = machines[i].joined.error().code();
-        problems.push_back(fmt::format("node {}: {}",
-                                       to_string(settings.gates[i]),
-                                       machines[i].joined.error().message()));
+        const auto& why = machines[i].joined.error();
+        code = why.code();
+        problems.push_back(why.within(to_string(settings.gates[i])).message());
       }
     if (!problems.empty())
       return fail(code, fmt::format("{}", fmt::join(problems, "\n")));

@@ -272,7 +272,10 @@ console::run_summary make_summary(const config::job_config& config,
   for (const auto& node : outcome.nodes)
     for (const auto& host : node.hosts) {
       console::process_row row;
-      row.slot = fmt::format("host-{}", host.host.slot);
+      row.slot = outcome.nodes.size() == 1
+                   ? fmt::format("host-{}", host.host.slot)
+                   : fmt::format("host-{}.{}", node.node.value(),
+                                 host.host.slot);
       row.device = host.device;
       row.pid = host.pid;
       row.restarts = static_cast<std::int32_t>(host.host.life.value()) - 1;

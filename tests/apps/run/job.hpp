@@ -123,6 +123,11 @@ public:
   /// The processes of the job now.
   [[nodiscard]] std::vector<job_process> processes(const program& driver);
 
+  /// All processes of this test's programs, and what they started.
+  [[nodiscard]] std::vector<troupe::test::process_entry> everybody() const {
+    return troupe::test::processes_with(mark_);
+  }
+
   /// Fails the test unless there is exactly one such process.
   [[nodiscard]] job_process find(const program& driver, job_process::role part,
                                  int slot = -1);

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs over several nodes, each a program of its own on this machine.
+#include <chrono>
+#include <csignal>
+#include <functional>
+
+#include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "apps/run/job.hpp"
+
+using namespace run_test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// What the design allows between the end of a driver and the end of all.
+constexpr auto clean_up_bound = 2s;
+
+/// A port that nobody else has right now.
+std::uint16_t free_port() {
+  auto fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  BOOST_REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&address), size)
+                == 0);
+  BOOST_REQUIRE(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size)
+                == 0);
+  ::close(fd);
+  return ntohs(address.sin_port);
+}
+
+struct fixture : job_fixture {
+  struct machine {
+    std::uint16_t port = 0;
+    std::unique_ptr<program> node;
+
+    [[nodiscard]] std::string address() const {
+      return fmt::format("127.0.0.1:{}", port);
+    }
+  };
+
+  std::vector<machine> machines;
+
+  /// Nodes that can be joined; `more` are options of theirs.
+  void start_nodes(int count, const std::vector<std::string>& more = {}) {
+    for (auto i = 0; i < count; ++i) {
+      machine x;
+      x.port = free_port();
+      std::vector<std::string> words{"node", "--listen", x.address(),
+                                     "--devices", "cpu:1"};
+      words.insert(words.end(), more.begin(), more.end());
+      x.node = start(words);
+      machines.push_back(std::move(x));
+    }
+    for (const auto& x : machines)
+      BOOST_REQUIRE(says(x, "waiting for a job at"));
+  }
+
+  ~fixture() {
+    for (const auto& x : machines)
+      x.node->signal(SIGTERM);
+    for (const auto& x : machines)
+      BOOST_TEST(x.node->wait(soon()).value_or(-999) == 0);
+  }
+
+  /// Waits for something to become true that nobody tells.
+  bool eventually(const std::function<bool()>& holds,
+                  troupe::deadline until = soon()) {
+    while (!holds()) {
+      if (until.passed())
+        return false;
+      // No node ends by itself: this only takes its time.
+      static_cast<void>(machines.front().node->wait(within(20ms)));
+    }
+    return true;
+  }
+
+  bool says(const machine& x, std::string_view text, int times = 1) {
+    return eventually([&] {
+      auto output = x.node->output();
+      auto count = 0;
+      for (auto at = output.find(text); at != std::string::npos;
+           at = output.find(text, at + 1))
+        ++count;
+      return count >= times;
+    });
+  }
+
+  [[nodiscard]] std::string addresses() const {
+    std::vector<std::string> out;
+    for (const auto& x : machines)
+      out.push_back(x.address());
+    return fmt::format("{}", fmt::join(out, ","));
+  }
+
+  [[nodiscard]] std::vector<std::string>
+  words(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> out{"run", config().string(), "--nodes",
+                                 addresses()};
+    out.insert(out.end(), more.begin(), more.end());
+    return out;
+  }
+
+  /// The process in which a node serves its job: the program's child.
+  [[nodiscard]] pid_t job_process_of(const machine& x) {
+    std::string text = read_file(
+      fmt::format("/proc/{0}/task/{0}/children", x.node->pid()));
+    return std::atoi(text.c_str());
+  }
+
+  /// Hosts that are there, by their command lines' node ids.
+  [[nodiscard]] std::vector<pid_t> hosts(int node = -1) {
+    constexpr std::size_t node_argument = 4;
+    std::vector<pid_t> out;
+    for (const auto& x : everybody())
+      if (x.argv.size() > node_argument && x.argv[1] == "__host"
+          && (node < 0 || std::atoi(x.argv[node_argument].c_str()) == node))
+        out.push_back(x.pid);
+    return out;
+  }
+
+  void no_hosts_left(troupe::deadline until) {
+    BOOST_TEST(eventually([&] { return hosts().empty(); }, until));
+  }
+
+  /// Waits for a driver to end with `code`, and shows what it said if it does
+  /// not. Gives back what it said.
+  static std::string ends_with(program& driver, int code,
+                               troupe::deadline until = soon()) {
+    auto status = driver.wait(until);
+    BOOST_TEST_CONTEXT("output:\n" << driver.output())
+    BOOST_TEST(status.value_or(-999) == code);
+    return flat(driver.output());
+  }
+
+  [[nodiscard]] std::string one_machine(const std::string& name,
+                                        int num_episode) {
+    auto driver = start_run(
+      {"--name", name, "--set",
+       fmt::format("runtime.num_episode={}", num_episode)});
+    BOOST_TEST(driver->wait(soon()).value_or(-999) == 0);
+    return name;
+  }
+
+  void check_same(const std::string& name, const std::string& expected) {
+    BOOST_TEST(
+      (timeless_metrics(runs() / name) == timeless_metrics(runs() / expected)));
+    BOOST_TEST(read_file(runs() / name / "ledger.jsonl")
+               == read_file(runs() / expected / "ledger.jsonl"));
+  }
+};
+
+std::vector<std::string> saving(int num_episode, const std::string& name) {
+  return {"--name", name,
+          "--set",  "runtime.save_episode_interval=1",
+          "--set",  fmt::format("runtime.num_episode={}", num_episode)};
+}
+
+constexpr const char* forever = "runtime.num_episode=1000000";
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(nodes, fixture)
+
+BOOST_AUTO_TEST_CASE(two_machines_compute_what_one_computes) {
+  start_nodes(2);
+  auto driver = start(
+    words({"--name", "two", "--set", "runtime.num_episode=10"}));
+  ends_with(*driver, 0);
+  BOOST_TEST(contains(flat(driver->output()),
+                      "every replica equals its source bit for bit"));
+  no_hosts_left(within(clean_up_bound));
+  check_same("two", one_machine("one", 10));
+}
+
+BOOST_AUTO_TEST_CASE(nodes_serve_one_run_after_the_other_which_waits) {
+  start_nodes(2);
+  auto first = start(
+    words({"--name", "first", "--set", "runtime.num_episode=100"}));
+  BOOST_REQUIRE(says(machines[0], "works for job"));
+  auto second = start(words({"--name", "second"}));
+  ends_with(*first, 0);
+  ends_with(*second, 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_killed_host_of_another_machine_is_the_cause) {
+  start_nodes(2);
+  auto driver = start(words({"--set", forever}));
+  BOOST_REQUIRE(eventually([&] { return hosts(1).size() == 1; }));
+  auto victim = hosts(1).front();
+  BOOST_REQUIRE(says(machines[1], "works for job"));
+  ::kill(victim, SIGKILL);
+  BOOST_TEST(driver->wait(within(5s)).value_or(-999) == 1);
+  auto output = flat(driver->output());
+  BOOST_TEST_CONTEXT("output:\n" << output) {
+    BOOST_TEST(contains(output, "node 1, device cpu:0"));
+    BOOST_TEST(
+      contains(output,
+               fmt::format("(pid {}) ended: killed by signal 9", victim)));
+  }
+  no_hosts_left(within(clean_up_bound));
+}
+
+BOOST_AUTO_TEST_CASE(a_killed_node_is_the_cause_and_comes_back) {
+  start_nodes(2);
+  auto driver = start(words({"--set", forever}));
+  BOOST_REQUIRE(eventually([&] { return hosts().size() == 3; }));
+  ::kill(job_process_of(machines[1]), SIGKILL);
+  BOOST_TEST(driver->wait(within(5s)).value_or(-999) == 1);
+  auto output = flat(driver->output());
+  BOOST_TEST_CONTEXT("output:\n" << output)
+  BOOST_TEST(
+    contains(output, fmt::format("node 1 ({}", machines[1].address())));
+  no_hosts_left(within(clean_up_bound));
+  BOOST_TEST(says(machines[1], "waiting for a job at", 2));
+  ends_with(*start(words({"--name", "next"})), 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_frozen_node_is_the_cause_and_cleans_up_when_it_wakes) {
+  start_nodes(2);
+  auto driver = start(words({"--set", forever}));
+  BOOST_REQUIRE(eventually([&] { return hosts().size() == 3; }));
+  auto frozen = job_process_of(machines[1]);
+  auto begin = std::chrono::steady_clock::now();
+  ::kill(frozen, SIGSTOP);
+  BOOST_TEST(driver->wait(within(10s)).value_or(-999) == 1);
+  auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(
+    std::chrono::steady_clock::now() - begin);
+  BOOST_TEST_MESSAGE(fmt::format("nodes: a frozen node ends the run after {} "
+                                 "ms",
+                                 spent.count()));
+  auto output = flat(driver->output());
+  BOOST_TEST_CONTEXT("output:\n" << output)
+  BOOST_TEST(contains(output, "has given no sign of life for"));
+  ::kill(frozen, SIGCONT);
+  no_hosts_left(soon());
+  BOOST_TEST(says(machines[1], "waiting for a job at", 2));
+}
+
+BOOST_AUTO_TEST_CASE(a_killed_driver_is_resumed_on_the_same_nodes) {
+  start_nodes(2);
+  auto driver = start(words(saving(20, "killed")));
+  BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint("killed"); }));
+  driver->signal(SIGKILL);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == -SIGKILL);
+  no_hosts_left(within(clean_up_bound));
+  driver = start({"run", "--resume", "killed"});
+  ends_with(*driver, 0);
+  check_same("killed", one_machine("whole", 20));
+}
+
+BOOST_AUTO_TEST_CASE(a_driver_that_wakes_after_its_grace_is_too_late) {
+  start_nodes(2);
+  auto driver = start(
+    words({"--set", forever, "--set", "runtime.driver_grace_ms=1000"}));
+  BOOST_REQUIRE(eventually([&] { return hosts().size() == 3; }));
+  driver->signal(SIGSTOP);
+  no_hosts_left(soon());
+  BOOST_TEST(says(machines[0], "the driver has been silent for too long"));
+  driver->signal(SIGCONT);
+  BOOST_TEST(driver->wait(within(10s)).value_or(-999) == 1);
+  BOOST_TEST(contains(flat(driver->output()), "is gone"));
+}
+
+BOOST_AUTO_TEST_CASE(a_run_that_loses_a_node_goes_on_with_the_same_result) {
+  start_nodes(2);
+  auto words_ = words(saving(60, "lossy"));
+  for (const auto* x : {"on_failure=restart", "restart_backoff_ms=10"})
+    words_.insert(words_.end(), {"--set", fmt::format("runtime.{}", x)});
+  auto driver = start(words_);
+  BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint("lossy"); }));
+  ::kill(job_process_of(machines[1]), SIGKILL);
+  auto status = driver->wait(soon());
+  BOOST_TEST_CONTEXT("output:\n" << driver->output()) {
+    BOOST_TEST(status.value_or(-999) == 0);
+    BOOST_TEST(contains(flat(driver->output()), "Goes on after episode"));
+  }
+  check_same("lossy", one_machine("whole", 60));
+}
+
+BOOST_AUTO_TEST_CASE(certificates_let_in_who_has_them) {
+  auto certs = [&](const char* name) {
+    BOOST_TEST(start({"certs", name})->wait(soon()).value_or(-999) == 0);
+    return (folder() / name).string();
+  };
+  auto ours = certs("ours");
+  auto theirs = certs("theirs");
+  start_nodes(2, {"--certs", ours});
+  ends_with(*start(words({"--certs", ours})), 0);
+  BOOST_TEST(
+    contains(ends_with(*start(words()), 1), "takes orders over TLS alone"));
+  BOOST_TEST(contains(ends_with(*start(words({"--certs", theirs})), 1),
+                      "certificate is not accepted"));
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_joined_is_said_in_a_sentence) {
+  start_nodes(1);
+  auto closed = fmt::format("127.0.0.1:{}", free_port());
+  struct row {
+    std::vector<std::string> words;
+    int status;
+    std::string says;
+  };
+  std::vector<row> rows{
+    {{"--nodes", closed}, 1, "nobody listens at " + closed},
+    {{"--nodes", addresses() + "," + closed}, 1, "nobody listens at " + closed},
+    {{"--nodes", "10.1.1.1:4100"}, 2, "is another machine, which needs TLS"},
+    {{"--nodes", "here"}, 2, "--nodes: "},
+    {{"--nodes", addresses(), "--certs", "/nowhere"}, 2, "--certs: "},
+    {{"--nodes", addresses(), "--set", "models.trainer.num_gpu=4"},
+     1,
+     "device"},
+  };
+  for (const auto& row : rows) {
+    std::vector<std::string> all{"run", config().string()};
+    all.insert(all.end(), row.words.begin(), row.words.end());
+    auto driver = start(all);
+    auto status = driver->wait(soon());
+    BOOST_TEST_CONTEXT("words: " << fmt::format("{}", fmt::join(row.words, " "))
+                                 << "\noutput:\n"
+                                 << driver->output()) {
+      BOOST_TEST(status.value_or(-999) == row.status);
+      BOOST_TEST(contains(flat(driver->output()), row.says));
+    }
+  }
+  auto public_node = start({"node", "--listen", "0.0.0.0:0"});
+  BOOST_TEST(public_node->wait(soon()).value_or(-999) == 2);
+  BOOST_TEST(contains(flat(public_node->output()), "without TLS"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
