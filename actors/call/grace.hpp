@@ -17,6 +17,11 @@ enum class layer : std::uint8_t {
   engine = 5,
 };
 
+/// As messages carry it; never 0.
+[[nodiscard]] inline std::uint32_t to_ms(std::chrono::milliseconds x) {
+  return static_cast<std::uint32_t>(std::max<std::int64_t>(x.count(), 1));
+}
+
 /// `timeout`, and for each layer a quarter of it, at least 50 ms and at most
 /// half a second.
 [[nodiscard]] inline std::chrono::milliseconds

@@ -50,8 +50,7 @@ protocol::replica_spec dist_model::spec_of(std::size_t replica) const {
   x.config = job_.config;
   x.seed = job_.seed;
   x.num_threads = job_.num_threads;
-  x.collective_timeout_ms = static_cast<std::uint32_t>(
-    std::max<std::int64_t>(job_.collective_timeout.count(), 1));
+  x.collective_timeout_ms = call::to_ms(job_.collective_timeout);
   for (const auto& place : job_.place.replicas[replica].ranks) {
     protocol::rank_seat seat{place.node, -1};
     if (!place.devices.empty()) {

@@ -16,12 +16,9 @@ namespace troupe::model {
 
 namespace {
 
+using call::to_ms;
 using protocol::ack;
 using std::chrono::milliseconds;
-
-std::uint32_t to_ms(milliseconds x) {
-  return static_cast<std::uint32_t>(std::max<std::int64_t>(x.count(), 1));
-}
 
 milliseconds from_ms(std::uint32_t x) {
   return milliseconds{x};
@@ -199,108 +196,6 @@ void replica::relay_to(const std::vector<Handle>& targets,
 }
 
 // -- set-up --------------------------------------------------------------------
-
-void replica::start_worker(std::size_t rank, milliseconds timeout,
-                           continuation<ack> done) {
-  auto failed = [=, this](const error& why) {
-    done(fail(report(rank, "start", why)));
-  };
-  reach_node(spec_.ranks[rank].node, timeout,
-             [=, this](const result<protocol::node_actor>& node) {
-               if (!node)
-                 return failed(node.error());
-               acquire_host(*node, rank, timeout,
-                            [=, this](const result<ack>& acquired) {
-                              if (!acquired)
-                                return failed(acquired.error());
-                              make_worker(rank, timeout,
-                                          [=](const result<ack>& made) {
-                                            if (!made)
-                                              return failed(made.error());
-                                            done(ack{});
-                                          });
-                            });
-             });
-}
-
-void replica::reach_node(node_id node, milliseconds timeout,
-                         continuation<protocol::node_actor> done) {
-  if (node == around_.here)
-    return done(around_.node);
-  if (!around_.others)
-    return done(
-      fail(errc::unavailable,
-           fmt::format("nobody knows the way to node {}", node.value())));
-  calls_.ask<protocol::found_node>(around_.others, with_grace(timeout),
-                                   protocol::find_node{node, to_ms(timeout)},
-                                   [done](result<protocol::found_node> x) {
-                                     if (!x)
-                                       return done(fail(x.error()));
-                                     done(x->node);
-                                   });
-}
-
-void replica::acquire_host(const protocol::node_actor& node, std::size_t rank,
-                           milliseconds timeout, continuation<ack> done) {
-  protocol::acquire_host request;
-  request.timeout_ms = to_ms(timeout);
-  request.worker = worker_name(rank);
-  request.from = around_.here;
-  request.device = spec_.ranks[rank].device;
-  if (request.device < 0)
-    request.kind = protocol::host_kind::cpu;
-  if (spec_.isolated)
-    request.isolated_for = fmt::format("{}/{}", spec_.model, spec_.id.value());
-  auto keep = [=, this](result<protocol::acquired_host> x) {
-    if (!x)
-      return done(fail(x.error()));
-    hosts_[rank] = x->host;
-    controls_[rank] = x->control;
-    send(node, protocol::worker_placed{x->host, worker_name(rank)});
-    done(ack{});
-  };
-  calls_.ask<protocol::acquired_host>(node, with_grace(timeout), request,
-                                      [=, this](
-                                        result<protocol::acquired_host> x) {
-                                        if (!x || x->control)
-                                          return keep(std::move(x));
-                                        reach_host(std::move(*x), timeout,
-                                                   keep);
-                                      });
-}
-
-void replica::reach_host(protocol::acquired_host found, milliseconds timeout,
-                         continuation<protocol::acquired_host> done) {
-  auto host = found.host;
-  calls_.ask<
-    protocol::found_host>(around_.others, with_grace(timeout),
-                          protocol::find_host{host, to_ms(timeout)},
-                          [=](result<protocol::found_host> x) {
-                            if (!x)
-                              return done(fail(x.error()));
-                            done(protocol::acquired_host{host, x->control});
-                          });
-}
-
-void replica::make_worker(std::size_t rank, milliseconds timeout,
-                          continuation<ack> done) {
-  auto keep = [=, this](result<protocol::started_worker> x) {
-    if (!x)
-      return done(fail(x.error()));
-    workers_[rank] = x->worker;
-    movers_[rank] = x->mover;
-    // Also notice the end of a worker that nobody is calling.
-    calls_.watch(workers_[rank], [=, this](const error& reason) {
-      if (!closing_)
-        static_cast<void>(report(rank, "idle", reason));
-    });
-    done(ack{});
-  };
-  calls_.ask<protocol::started_worker>(controls_[rank], timeout,
-                                       protocol::start_worker{
-                                         worker_spec(rank)},
-                                       keep);
-}
 
 void replica::join_ranks(milliseconds timeout, continuation<ack> done) {
   if (world() == 1)

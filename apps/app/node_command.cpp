@@ -90,6 +90,15 @@ result<node::node_process_settings> settings_of(const node_arguments& args) {
   ::_exit(static_cast<int>(end));
 }
 
+/// True if a signal comes in that time.
+bool told_to_stop(const timespec& time) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (auto x : {SIGINT, SIGTERM})
+    sigaddset(&set, x);
+  return ::sigtimedwait(&set, nullptr, &time) > 0;
+}
+
 /// Waits for the process to end and hands signals on: the first in good order,
 /// the second at once. Returns how it ended, as waitpid has it.
 int wait_for(pid_t child, bool& stopped) {
@@ -155,8 +164,8 @@ int run_node(const node_arguments& args) {
                            code));
     if (args.once)
       return good ? 0 : 1;
-    if (!good)
-      ::nanosleep(&crash_pause, nullptr);
+    if (!good && told_to_stop(crash_pause))
+      return 0;
   }
 }
 

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "apps/run/job.hpp"
+#include "support/random_seed.hpp"
+#include "support/slow_relay.hpp"
 
 using namespace run_test;
 using namespace std::chrono_literals;
@@ -178,6 +180,30 @@ BOOST_AUTO_TEST_CASE(two_machines_compute_what_one_computes) {
                       "every replica equals its source bit for bit"));
   no_hosts_left(within(clean_up_bound));
   check_same("two", one_machine("one", 10));
+}
+
+BOOST_AUTO_TEST_CASE(latency_and_loss_change_nothing_but_the_time) {
+  start_nodes(2);
+  auto seed = troupe::test::random_seed();
+  BOOST_TEST_MESSAGE(fmt::format("nodes: seed {}", seed));
+  std::vector<std::unique_ptr<troupe::test::slow_relay>> relays;
+  std::vector<std::string> gates;
+  for (const auto& x : machines) {
+    troupe::test::slow_relay_settings bad;
+    bad.seed = seed++;
+    relays.push_back(std::make_unique<troupe::test::slow_relay>(x.port, bad));
+    gates.push_back(fmt::format("127.0.0.1:{}", relays.back()->port()));
+  }
+  auto driver = start({"run", config().string(), "--nodes",
+                       fmt::format("{}", fmt::join(gates, ",")), "--name",
+                       "bad", "--set", "runtime.num_episode=10"});
+  ends_with(*driver, 0, within(120s));
+  auto lost = relays[0]->lost() + relays[1]->lost();
+  BOOST_TEST_MESSAGE(fmt::format("nodes: {} pieces were late, {} very late",
+                                 relays[0]->passed() + relays[1]->passed(),
+                                 lost));
+  BOOST_TEST(lost > 0u);
+  check_same("bad", one_machine("good", 10));
 }
 
 BOOST_AUTO_TEST_CASE(nodes_serve_one_run_after_the_other_which_waits) {
