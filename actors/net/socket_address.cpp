@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/net/socket_address.hpp"
 
-#include <atomic>
 #include <condition_variable>
 #include <cstring>
 #include <memory>
@@ -56,10 +55,38 @@ struct pending_lookup {
   std::optional<result<addresses>> answer;
 };
 
-std::atomic<int>& running_lookups() {
-  static std::atomic<int> count = 0;
-  return count;
-}
+/// Counts the threads that look up. Lives as long as the process, because
+/// such a thread may.
+class lookup_slots {
+public:
+  static lookup_slots& all() {
+    static auto* const slots = new lookup_slots;
+    return *slots;
+  }
+
+  /// False if none came free in time.
+  bool take(deadline until) {
+    std::unique_lock lock{mutex_};
+    while (taken_ >= lookups_max) {
+      if (until.passed())
+        return false;
+      changed_.wait_for(lock, until.left());
+    }
+    ++taken_;
+    return true;
+  }
+
+  void give_back() {
+    std::lock_guard guard{mutex_};
+    --taken_;
+    changed_.notify_one();
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int taken_ = 0;
+};
 
 } // namespace
 
@@ -133,28 +160,26 @@ result<addresses> resolve(const endpoint& x, deadline until,
       return literal;
     lookup = [](const endpoint& name) { return look_up(name, 0); };
   }
-  auto& running = running_lookups();
-  if (++running > lookups_max) {
-    --running;
+  auto& slots = lookup_slots::all();
+  if (!slots.take(until))
     return fail(errc::exhausted,
                 fmt::format("{} names are being looked up already, so '{}' is "
                             "not: the resolver of this machine does not answer",
                             lookups_max, x.host));
-  }
   auto state = std::make_shared<pending_lookup>();
   try {
     // Left to itself if it takes too long: getaddrinfo cannot be ended.
-    std::thread{[state, x, lookup = std::move(lookup), &running] {
+    std::thread{[state, x, lookup = std::move(lookup), &slots] {
       auto found = lookup(x);
       {
         std::lock_guard guard{state->mutex};
         state->answer = std::move(found);
         state->changed.notify_all();
       }
-      --running;
+      slots.give_back();
     }}.detach();
   } catch (const std::system_error&) {
-    --running;
+    slots.give_back();
     return fail(errc::exhausted, "no thread to look up a name with");
   }
   std::unique_lock lock{state->mutex};

@@ -67,11 +67,12 @@ using lookup_function = std::function<result<std::vector<socket_address>>(
 ///  - `errc::invalid`: nobody knows the name;
 ///  - `errc::unavailable`: the resolver does not work at the moment;
 ///  - `errc::timed_out`;
-///  - `errc::exhausted`: `lookups_max` are under way, none of which ends.
+///  - `errc::exhausted`: `lookups_max` are under way, none of which ended in
+///    time.
 [[nodiscard]] result<std::vector<socket_address>>
 resolve(const endpoint& x, deadline until, lookup_function lookup = {});
 
-/// Lookups of a process that may hang at a time.
+/// Lookups of a process at a time, those that hang included; further ones wait.
 inline constexpr int lookups_max = 32;
 
 } // namespace troupe::net
