@@ -133,8 +133,11 @@ private:
 
   result<void> start_node(run_listener& listener) {
     errors_ = keep(system_->spawn<monitor::error_signal>());
-    caf::anon_send(errors_, protocol::subscribe_errors{
-                              keep(system_->spawn<error_follower>(&listener))});
+    caf::anon_send(errors_,
+                   protocol::subscribe_errors{
+                     keep(system_->spawn<error_follower>(
+                       [&listener](const auto& x) { listener.on_error(x); }))});
+    tell_application();
     node::node_settings x;
     x.job = settings_.job;
     x.num_device = num_device();
@@ -148,6 +151,15 @@ private:
     node_ = keep(system_->spawn<node::node>(x, launcher, errors_));
     launcher->report_to(node_);
     return {};
+  }
+
+  /// The application's own subscription; a thread of its own, because it may
+  /// take its time.
+  void tell_application() {
+    if (app_.on_error)
+      caf::anon_send(errors_, protocol::subscribe_errors{keep(
+                                system_->spawn<error_follower, caf::detached>(
+                                  app_.on_error))});
   }
 
   result<void> start_guarded_node(const node::node_settings& x) {
@@ -256,6 +268,7 @@ private:
     auto monitor = keep_now(system_->spawn<monitor::error_monitor>(nodes));
     keep_now(system_->spawn<node::port_manager>(process::port_manager{}));
     caf::anon_send(monitor, protocol::subscribe_verdict{engine_});
+    caf::anon_send(monitor, protocol::subscribe_verdict{errors_});
     // What an earlier attempt died of is over.
     auto from_now = policy_.restarts() > 0;
     caf::anon_send(errors_, protocol::subscribe_errors{monitor, from_now});

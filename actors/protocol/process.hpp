@@ -15,7 +15,7 @@
 namespace troupe::protocol {
 
 /// Changes whenever a message changes: driver and hosts must agree.
-inline constexpr std::uint32_t wire_version = 2;
+inline constexpr std::uint32_t wire_version = 3;
 
 /// Where a worker's process stands.
 enum class host_kind : std::uint8_t { device, cpu };

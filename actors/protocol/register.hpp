@@ -74,6 +74,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::release_ports))
 
 // monitor.hpp
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::error_report))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::error_news))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::subscribe_errors))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_errors))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::error_history))
