@@ -11,6 +11,7 @@
 
 #include "troupe/actors/model/group_table.hpp"
 #include "troupe/actors/model/host_services.hpp"
+#include "troupe/actors/model/memory_failure.hpp"
 #include "troupe/actors/model/module.hpp"
 #include "troupe/actors/model/operation_mark.hpp"
 #include "troupe/actors/model/sync_seat.hpp"
@@ -46,7 +47,8 @@ data_parallel_group(const protocol::worker_name& worker,
 
 /// A rank without its actor: the module instance, its context and what can be
 /// done with them. Every function is called on the worker's thread and returns
-/// the module's exceptions as `errc::failed`.
+/// the module's exceptions as `errc::failed`, or `errc::exhausted` if they say
+/// that memory ran out.
 class worker_state {
 public:
   worker_state(protocol::worker_spec spec, host_services services,
@@ -134,16 +136,19 @@ private:
 template <class F>
 auto worker_state::guarded(const std::string& operation, F f) -> decltype(f()) {
   operation_scope mark{probe_->mark, operation};
-  auto failed = [&](std::string_view what) {
-    log::error(to_string(spec_.name), "{} failed: {}", operation, what);
-    return fail(errc::failed, std::string{what});
+  auto failed = [&](error what) {
+    log::error(to_string(spec_.name), "{} failed: {}", operation,
+               what.message());
+    return fail(std::move(what));
   };
   try {
     return f();
   } catch (const std::exception& x) {
-    return failed(x.what());
+    return failed(is_out_of_memory(x) ? out_of_memory(x)
+                                      : error{errc::failed, x.what()});
   } catch (...) {
-    return failed("it threw something that is no std::exception");
+    return failed(
+      {errc::failed, "it threw something that is no std::exception"});
   }
 }
 

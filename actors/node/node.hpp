@@ -11,6 +11,7 @@
 #include "troupe/actors/call/caller.hpp"
 #include "troupe/actors/call/reply.hpp"
 #include "troupe/actors/node/launcher.hpp"
+#include "troupe/actors/process/oom_counter.hpp"
 #include "troupe/actors/protocol/register.hpp"
 
 namespace troupe::node {
@@ -21,6 +22,8 @@ struct node_settings {
   /// Devices of this machine and what to call them: `"cpu"`, `"cuda"`.
   std::int32_t num_device = 0;
   std::string device_kind = "cpu";
+  /// Tells whether a host that was killed ran out of memory.
+  process::oom_counter out_of_memory = {};
 };
 
 /// The actor of one machine: starts a host for each device when it is first
