@@ -18,6 +18,7 @@
 #include "troupe/actors/engine/planner_actor.hpp"
 #include "troupe/actors/engine/restart_policy.hpp"
 #include "troupe/actors/engine/signal_watch.hpp"
+#include "troupe/actors/engine/status_desk.hpp"
 #include "troupe/actors/model/dist_model.hpp"
 #include "troupe/actors/model/storage.hpp"
 #include "troupe/actors/monitor/error_monitor.hpp"
@@ -26,6 +27,7 @@
 #include "troupe/actors/node/inproc_launcher.hpp"
 #include "troupe/actors/node/node.hpp"
 #include "troupe/actors/node/port_manager.hpp"
+#include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/node/system_config.hpp"
 #include "troupe/actors/sync/sync_group.hpp"
 #include "troupe/core/log.hpp"
@@ -77,9 +79,13 @@ public:
     auto plan = make_plan();
     if (!plan)
       return stop_early(plan.error());
-    auto outcome = run_attempts(*plan, data, listener);
+    auto desk = open_desk(listener);
+    auto outcome = run_attempts(*plan, data, *desk);
     if (outcome)
       collect_processes(*outcome);
+    if (outcome)
+      desk->close(*outcome);
+    desk.reset();
     shut_down();
     // A worker in this process may still be computing for a run that failed.
     all_down_ = all_down_ && outcome && outcome->end == run_end::finished;
@@ -195,6 +201,31 @@ private:
     return plan;
   }
 
+  /// Lets monitors look at the run.
+  std::unique_ptr<status_desk> open_desk(run_listener& listener) {
+    const auto& runtime = config_.runtime;
+    monitor::board_settings board{config_.app,
+                                  runtime.run_name,
+                                  settings_.job,
+                                  {}};
+    for (const auto& x : config_.models)
+      board.models.push_back({x.name, x.num_replica,
+                              static_cast<std::int32_t>(x.parallel.world()),
+                              x.trainable});
+    desk_settings x;
+    x.self = {settings_.version, node::build_id(), config_.app,
+              runtime.run_name,  settings_.job,    ::getpid()};
+    x.serve = runtime.monitor;
+    x.port = runtime.monitor_port;
+    x.episode = settings_.resume ? settings_.resume->episode : 0;
+    x.num_episode = runtime.num_episode;
+    x.address_file = settings_.monitor_file;
+    return std::make_unique<
+      status_desk>(listener, *system_,
+                   keep(system_->spawn<monitor::status_board>(board, errors_)),
+                   x);
+  }
+
   void make_models(const planner::placement& plan) {
     model::model_surroundings around{{node_}, errors_, {num_device()}, &store_};
     for (const auto& x : config_.models) {
@@ -295,11 +326,12 @@ private:
   /// Attempts until one ends well, is interrupted, or is the last.
   result<run_outcome> run_attempts(const planner::placement& plan,
                                    const std::shared_ptr<data_source>& data,
-                                   run_listener& listener) {
+                                   status_desk& listener) {
     auto beginning = data->position();
     auto resume = settings_.resume;
     for (;;) {
       make_models(plan);
+      listener.watch({{node_}, models_});
       auto from = resume ? std::optional{resume->episode} : std::nullopt;
       start_engine(data, std::exchange(resume, std::nullopt), listener);
       auto outcome = wait();

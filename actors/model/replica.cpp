@@ -372,7 +372,8 @@ void replica::get_operations(milliseconds timeout,
   // Each host once, whatever number of our ranks it holds.
   std::map<protocol::host_name, std::size_t> first;
   for (std::size_t rank = 0; rank < world(); ++rank)
-    first.emplace(hosts_[rank], rank);
+    if (controls_[rank])
+      first.emplace(hosts_[rank], rank);
   auto all = std::make_shared<
     call::gather<operations>>(first.size(),
                               [done](result<std::vector<operations>> x) {

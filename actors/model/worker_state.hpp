@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <set>
@@ -32,6 +34,8 @@ struct worker_probe {
   }
 
   operation_mark mark;
+  /// Of the weights.
+  std::atomic<std::uint64_t> version = 0;
   group_table groups;
   sync_table syncs;
 };
