@@ -19,7 +19,7 @@ foreach(room IN LISTS _troupe_rooms)
   file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${folder})
   if(folder STREQUAL "apps/torch")
     list(APPEND _troupe_torch_rooms ${room})
-  elseif(NOT folder MATCHES "^apps/" OR folder MATCHES "^apps/(app|console|planning)$")
+  elseif(NOT folder MATCHES "^apps/" OR folder MATCHES "^apps/(app|console|monitoring|planning)$")
     # What else is in apps/ are applications, not something to link with.
     list(APPEND _troupe_core_rooms ${room})
   endif()

@@ -110,6 +110,17 @@ struct runtime_config {
   std::int64_t max_restarts = 3;
   /// Before the first attempt; doubles while attempts get nowhere.
   std::chrono::milliseconds restart_backoff{500};
+  /// `on_non_finite: warn`: a metric of a training step that is NaN or infinite
+  /// does not end the run.
+  bool warn_on_non_finite = false;
+  /// A rank that takes so many times as long as its peers is reported; 0 never.
+  double straggler_factor = 4;
+  /// And at least so much longer. `straggler_min_ms`.
+  std::chrono::milliseconds straggler_min{1'000};
+  /// Whether `monitor` may look at the run, over a port of the loopback device;
+  /// 0 means any free one.
+  bool monitor = true;
+  std::uint16_t monitor_port = 0;
   std::int64_t seed = 1;
   /// The same seed gives the same run, bit for bit.
   bool deterministic = true;

@@ -158,6 +158,21 @@ void read_restarts(section& keys, runtime_config& runtime) {
                                 "save_episode_interval to 1 or more");
 }
 
+void read_signals(section& keys, runtime_config& runtime) {
+  std::string policy{"stop"};
+  keys.choice("on_non_finite", policy, {"stop", "warn"});
+  runtime.warn_on_non_finite = policy == "warn";
+  keys.number("straggler_factor", runtime.straggler_factor, 0, 1e6);
+  if (runtime.straggler_factor > 0 && runtime.straggler_factor <= 1)
+    keys.complain("straggler_factor",
+                  fmt::format("must be greater than 1, or 0 for never: {} "
+                              "would call every second rank slow",
+                              runtime.straggler_factor));
+  keys.milliseconds("straggler_min_ms", runtime.straggler_min);
+  keys.flag("monitor", runtime.monitor);
+  keys.integer("monitor_port", runtime.monitor_port, 0);
+}
+
 void read_sync(section& keys, sync_config& sync) {
   keys.choice("sync_planner", sync.planner, {"reshard", "two_stage"});
   keys.choice("sync_mode", sync.mode, {"auto", "staged", "in_place"});
@@ -192,6 +207,7 @@ void read_runtime(const yaml_node* node, int line, const app_schema& schema,
   keys.integer("save_episode_interval", runtime.save_episode_interval, 0);
   keys.integer("checkpoints_max", runtime.checkpoints_max, 1);
   read_restarts(keys, runtime);
+  read_signals(keys, runtime);
   keys.integer("seed", runtime.seed, 0);
   keys.flag("deterministic", runtime.deterministic);
   read_times(keys, runtime);

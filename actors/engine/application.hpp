@@ -12,6 +12,7 @@
 #include "troupe/actors/config/schema.hpp"
 #include "troupe/actors/engine/flow.hpp"
 #include "troupe/actors/model/registry.hpp"
+#include "troupe/actors/protocol/error_report.hpp"
 #include "troupe/core/batch.hpp"
 #include "troupe/core/error.hpp"
 
@@ -106,6 +107,9 @@ struct application {
   /// Looks at a resolved configuration for what no single key shows; null if
   /// there is nothing to look at.
   std::function<result<void>(const config::job_config&)> check;
+  /// Hears every error and warning of a run, on a thread of its own in the
+  /// driver; null if nobody wants to.
+  std::function<void(const protocol::error_report&)> on_error;
   /// Runs first in every host, with the number of threads it may use.
   std::function<void(int)> prepare_host;
 

@@ -18,11 +18,13 @@
 #include "troupe/actors/engine/job_nodes.hpp"
 #include "troupe/actors/engine/planner_actor.hpp"
 #include "troupe/actors/engine/restart_policy.hpp"
+#include "troupe/actors/engine/status_desk.hpp"
 #include "troupe/actors/model/dist_model.hpp"
 #include "troupe/actors/model/storage.hpp"
 #include "troupe/actors/monitor/error_monitor.hpp"
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/port_manager.hpp"
+#include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/node/system_config.hpp"
 #include "troupe/actors/process/signal_watch.hpp"
 #include "troupe/actors/sync/sync_group.hpp"
@@ -71,9 +73,13 @@ public:
     auto plan = make_plan();
     if (!plan)
       return stop_early(plan.error());
-    auto outcome = run_attempts(*plan, data, listener);
+    auto desk = open_desk(listener);
+    auto outcome = run_attempts(*plan, data, *desk);
     if (outcome)
       outcome->nodes = nodes_.statuses(*self_);
+    if (outcome)
+      desk->close(*outcome);
+    desk.reset();
     shut_down();
     // A worker in this process may still be computing for a run that failed.
     all_down_ = all_down_ && outcome && outcome->end == run_end::finished;
@@ -110,14 +116,26 @@ private:
 
   result<void> start_nodes(run_listener& listener) {
     errors_ = keep(system_->spawn<monitor::error_signal>());
-    caf::anon_send(errors_, protocol::subscribe_errors{
-                              keep(system_->spawn<error_follower>(&listener))});
+    caf::anon_send(errors_,
+                   protocol::subscribe_errors{
+                     keep(system_->spawn<error_follower>(
+                       [&listener](const auto& x) { listener.on_error(x); }))});
+    tell_application();
     if (auto started = nodes_.start(*system_, errors_); !started)
       return started;
     if (nodes_.local())
       for (const auto& x : nodes_.all())
         keep(x);
     return {};
+  }
+
+  /// The application's own subscription; a thread of its own, because it may
+  /// take its time.
+  void tell_application() {
+    if (app_.on_error)
+      caf::anon_send(errors_, protocol::subscribe_errors{keep(
+                                system_->spawn<error_follower, caf::detached>(
+                                  app_.on_error))});
   }
 
   result<planner::placement> make_plan() {
@@ -132,6 +150,31 @@ private:
       for (const auto& line : plan->warnings)
         log::warning("planner", "{}", line);
     return plan;
+  }
+
+  /// Lets monitors look at the run.
+  std::unique_ptr<status_desk> open_desk(run_listener& listener) {
+    const auto& runtime = config_.runtime;
+    monitor::board_settings board{config_.app,
+                                  runtime.run_name,
+                                  settings_.job,
+                                  {}};
+    for (const auto& x : config_.models)
+      board.models.push_back({x.name, x.num_replica,
+                              static_cast<std::int32_t>(x.parallel.world()),
+                              x.trainable});
+    desk_settings x;
+    x.self = {settings_.version, node::build_id(), config_.app,
+              runtime.run_name,  settings_.job,    ::getpid()};
+    x.serve = runtime.monitor;
+    x.port = runtime.monitor_port;
+    x.episode = settings_.resume ? settings_.resume->episode : 0;
+    x.num_episode = runtime.num_episode;
+    x.address_file = settings_.monitor_file;
+    return std::make_unique<
+      status_desk>(listener, *system_,
+                   keep(system_->spawn<monitor::status_board>(board, errors_)),
+                   x);
   }
 
   void make_models(const planner::placement& plan) {
@@ -215,6 +258,7 @@ private:
       system_->spawn<monitor::error_monitor>(nodes_.all()));
     keep_now(system_->spawn<node::port_manager>(process::port_manager{}));
     caf::anon_send(monitor, protocol::subscribe_verdict{engine_});
+    caf::anon_send(monitor, protocol::subscribe_verdict{errors_});
     // What an earlier attempt died of is over.
     auto from_now = policy_.restarts() > 0;
     caf::anon_send(errors_, protocol::subscribe_errors{monitor, from_now});
@@ -241,11 +285,12 @@ private:
   /// Attempts until one ends well, is interrupted, or is the last.
   result<run_outcome> run_attempts(const planner::placement& plan,
                                    const std::shared_ptr<data_source>& data,
-                                   run_listener& listener) {
+                                   status_desk& listener) {
     auto beginning = data->position();
     auto resume = settings_.resume;
     for (;;) {
       make_models(plan);
+      listener.watch({nodes_.all(), models_});
       auto from = resume ? std::optional{resume->episode} : std::nullopt;
       start_engine(data, std::exchange(resume, std::nullopt), listener);
       auto outcome = wait();

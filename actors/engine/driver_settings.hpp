@@ -20,6 +20,9 @@ struct driver_settings {
   config::device_request devices;
   /// Where hosts write their logs.
   std::filesystem::path log_dir;
+  /// Of Troupe, for monitors, and where they find the run.
+  std::string version;
+  std::filesystem::path monitor_file;
   /// Where checkpoints are kept, and the one to go on from. Absolute.
   std::filesystem::path checkpoint_dir;
   std::optional<checkpoint::saved> resume;

@@ -37,6 +37,8 @@ std::string_view to_string(run_end x) noexcept {
 engine::engine(caf::actor_config& config, engine_parts parts)
   : engine_actor::base(config),
     parts_(std::move(parts)),
+    stragglers_(parts_.config.runtime.straggler_factor,
+                parts_.config.runtime.straggler_min),
     calls_(this) {
   // nop
 }
@@ -250,11 +252,13 @@ void engine::train_episode() {
                  {std::move(trained)}, false,
                  [=, this](const applied& y) {
                    // What the experience measured is not overwritten.
-                   auto before = episode_.metrics;
+                   auto before = std::exchange(episode_.metrics, {});
                    keep(y.value);
+                   auto refused = refuse(episode_.metrics);
                    for (auto& [name, value] : before)
                      episode_.metrics[name] = value;
-                   to_syncs();
+                   if (!refused)
+                     to_syncs();
                  });
              });
   });

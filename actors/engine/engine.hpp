@@ -14,7 +14,9 @@
 #include "troupe/actors/engine/application.hpp"
 #include "troupe/actors/engine/applier.hpp"
 #include "troupe/actors/engine/checkpoint_keeper.hpp"
+#include "troupe/actors/engine/metric_watch.hpp"
 #include "troupe/actors/engine/run_listener.hpp"
+#include "troupe/actors/engine/straggler_watch.hpp"
 #include "troupe/actors/protocol/register.hpp"
 
 namespace troupe::engine {
@@ -157,6 +159,14 @@ private:
   /// Reports and waits for the verdict; the chain stops here.
   void fail_run(const std::string& during, const error& why);
 
+  /// Reports metrics of a training step that are NaN or infinite; true if the
+  /// chain stops here.
+  [[nodiscard]] bool refuse(const std::map<std::string, double>& metrics);
+
+  /// Reports ranks that were slow in a call.
+  void watch_stragglers(const flow_node& call,
+                        const std::vector<protocol::rank_time>& times);
+
   /// True once the chain must not go on.
   [[nodiscard]] bool stopped() const noexcept;
 
@@ -187,6 +197,8 @@ private:
   /// An episode at which one was due and could not be exact.
   bool save_owed_ = false;
   std::int64_t last_saved_ = -1;
+  metric_watch metrics_;
+  straggler_watch stragglers_;
   call::caller<engine> calls_;
 };
 

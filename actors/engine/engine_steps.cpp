@@ -82,6 +82,8 @@ void engine::advance(const std::shared_ptr<flow_run>& run) {
                          [=, this](result<protocol::invoked> x) {
                            const auto& name = run->graph->nodes[i].name;
                            count_time(name, since);
+                           if (x && !stopped())
+                             watch_stragglers(run->graph->nodes[i], x->times);
                            finish_node(run, i,
                                        x ? result<process::batch_ref>{std::move(
                                          x->output)}

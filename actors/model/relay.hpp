@@ -41,7 +41,7 @@ inline protocol::ack join(const std::vector<protocol::ack>&) {
 }
 
 /// The invocations of a call's parts as one: outputs one below the other, the
-/// lowest version, the longest time.
+/// lowest version, the longest time and that of each rank.
 inline protocol::invoked join(std::vector<protocol::invoked> answers) {
   protocol::invoked all;
   for (auto& x : answers) {
@@ -50,6 +50,7 @@ inline protocol::invoked join(std::vector<protocol::invoked> answers) {
     all.busy_us = std::max(all.busy_us, x.busy_us);
     std::move(x.output.parts.begin(), x.output.parts.end(),
               std::back_inserter(all.output.parts));
+    std::move(x.times.begin(), x.times.end(), std::back_inserter(all.times));
   }
   return all;
 }

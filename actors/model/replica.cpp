@@ -327,7 +327,8 @@ void replica::get_operations(milliseconds timeout,
   // Each host once, whatever number of our ranks it holds.
   std::map<protocol::host_name, std::size_t> first;
   for (std::size_t rank = 0; rank < world(); ++rank)
-    first.emplace(hosts_[rank], rank);
+    if (controls_[rank])
+      first.emplace(hosts_[rank], rank);
   auto all = std::make_shared<
     call::gather<operations>>(first.size(),
                               [done](result<std::vector<operations>> x) {
@@ -389,6 +390,9 @@ void replica::invoke(const protocol::invoke& request,
       return done(fail(answers.error()));
     // Of the ranks that saw the same rows the first of the last pipeline
     // stage speaks; ranks are walked in data order.
+    std::vector<protocol::rank_time> times;
+    for (const auto& x : *answers)
+      times.insert(times.end(), x.times.begin(), x.times.end());
     std::vector<protocol::invoked> spoken;
     for (std::int32_t data = 0; data < layout.size(dimension::data); ++data) {
       planner::parallel_layout::coordinates at;
@@ -398,7 +402,9 @@ void replica::invoke(const protocol::invoke& request,
       spoken.push_back(
         std::move((*answers)[static_cast<std::size_t>(rank.value().value())]));
     }
-    done(join(std::move(spoken)));
+    auto joined = join(std::move(spoken));
+    joined.times = std::move(times);
+    done(std::move(joined));
   });
   for (std::size_t rank = 0; rank < world(); ++rank) {
     auto share = request;

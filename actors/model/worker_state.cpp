@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <locale>
+#include <optional>
 #include <random>
 #include <sstream>
 #include <system_error>
@@ -12,6 +13,7 @@
 #include "troupe/actors/checkpoint/batch_file.hpp"
 #include "troupe/actors/checkpoint/file_io.hpp"
 #include "troupe/actors/model/parameter_listing.hpp"
+#include "troupe/actors/model/timed_communicator.hpp"
 #include "troupe/actors/model/version_key.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/planner/parallel_layout.hpp"
@@ -42,6 +44,11 @@ planner::parallel_layout layout_of(const protocol::worker_spec& spec) {
 
 deadline within(std::uint32_t timeout_ms) {
   return deadline::after(milliseconds{timeout_ms});
+}
+
+std::uint64_t to_us(duration x) {
+  return static_cast<std::uint64_t>(
+    std::chrono::duration_cast<std::chrono::microseconds>(x).count());
 }
 
 /// The seed of one rank's generator: different for every rank of every model,
@@ -102,9 +109,9 @@ public:
       generator_(make_generator(spec)),
       world_group_(world_group(spec.name)),
       data_parallel_group_(data_parallel_group(spec.name, spec)) {
-    data_parallel_rank_ = layout_of(spec)
-                            .coordinates_of(spec.name.rank)
-                            .at(planner::dimension::data);
+    auto at = layout_of(spec).coordinates_of(spec.name.rank);
+    data_parallel_rank_ = at.at(planner::dimension::data);
+    stage_ = at.at(planner::dimension::pipeline);
   }
 
   const std::string& model() const noexcept override {
@@ -142,12 +149,20 @@ public:
   std::int32_t device_index() const noexcept override { return spec_.device; }
 
   comm::communicator* world() noexcept override {
-    return probe_.groups.communicator(world_group_);
+    return timed(world_, world_group_);
   }
 
   comm::communicator* data_parallel() noexcept override {
     return sizes_.data == 1 ? nullptr
-                            : probe_.groups.communicator(data_parallel_group_);
+                            : timed(data_parallel_, data_parallel_group_);
+  }
+
+  /// Pipeline stage of this rank.
+  [[nodiscard]] std::int32_t stage() const noexcept { return stage_; }
+
+  /// Time inside the operations of both groups so far.
+  [[nodiscard]] std::chrono::nanoseconds group_time() const noexcept {
+    return group_time_;
   }
 
   deadline collective_deadline() const override {
@@ -163,6 +178,16 @@ public:
   int num_threads() const noexcept override { return spec_.num_threads; }
 
 private:
+  comm::communicator* timed(std::optional<timed_communicator>& view,
+                            const std::string& group) noexcept {
+    auto* inner = probe_.groups.communicator(group);
+    if (!inner)
+      return nullptr;
+    if (!view || view->inner() != inner)
+      view.emplace(*inner, group_time_);
+    return &*view;
+  }
+
   const protocol::worker_spec& spec_;
   worker_probe& probe_;
   troupe::options config_;
@@ -171,6 +196,10 @@ private:
   std::string world_group_;
   std::string data_parallel_group_;
   std::int32_t data_parallel_rank_ = 0;
+  std::int32_t stage_ = 0;
+  std::chrono::nanoseconds group_time_{};
+  std::optional<timed_communicator> world_;
+  std::optional<timed_communicator> data_parallel_;
 };
 
 // -- life ----------------------------------------------------------------------
@@ -291,6 +320,7 @@ worker_state::invoke(const protocol::invoke& request) {
     auto input = services_.store->get(request.input, until);
     if (!input)
       return fail(input.error().within("fetching the input"));
+    auto in_groups = context_->group_time();
     auto start = std::chrono::steady_clock::now();
     // Also a call that throws may have written.
     ++writes_;
@@ -298,15 +328,18 @@ worker_state::invoke(const protocol::invoke& request) {
     output.set_meta(version_key(spec_.name.model),
                     static_cast<std::int64_t>(version_.value()));
     auto busy = std::chrono::steady_clock::now() - start;
+    in_groups = context_->group_time() - in_groups;
     auto stored = services_.store->put(output, request.scope, version_);
     if (!stored)
       return fail(stored.error().within("storing the output"));
-    using std::chrono::duration_cast;
-    using std::chrono::microseconds;
-    return protocol::invoked{{{std::move(*stored)}},
-                             version_,
-                             static_cast<std::uint64_t>(
-                               duration_cast<microseconds>(busy).count())};
+    protocol::invoked out;
+    out.output.parts.push_back(std::move(*stored));
+    out.version = version_;
+    out.busy_us = to_us(busy);
+    out.times.push_back({spec_.name, context_->stage(),
+                         to_us(std::max(busy - in_groups, duration::zero())),
+                         to_us(in_groups)});
+    return out;
   });
 }
 

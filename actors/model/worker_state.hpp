@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <set>
@@ -11,6 +13,7 @@
 
 #include "troupe/actors/model/group_table.hpp"
 #include "troupe/actors/model/host_services.hpp"
+#include "troupe/actors/model/memory_failure.hpp"
 #include "troupe/actors/model/module.hpp"
 #include "troupe/actors/model/operation_mark.hpp"
 #include "troupe/actors/model/sync_seat.hpp"
@@ -32,6 +35,8 @@ struct worker_probe {
   }
 
   operation_mark mark;
+  /// Of the weights.
+  std::atomic<std::uint64_t> version = 0;
   group_table groups;
   sync_table syncs;
 };
@@ -47,7 +52,8 @@ data_parallel_group(const protocol::worker_name& worker,
 
 /// A rank without its actor: the module instance, its context and what can be
 /// done with them. Every function is called on the worker's thread and returns
-/// the module's exceptions as `errc::failed`.
+/// the module's exceptions as `errc::failed`, or `errc::exhausted` if they say
+/// that memory ran out.
 class worker_state {
 public:
   worker_state(protocol::worker_spec spec, host_services services,
@@ -135,16 +141,19 @@ private:
 template <class F>
 auto worker_state::guarded(const std::string& operation, F f) -> decltype(f()) {
   operation_scope mark{probe_->mark, operation};
-  auto failed = [&](std::string_view what) {
-    log::error(to_string(spec_.name), "{} failed: {}", operation, what);
-    return fail(errc::failed, std::string{what});
+  auto failed = [&](error what) {
+    log::error(to_string(spec_.name), "{} failed: {}", operation,
+               what.message());
+    return fail(std::move(what));
   };
   try {
     return f();
   } catch (const std::exception& x) {
-    return failed(x.what());
+    return failed(is_out_of_memory(x) ? out_of_memory(x)
+                                      : error{errc::failed, x.what()});
   } catch (...) {
-    return failed("it threw something that is no std::exception");
+    return failed(
+      {errc::failed, "it threw something that is no std::exception"});
   }
 }
 

@@ -70,6 +70,7 @@ result<void> worker_state::open(const protocol::sync_order& request) {
       return taken;
   }
   version_ = request.version;
+  probe_->version = version_.value();
   writes_ = 0;
   fences_.erase(request.sync);
   probe_->syncs.committed(request.sync);

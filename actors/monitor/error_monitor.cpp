@@ -22,21 +22,28 @@ void error_monitor::on_exit() {
   listeners_.clear();
 }
 
+void error_monitor::hear(const protocol::error_report& x) {
+  if (x.level == protocol::severity::warning || reports_.size() == reports_max)
+    return;
+  reports_.push_back(x);
+  if (reports_.size() > 1 || verdict_)
+    return;
+  for (const auto& node : nodes_)
+    calls_.ask<protocol::ack>(node, std::chrono::seconds{1},
+                              protocol::abort_groups{to_string(x)},
+                              [](const result<protocol::ack>&) {
+                                // A node that cannot abort reports on its own.
+                              });
+  delayed_send(this, grace, protocol::conclude{});
+}
+
 error_monitor::behavior_type error_monitor::make_behavior() {
   using namespace protocol;
   return {
-    [this](const error_report& x) {
-      if (x.level == severity::warning)
-        return;
-      reports_.push_back(x);
-      if (reports_.size() > 1 || verdict_)
-        return;
-      for (const auto& node : nodes_)
-        calls_.ask<ack>(node, std::chrono::seconds{1},
-                        abort_groups{to_string(x)}, [](const result<ack>&) {
-                          // A node that cannot abort reports on its own.
-                        });
-      delayed_send(this, grace, protocol::conclude{});
+    [this](const error_news& x) {
+      for (const auto& report : x.items)
+        hear(report);
+      return ack{};
     },
     [this](protocol::conclude) {
       if (lacks_cause(reports_) && graces_left_-- > 0) {

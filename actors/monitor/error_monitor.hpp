@@ -26,6 +26,9 @@ public:
   /// who missed it.
   static constexpr int more_graces = 4;
 
+  /// Of one failure; more would not change the verdict.
+  static constexpr std::size_t reports_max = 10'000;
+
   error_monitor(caf::actor_config& config,
                 std::vector<protocol::node_actor> nodes);
 
@@ -36,6 +39,8 @@ protected:
   behavior_type make_behavior() override;
 
 private:
+  void hear(const protocol::error_report& x);
+
   std::vector<protocol::node_actor> nodes_;
   std::vector<protocol::error_report> reports_;
   int graces_left_ = more_graces;

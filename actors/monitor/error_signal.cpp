@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/monitor/error_signal.hpp"
 
-#include <chrono>
+#include <algorithm>
 
 #include "troupe/core/log.hpp"
 
@@ -30,25 +30,117 @@ const char* error_signal::name() const {
 
 void error_signal::on_exit() {
   // Who listens may hold us in turn.
-  listeners_.clear();
+  subscribers_.clear();
 }
 
 void error_signal::record(protocol::error_report x) {
   x.id = next_id_++;
   x.time_ms = wall_clock_ms();
-  if (x.level == protocol::severity::error)
+  if (x.level == protocol::severity::error) {
+    ++errors_;
     log::error("error_signal", "#{} [{}] {}", x.id, to_string(x.code),
                to_string(x));
-  else
+  } else {
+    ++warnings_;
     log::warning("error_signal", "#{} [{}] {}", x.id, to_string(x.code),
                  to_string(x));
+  }
   if (history_.size() == history_max) {
     history_.pop_front();
     ++dropped_;
   }
   history_.push_back(x);
-  for (const auto& listener : listeners_)
-    send(listener, x);
+  for (auto& [number, subscriber] : subscribers_)
+    queue(subscriber, x);
+  // Whoever cannot be reached at all is forgotten while it is told.
+  for (auto i = subscribers_.begin(); i != subscribers_.end();)
+    push((i++)->second);
+}
+
+void error_signal::note(const protocol::verdict& x) {
+  for (const auto& consequence : x.consequences) {
+    auto i = std::ranges::find(history_, consequence.id,
+                               &protocol::error_report::id);
+    if (i != history_.end())
+      i->cause = x.root.id;
+  }
+}
+
+protocol::error_history error_signal::history(std::uint64_t last) const {
+  protocol::error_history out;
+  auto count = last == 0 ? history_.size()
+                         : std::min<std::size_t>(last, history_.size());
+  out.items.assign(history_.end() - static_cast<std::ptrdiff_t>(count),
+                   history_.end());
+  out.dropped = dropped_;
+  out.errors = errors_;
+  out.warnings = warnings_;
+  return out;
+}
+
+// -- subscribers ---------------------------------------------------------------
+
+void error_signal::subscribe(const protocol::subscribe_errors& x) {
+  if (!x.listener)
+    return;
+  auto number = next_subscriber_++;
+  auto& to = subscribers_[number];
+  to.number = number;
+  to.actor = x.listener;
+  if (!x.from_now)
+    for (const auto& report : history_)
+      queue(to, report);
+  calls_.watch(x.listener,
+               [this, number](const error&) { subscribers_.erase(number); });
+  if (auto i = subscribers_.find(number); i != subscribers_.end())
+    push(i->second);
+}
+
+void error_signal::queue(subscriber& to, const protocol::error_report& x) {
+  if (to.waiting.size() == buffer_max) {
+    to.waiting.pop_front();
+    ++to.lost;
+  }
+  to.waiting.push_back(x);
+}
+
+void error_signal::push(subscriber& to) {
+  if (to.asked || to.waiting.empty())
+    return;
+  protocol::error_news x;
+  x.items.assign(to.waiting.begin(), to.waiting.end());
+  x.lost = std::exchange(to.lost, 0);
+  to.waiting.clear();
+  tell(to, std::move(x));
+}
+
+void error_signal::tell(subscriber& to, protocol::error_news x) {
+  to.asked = true;
+  // A copy: an actor that is gone is forgotten while it is asked.
+  auto actor = to.actor;
+  calls_.ask<protocol::ack>(actor, answer_timeout, std::move(x),
+                            [this, number = to.number](
+                              const result<protocol::ack>& y) {
+                              on_answer(number, y);
+                            });
+}
+
+void error_signal::on_answer(std::uint64_t number,
+                             const result<protocol::ack>& x) {
+  auto i = subscribers_.find(number);
+  if (i == subscribers_.end())
+    return;
+  auto& from = i->second;
+  if (x) {
+    from.asked = false;
+    from.silences = 0;
+    return push(from);
+  }
+  auto slow = x.error().code() == errc::timed_out;
+  if (slow && ++from.silences < silences_max)
+    return tell(from, {});
+  log::warning("error_signal", "forgets a subscriber: {}", x.error().message());
+  subscribers_.erase(i);
 }
 
 error_signal::behavior_type error_signal::make_behavior() {
@@ -56,18 +148,11 @@ error_signal::behavior_type error_signal::make_behavior() {
   return {
     [this](const error_report& x) { record(x); },
     [this](const subscribe_errors& x) {
-      listeners_.push_back(x.listener);
-      calls_.watch(x.listener, [this, who = x.listener](const error&) {
-        std::erase(listeners_, who);
-      });
-      if (!x.from_now)
-        for (const auto& report : history_)
-          send(x.listener, report);
+      subscribe(x);
       return ack{};
     },
-    [this](get_errors) {
-      return error_history{{history_.begin(), history_.end()}, dropped_};
-    },
+    [this](const get_errors& x) { return history(x.last); },
+    [this](const verdict& x) { note(x); },
   };
 }
 

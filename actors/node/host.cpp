@@ -81,8 +81,9 @@ protocol::host_status host::status() const {
   for (const auto& [name, worker] : workers_) {
     auto mark = worker.probe->mark.read();
     auto age = std::chrono::duration_cast<std::chrono::milliseconds>(mark.age);
-    x.workers.push_back(
-      {name, mark.operation, static_cast<std::uint64_t>(age.count())});
+    x.workers.push_back({name, mark.operation,
+                         static_cast<std::uint64_t>(age.count()), false,
+                         weight_version{worker.probe->version.load()}});
     for (const auto& seat : worker.probe->syncs.all())
       for (auto& line : seat->progress())
         x.workers.push_back({name, std::move(line), 0});

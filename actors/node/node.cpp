@@ -189,9 +189,15 @@ void node::exited(const protocol::host_exited& x) {
       names.push_back(to_string(worker));
     text += fmt::format("; it held {}", fmt::join(names, ", "));
   }
+  // Nobody of ours kills a host and then comes here.
+  auto starved = x.how.find("SIGKILL") == std::string::npos
+                   ? std::string{}
+                   : settings_.out_of_memory.what_is_new();
+  if (!starved.empty())
+    text += "; " + starved;
   log::error("node", "{}", text);
   protocol::error_report report;
-  report.code = errc::lost;
+  report.code = starved.empty() ? errc::lost : errc::exhausted;
   report.node = settings_.id;
   report.slot = x.host.slot;
   report.device = slot.info.device;

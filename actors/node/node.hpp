@@ -12,6 +12,7 @@
 #include "troupe/actors/call/caller.hpp"
 #include "troupe/actors/call/reply.hpp"
 #include "troupe/actors/node/launcher.hpp"
+#include "troupe/actors/process/oom_counter.hpp"
 #include "troupe/actors/protocol/register.hpp"
 
 namespace troupe::node {
@@ -29,6 +30,8 @@ struct node_settings {
   /// Called with the port of each host that other machines may reach, and with
   /// 0 when the host has ended; null if nobody may.
   std::function<void(std::int32_t slot, std::uint16_t port)> on_port = {};
+  /// Tells whether a host that was killed ran out of memory.
+  process::oom_counter out_of_memory = {};
 };
 
 /// The actor of one machine: starts a host for each device when it is first

@@ -166,16 +166,35 @@ struct invoke {
   }
 };
 
+/// How long one rank was busy with a call.
+struct rank_time {
+  worker_name rank;
+  /// Its pipeline stage: ranks of one stage do the same work.
+  std::int32_t stage = 0;
+  /// Inside the function, without collectives and point-to-point operations:
+  /// who waits there waits for others.
+  std::uint64_t own_us = 0;
+  /// In those.
+  std::uint64_t group_us = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, rank_time& x) {
+    return f(x.rank, x.stage, x.own_us, x.group_us);
+  }
+};
+
 struct invoked {
   process::batch_ref output;
   /// The weights that made the output: the lowest version of all replicas.
   weight_version version;
   /// Time inside module code, the longest of all ranks.
   std::uint64_t busy_us = 0;
+  /// Of every rank that worked on it.
+  std::vector<rank_time> times = {};
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, invoked& x) {
-    return f(x.output, x.version, x.busy_us);
+    return f(x.output, x.version, x.busy_us, x.times);
   }
 };
 

@@ -10,6 +10,7 @@
 #include "troupe/actors/protocol/monitor.hpp"
 #include "troupe/actors/protocol/names.hpp"
 #include "troupe/actors/protocol/process.hpp"
+#include "troupe/actors/protocol/status.hpp"
 #include "troupe/actors/protocol/storage.hpp"
 #include "troupe/actors/protocol/sync.hpp"
 #include "troupe/actors/protocol/weights.hpp"
@@ -84,12 +85,18 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::release_ports))
 
 // monitor.hpp
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::error_report))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::error_news))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::subscribe_errors))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_errors))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::error_history))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::verdict))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::subscribe_verdict))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::conclude))
+
+// status.hpp
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_run_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::run_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::progress_status))
 
 // sync.hpp
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::prepare_sync))

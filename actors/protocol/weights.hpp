@@ -320,11 +320,13 @@ struct worker_status {
   std::uint64_t age_ms = 0;
   /// Its process did not answer for so long: `operation` says just that.
   bool silent = false;
+  /// Of its weights.
+  weight_version version = {};
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  worker_status& x) {
-    return f(x.worker, x.operation, x.age_ms, x.silent);
+    return f(x.worker, x.operation, x.age_ms, x.silent, x.version);
   }
 };
 

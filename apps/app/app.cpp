@@ -108,6 +108,11 @@ app& app::check(std::function<result<void>(const config::job_config&)> check) {
   return *this;
 }
 
+app& app::on_error(std::function<void(const protocol::error_report&)> hear) {
+  description_.on_error = std::move(hear);
+  return *this;
+}
+
 app& app::prepare_host(std::function<void(int)> prepare) {
   description_.prepare_host = std::move(prepare);
   return *this;

@@ -67,8 +67,8 @@ private:
 ///     ...
 ///     return app.main(argc, argv);
 ///
-/// The program then has the verbs `run` and `plan`, and starts itself again as
-/// device hosts.
+/// The program then has the verbs `run`, `plan` and `monitor`, and starts itself
+/// again as device hosts.
 class app {
 public:
   explicit app(std::string name);
@@ -130,6 +130,12 @@ public:
   /// before anything starts, once the data has decided its options; an error
   /// ends the program with code 2.
   app& check(std::function<result<void>(const config::job_config&)> check);
+
+  /// Hears every error and warning of a run as it is recorded: `x.level`,
+  /// `x.code`, `to_string(x)`. Called in the driver on a thread of its own, one
+  /// report at a time; what it throws is logged. It cannot hold up the run: one
+  /// that is slow misses the oldest and is told how many.
+  app& on_error(std::function<void(const protocol::error_report&)> hear);
 
   /// Runs first in every host process, with the threads it may use.
   app& prepare_host(std::function<void(int)> prepare);

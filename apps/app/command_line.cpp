@@ -20,6 +20,7 @@
 #include "troupe/apps/app/run_command.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/text.hpp"
+#include "troupe/apps/monitoring/monitor_command.hpp"
 #include "troupe/apps/planning/plan_command.hpp"
 
 namespace troupe::app_command {
@@ -76,7 +77,8 @@ int host(const std::vector<app*>& apps, int argc, char** argv) {
 
 /// CLI11 only says that a verb is required.
 result<void> check_verb(const std::string& verb) {
-  static const std::vector<std::string> verbs{"run", "plan", "node", "certs"};
+  static const std::vector<std::string> verbs{"run", "plan", "node", "certs",
+                                              "monitor"};
   if (std::ranges::find(verbs, verb) != verbs.end())
     return {};
   auto text = fmt::format("there is no verb '{}'; one of: {}", verb,
@@ -131,6 +133,24 @@ void add_node_options(CLI::App& verb, node_arguments& args) {
   verb.add_flag("--once", args.once, "Ends after one job");
   verb.add_flag("--debug", args.debug,
                 "A debugger may stop hosts: nobody takes them for frozen");
+}
+
+void add_monitor_options(CLI::App& verb, monitoring::monitor_arguments& args) {
+  verb
+    .add_option("run", args.target,
+                "The run's name or folder, or HOST:PORT where it tells how it "
+                "stands (runs/NAME/monitor.address)")
+    ->required();
+  verb.add_option("--output-dir", args.output_dir,
+                  "Where runs are kept (default: runs)");
+  verb.add_flag("--json", args.json, "A JSON object a line");
+  verb.add_flag("--once", args.once, "How it stands now, and no more");
+  verb.add_flag("--plain", args.plain, "Lines instead of a screen");
+  verb.footer("Ends with the run, with q, or with Ctrl-C; the run never "
+              "notices.\n"
+              "Examples:\n"
+              "  monitor first\n"
+              "  monitor 127.0.0.1:4100 --json");
 }
 
 /// What a configuration is checked against, with the syncs that happen but once
@@ -210,6 +230,10 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
   certs_app->add_option("--name", certs_args.names,
                         "A machine's name or address, for other programs to "
                         "check");
+  auto* monitor_app = cli.add_subcommand("monitor", "Shows a run that goes on");
+  monitoring::monitor_arguments monitor_args;
+  monitor_args.version = TROUPE_VERSION;
+  add_monitor_options(*monitor_app, monitor_args);
   if (argc > 1 && argv[1][0] != '-')
     if (auto known = check_verb(argv[1]); !known)
       return refuse(known.error().message());
@@ -225,6 +249,8 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
     return run_node(node_args);
   if (certs_app->parsed())
     return make_certs(certs_args);
+  if (monitor_app->parsed())
+    return monitoring::monitor(monitor_args);
   return plan_app->parsed() ? plan_verb(apps, plan_args)
                             : run_verb(apps, run_args);
 }

@@ -351,6 +351,8 @@ int run(const application& app, const run_arguments& args) {
   settings.job = node::make_job_id();
   settings.devices = job->devices;
   settings.log_dir = directory->log_dir();
+  settings.version = TROUPE_VERSION;
+  settings.monitor_file = directory->monitor_file();
   settings.checkpoint_dir = std::filesystem::absolute(
     directory->checkpoint_dir());
   settings.resume = job->resume;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "troupe/actors/monitor/status_json.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/reward_plot.hpp"
 #include "troupe/apps/console/run_summary.hpp"
@@ -74,32 +75,6 @@ nlohmann::ordered_json make_ledger_line(const engine::episode_result& x) {
   return out;
 }
 
-/// What does not apply is null.
-nlohmann::ordered_json make_error_line(const protocol::error_report& x) {
-  nlohmann::ordered_json out;
-  auto word = [&](const char* name, const std::string& value) {
-    out[name] = value.empty() ? nlohmann::ordered_json{}
-                              : nlohmann::ordered_json(value);
-  };
-  auto index = [&](const char* name, std::int64_t value) {
-    out[name] = value < 0 ? nlohmann::ordered_json{}
-                          : nlohmann::ordered_json(value);
-  };
-  out["id"] = x.id;
-  out["time_ms"] = x.time_ms;
-  out["level"] = level_name(x.level);
-  out["code"] = to_string(x.code);
-  word("model", x.model);
-  index("replica", x.replica.value());
-  index("rank", x.rank.value());
-  index("node", x.node.value());
-  index("slot", x.slot);
-  word("device", x.device);
-  word("operation", x.operation);
-  out["message"] = x.message;
-  return out;
-}
-
 } // namespace
 
 run_view::run_view(const console::run_directory& directory, std::string title,
@@ -160,7 +135,10 @@ void run_view::on_restart(const engine::restart_notice& x) {
 }
 
 void run_view::on_error(const protocol::error_report& report) {
-  keep(errors_, make_error_line(report));
+  keep(errors_, monitor::to_json(report));
+  // An error is told at the end, with what followed from it.
+  if (report.level == protocol::severity::warning)
+    progress_->note(fmt::format("Warning: {}", to_string(report)));
 }
 
 void run_view::write_plot(const console::run_directory& directory,

@@ -17,8 +17,6 @@ using namespace std::chrono_literals;
 
 constexpr duration frame_pause = 100ms;
 constexpr std::size_t label_width = 10;
-constexpr std::size_t max_columns = 80;
-constexpr std::size_t min_columns = 12;
 
 constexpr const char* bold = "1";
 constexpr const char* dim = "2";
@@ -40,6 +38,7 @@ std::string justify(std::string left, const std::string& right,
 
 live_view::live_view(terminal& out, std::string title, const clock& time)
   : out_(out),
+    frame_(out),
     title_(printable(title)),
     time_(time),
     begin_(time.now()) {
@@ -107,34 +106,13 @@ void live_view::draw_if_due() {
 }
 
 void live_view::draw(std::string_view above) {
-  // One column stays free: a full line would make some terminals wrap.
-  auto width = static_cast<std::size_t>(std::max(out_.columns(), 1));
-  auto columns = std::clamp(width, min_columns, max_columns) - 1;
-  std::string frame{"\x1b[?25l"};
-  frame += erase(width);
+  auto columns = frame_.columns();
+  std::vector<std::string> kept;
   if (!above.empty())
     for (const auto& line : wrap(above, columns))
-      frame += fit(line, columns) + "\x1b[K\n";
-  shown_.clear();
-  for (const auto& line : compose(columns)) {
-    shown_.push_back(display_width(line));
-    frame += line;
-    frame += "\x1b[K\n";
-  }
-  frame += "\x1b[J\x1b[?25h";
-  out_.write(frame);
+      kept.push_back(fit(line, columns));
+  frame_.show(compose(columns), kept);
   drawn_ = time_.now();
-}
-
-std::string live_view::erase(std::size_t columns) const {
-  // A narrowed terminal has broken the lines of the last frame into several.
-  std::size_t rows = 0;
-  for (auto width : shown_)
-    rows += std::max<std::size_t>(1, (width + columns - 1) / columns);
-  std::string out{"\r"};
-  if (rows > 0)
-    out += fmt::format("\x1b[{}A", rows);
-  return out;
 }
 
 std::vector<std::string> live_view::compose(std::size_t columns) const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "troupe/apps/console/progress.hpp"
+#include "troupe/apps/console/redraw.hpp"
 #include "troupe/apps/console/sparkline.hpp"
 
 namespace troupe::console {
@@ -20,9 +21,7 @@ namespace troupe::console {
 ///     accuracy  0.873  from 0.352  .-~=+*##
 ///     speed     1,234 tokens/s  sync 3.1 ms  loss 0.120  kl 0.031
 ///
-/// Each frame is one write, so nothing flickers. The cursor is hidden inside
-/// of it alone and rests below the last line between frames: however the
-/// process ends, the terminal needs no repair.
+/// Redrawn as redraw.hpp says.
 class live_view final : public progress_view {
 public:
   live_view(terminal& out, std::string title, const clock& time);
@@ -38,7 +37,6 @@ public:
 private:
   void draw_if_due();
   void draw(std::string_view above);
-  [[nodiscard]] std::string erase(std::size_t columns) const;
   [[nodiscard]] std::vector<std::string> compose(std::size_t columns) const;
   [[nodiscard]] std::string label(std::string_view name) const;
   [[nodiscard]] std::string dress(const char* code, std::string text) const;
@@ -46,12 +44,11 @@ private:
 
   std::mutex mutex_;
   terminal& out_;
+  redraw frame_;
   std::string title_;
   const clock& time_;
   time_point begin_;
   std::optional<time_point> drawn_;
-  /// Widths of the lines on the screen.
-  std::vector<std::size_t> shown_;
 
   std::string phase_;
   std::int64_t done_ = 0;

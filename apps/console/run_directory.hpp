@@ -36,6 +36,8 @@ namespace troupe::console {
 /// the run.
 class run_directory {
 public:
+  static constexpr const char* monitor_file_name = "monitor.address";
+
   /// Makes OUTPUT_DIR (with parents), a new OUTPUT_DIR/NAME and its log/.
   /// An empty name becomes `APP-YYYYMMDD-HHMMSS` in UTC, with `-2`, `-3`...
   /// if taken. A given name must be a plain file name.
@@ -86,6 +88,11 @@ public:
 
   [[nodiscard]] std::filesystem::path errors_file() const {
     return path_ / "errors.jsonl";
+  }
+
+  /// Where a monitor finds the run while it goes on.
+  [[nodiscard]] std::filesystem::path monitor_file() const {
+    return path_ / monitor_file_name;
   }
 
   [[nodiscard]] std::filesystem::path checkpoint_dir() const {

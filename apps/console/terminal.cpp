@@ -73,6 +73,13 @@ public:
     return 80;
   }
 
+  [[nodiscard]] int rows() const override {
+    winsize size{};
+    if (::ioctl(fd_, TIOCGWINSZ, &size) == 0 && size.ws_row > 0)
+      return size.ws_row;
+    return 24;
+  }
+
 private:
   int fd_;
   bool live_;

@@ -26,6 +26,9 @@ public:
 
   /// Present width in columns; asked anew before every frame.
   [[nodiscard]] virtual int columns() const = 0;
+
+  /// Present height in rows; 24 if unknown.
+  [[nodiscard]] virtual int rows() const { return 24; }
 };
 
 /// The terminal or file behind a descriptor, which must stay open. Live if it

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -91,6 +92,15 @@ public:
 
   batch throws_int(const batch&) { throw 42; }
 
+  batch starves(const batch&) { throw std::bad_alloc{}; }
+
+  /// As libtorch says it, in a type of its own.
+  batch starves_in_words(const batch&) {
+    throw std::runtime_error("[enforce fail at alloc_cpu.cpp:75] err == 0. "
+                             "DefaultCPUAllocator: not enough memory: you "
+                             "tried to allocate 4000000000 bytes.\nframe #0");
+  }
+
   /// Fails on the rank that holds row 0.
   batch throws_on_first(const batch& in) {
     if (in.find("x")->values<std::int64_t>().front() == 0)
@@ -129,6 +139,8 @@ inline void declare(module_registry& models, const std::string& name,
   model.add_function<m>("swell", &m::swell);
   model.add_function<m>("throws", &m::throws);
   model.add_function<m>("throws_int", &m::throws_int);
+  model.add_function<m>("starves", &m::starves);
+  model.add_function<m>("starves_in_words", &m::starves_in_words);
   model.add_function<m>("throws_on_first", &m::throws_on_first);
   model.add_function<m>("garbage", &m::garbage);
 }

@@ -314,7 +314,8 @@ BOOST_AUTO_TEST_CASE(every_recorded_error_reaches_the_listener) {
   protocol::error_report x;
   x.message = "before";
   caf::anon_send(parts.errors, x);
-  auto follower = spawn<engine::error_follower>(&view);
+  auto follower = spawn<engine::error_follower>(
+    [this](const auto& report) { view.on_error(report); });
   caf::anon_send(parts.errors, protocol::subscribe_errors{follower});
   x.message = "after";
   caf::anon_send(parts.errors, x);

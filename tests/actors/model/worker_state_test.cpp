@@ -132,6 +132,28 @@ BOOST_AUTO_TEST_CASE(what_is_no_exception_is_an_error_too) {
   BOOST_TEST(refused(call("throws_int"), errc::failed, "no std::exception"));
 }
 
+BOOST_AUTO_TEST_CASE(memory_that_runs_out_is_told_as_such_with_what_is_held) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_TEST(
+    refused(call("starves"), errc::exhausted, "out of memory: std::bad_alloc"));
+  auto got = call("starves_in_words");
+  BOOST_TEST(refused(got, errc::exhausted, "tried to allocate 4000000000"));
+  BOOST_TEST(refused(got, errc::exhausted, "its process holds "));
+  BOOST_TEST(got.error().message().find("frame") == std::string::npos);
+  // The worker serves on.
+  BOOST_TEST(call("echo").has_value());
+}
+
+BOOST_AUTO_TEST_CASE(an_answer_says_how_long_its_rank_was_busy) {
+  BOOST_REQUIRE(worker->set_up());
+  auto got = call("echo");
+  BOOST_REQUIRE(got);
+  BOOST_REQUIRE(got->times.size() == 1u);
+  BOOST_TEST((got->times[0].rank == worker->name()));
+  BOOST_TEST(got->times[0].group_us == 0u);
+  BOOST_TEST(got->times[0].own_us == got->busy_us);
+}
+
 BOOST_AUTO_TEST_CASE(a_result_that_is_no_batch_is_an_error) {
   BOOST_REQUIRE(worker->set_up());
   BOOST_TEST(refused(call("garbage"), errc::invalid, "storing the output"));

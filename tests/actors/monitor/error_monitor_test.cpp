@@ -43,6 +43,10 @@ struct fixture : test::actor_fixture {
     subscribe(got);
   }
 
+  void hear(const error_report& x) {
+    tell(watcher, protocol::error_news{{x}, 0});
+  }
+
   void subscribe(const std::shared_ptr<std::vector<verdict>>& into) {
     ask_and_run<ack>(watcher,
                      subscribe_verdict{spawn<test::recorder<verdict>>(into)})
@@ -56,7 +60,7 @@ BOOST_FIXTURE_TEST_SUITE(monitor_error_monitor, fixture)
 
 BOOST_AUTO_TEST_CASE(the_first_error_aborts_every_node_at_once) {
   make({false, false});
-  tell(watcher, report(1, errc::failed, "out of tea"));
+  hear(report(1, errc::failed, "out of tea"));
   BOOST_TEST(*told
                == (lines{"abort: generate: out of tea",
                          "abort: generate: out of tea"}),
@@ -66,11 +70,11 @@ BOOST_AUTO_TEST_CASE(the_first_error_aborts_every_node_at_once) {
 
 BOOST_AUTO_TEST_CASE(it_concludes_after_the_grace_with_what_came_meanwhile) {
   make({false});
-  tell(watcher, report(1, errc::lost, "a peer is gone"));
+  hear(report(1, errc::lost, "a peer is gone"));
   advance_time(error_monitor::grace - 1ms);
   BOOST_TEST(got->empty());
-  tell(watcher, report(2, errc::failed, "out of tea"));
-  tell(watcher, report(3, errc::aborted, "stopped"));
+  hear(report(2, errc::failed, "out of tea"));
+  hear(report(3, errc::aborted, "stopped"));
   BOOST_TEST(told->size() == 1u);
   advance_time(1ms);
   BOOST_REQUIRE(got->size() == 1u);
@@ -80,13 +84,13 @@ BOOST_AUTO_TEST_CASE(it_concludes_after_the_grace_with_what_came_meanwhile) {
 
 BOOST_AUTO_TEST_CASE(it_waits_longer_while_all_it_hears_is_what_others_missed) {
   make({false});
-  tell(watcher, report(1, errc::lost, "a peer is gone"));
+  hear(report(1, errc::lost, "a peer is gone"));
   advance_time(error_monitor::grace);
   advance_time(error_monitor::grace);
   BOOST_TEST(got->empty());
   auto cause = report(2, errc::lost, "was killed by signal 9");
   cause.operation = "process";
-  tell(watcher, cause);
+  hear(cause);
   advance_time(error_monitor::grace);
   BOOST_REQUIRE(got->size() == 1u);
   BOOST_TEST(got->front().root.id == 2u);
@@ -94,7 +98,7 @@ BOOST_AUTO_TEST_CASE(it_waits_longer_while_all_it_hears_is_what_others_missed) {
 
 BOOST_AUTO_TEST_CASE(it_does_not_wait_for_a_cause_for_ever) {
   make({false});
-  tell(watcher, report(1, errc::lost, "a peer is gone"));
+  hear(report(1, errc::lost, "a peer is gone"));
   for (auto i = 0; i < error_monitor::more_graces; ++i)
     advance_time(error_monitor::grace);
   BOOST_TEST(got->empty());
@@ -105,7 +109,7 @@ BOOST_AUTO_TEST_CASE(it_does_not_wait_for_a_cause_for_ever) {
 
 BOOST_AUTO_TEST_CASE(a_node_that_does_not_answer_delays_nothing) {
   make({true, false});
-  tell(watcher, report(1, errc::failed, "out of tea"));
+  hear(report(1, errc::failed, "out of tea"));
   BOOST_TEST(told->size() == 2u);
   advance_time(error_monitor::grace);
   BOOST_TEST(got->size() == 1u);
@@ -117,7 +121,7 @@ BOOST_AUTO_TEST_CASE(a_warning_stops_nothing) {
   make({false});
   auto x = report(1, errc::failed, "careful");
   x.level = protocol::severity::warning;
-  tell(watcher, x);
+  hear(x);
   advance_time(10s);
   BOOST_TEST(told->empty());
   BOOST_TEST(got->empty());
@@ -125,9 +129,9 @@ BOOST_AUTO_TEST_CASE(a_warning_stops_nothing) {
 
 BOOST_AUTO_TEST_CASE(there_is_one_verdict_whatever_comes_later) {
   make({false});
-  tell(watcher, report(1, errc::failed, "out of tea"));
+  hear(report(1, errc::failed, "out of tea"));
   advance_time(1s);
-  tell(watcher, report(2, errc::failed, "out of milk"));
+  hear(report(2, errc::failed, "out of milk"));
   advance_time(1s);
   BOOST_TEST(got->size() == 1u);
   BOOST_TEST(told->size() == 1u);
@@ -135,7 +139,7 @@ BOOST_AUTO_TEST_CASE(there_is_one_verdict_whatever_comes_later) {
 
 BOOST_AUTO_TEST_CASE(who_subscribes_after_the_verdict_gets_it_at_once) {
   make({});
-  tell(watcher, report(1, errc::failed, "out of tea"));
+  hear(report(1, errc::failed, "out of tea"));
   advance_time(1s);
   auto late = std::make_shared<std::vector<verdict>>();
   subscribe(late);

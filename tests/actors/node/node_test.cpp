@@ -4,9 +4,11 @@
 #include <boost/test/unit_test.hpp>
 #include <fmt/core.h>
 
+#include <fstream>
 #include <optional>
 
 #include "support/actor_fixture.hpp"
+#include "support/scratch.hpp"
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/process/host_types.hpp"
@@ -418,6 +420,51 @@ BOOST_AUTO_TEST_CASE(closing_fails_those_who_wait_for_a_host) {
   ask_and_run<ack>(machine, close_node{1000}).value();
   BOOST_TEST(waiting.count() == 1u);
   BOOST_TEST(!waiting.get());
+}
+
+// The kernel does not say whom it killed for want of memory, only that it did.
+BOOST_AUTO_TEST_CASE(a_host_killed_while_memory_ran_out_says_so) {
+  test::scratch scratch;
+  process::oom_counter::places where{scratch.path() / "none",
+                                     scratch.path() / "none",
+                                     scratch.path() / "vmstat"};
+  auto kills = [&](int count) {
+    std::ofstream{where.machine} << "oom_kill " << count << '\n';
+  };
+  kills(1);
+  node::node_settings settings{"job", node_id{2}, 2};
+  settings.out_of_memory = process::oom_counter{where};
+  machine = spawn<node::node>(settings, launcher, errors);
+  auto first = running(0);
+  auto second = running(1);
+  exited(first, "killed by signal 9 (SIGKILL)");
+  kills(2);
+  exited(second, "killed by signal 9 (SIGKILL)");
+  auto got = reported();
+  BOOST_REQUIRE(got.size() == 2u);
+  BOOST_TEST((got[0].code == errc::lost));
+  BOOST_TEST(got[0].message.find("out-of-memory") == std::string::npos);
+  BOOST_TEST((got[1].code == errc::exhausted));
+  BOOST_TEST_INFO(got[1].message);
+  BOOST_TEST(got[1].message.find("out-of-memory killer struck")
+             != std::string::npos);
+}
+
+// Who exits with code 1 was not killed, whatever else was.
+BOOST_AUTO_TEST_CASE(a_host_that_ends_by_itself_was_not_short_of_memory) {
+  test::scratch scratch;
+  process::oom_counter::places where{scratch.path() / "none",
+                                     scratch.path() / "none",
+                                     scratch.path() / "vmstat"};
+  std::ofstream{where.machine} << "oom_kill 1\n";
+  node::node_settings settings{"job", node_id{2}, 2};
+  settings.out_of_memory = process::oom_counter{where};
+  std::ofstream{where.machine} << "oom_kill 2\n";
+  machine = spawn<node::node>(settings, launcher, errors);
+  exited(running(0), "exited with code 1");
+  auto got = reported();
+  BOOST_REQUIRE(got.size() == 1u);
+  BOOST_TEST((got[0].code == errc::lost));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -11,7 +11,7 @@
 #include <random>
 
 #include "support/actor_fixture.hpp"
-#include "support/recorder.hpp"
+#include "support/error_recorder.hpp"
 
 using namespace troupe;
 
@@ -48,6 +48,8 @@ public:
       fill_bytes(x);
     else if constexpr (requires { x.resize(1); })
       fill_items(x);
+    else if constexpr (requires { x.first, x.second; })
+      (*this)(x.first, x.second);
     else
       inspect(*this, x);
   }
@@ -187,14 +189,14 @@ BOOST_AUTO_TEST_CASE(a_damaged_message_is_refused_or_read_never_worse) {
 
 BOOST_AUTO_TEST_CASE(a_handle_arrives_as_the_same_actor) {
   using protocol::error_report;
-  auto got = std::make_shared<std::vector<error_report>>();
-  protocol::error_listener_actor listener = spawn<test::recorder<error_report>>(
-    got);
+  auto got = std::make_shared<test::error_notes>();
+  protocol::error_listener_actor listener = spawn<test::error_recorder>(got);
   auto buffer = pack(caf::make_message(protocol::subscribe_errors{listener}));
   caf::message x;
   BOOST_REQUIRE(unpack(buffer, x));
-  tell(x.get_as<protocol::subscribe_errors>(0).listener, error_report{});
-  BOOST_TEST(got->size() == 1u);
+  tell(x.get_as<protocol::subscribe_errors>(0).listener,
+       protocol::error_news{{error_report{}}, 0});
+  BOOST_TEST(got->reports.size() == 1u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

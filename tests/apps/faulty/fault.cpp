@@ -3,10 +3,12 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <new>
 #include <stdexcept>
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <poll.h>
 #include <unistd.h>
 
 namespace troupe::test {
@@ -37,6 +39,10 @@ void fault::reach(std::string_view phase) const {
     hold(fifo_, worker_, phase);
   if (action_ == "throw")
     throw std::runtime_error(fmt::format("the {} broke on purpose", phase));
+  if (action_ == "starve")
+    throw std::bad_alloc{};
+  if (action_ == "slow")
+    ::poll(nullptr, 0, 400);
   if (action_ == "exit0")
     std::_Exit(0);
   if (action_ == "exit3")
@@ -48,6 +54,10 @@ void fault::reach(std::string_view phase) const {
     std::signal(SIGSEGV, SIG_DFL);
     std::raise(SIGSEGV);
   }
+}
+
+bool fault::wanted(std::string_view phase, std::string_view action) const {
+  return mine_ && phase == phase_ && action == action_;
 }
 
 void hold(const std::string& fifo, std::string_view worker,

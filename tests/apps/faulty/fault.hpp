@@ -23,8 +23,14 @@ public:
   /// Does what was asked for if `phase` is the phase that was asked for:
   ///
   ///  * `hold`: says so in the FIFO, then blocks until the process is killed;
-  ///  * `throw`, `exit0`, `exit3`, `abort`, `segv`: just that.
+  ///  * `throw`, `exit0`, `exit3`, `abort`, `segv`: just that;
+  ///  * `starve`: runs out of memory;
+  ///  * `slow`: takes 400 ms longer than others.
   void reach(std::string_view phase) const;
+
+  /// Whether this was asked for here: something that the module does itself.
+  [[nodiscard]] bool wanted(std::string_view phase,
+                            std::string_view action) const;
 
 private:
   std::string phase_;

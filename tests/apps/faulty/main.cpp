@@ -87,6 +87,8 @@ public:
     mean_ = sums[0] / sums[1];
     batch metrics;
     metrics.set_meta("mean", double{mean_});
+    if (fault_.wanted("training", "nan"))
+      metrics.set_meta("mean", std::nan(""));
     return metrics;
   }
 };

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# program_test.sh PROGRAM ROOT: runs the demonstration and looks for what the
+# application itself was told.
+set -uo pipefail
+
+program=$1
+config=$2/apps/alarms/alarms.yaml
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+
+complain() {
+  printf 'FAILED: %s\n' "$1"
+  failures=$((failures + 1))
+}
+
+# A run that goes on is told of once.
+timeout 60 "$program" run "$config" --plain --name warned >out 2>told
+code=$?
+[[ $code == 0 ]] || complain "the run that goes on ended with $code"
+[[ $(grep -c '^alarm' told) == 1 ]] || complain "it was not told once"
+grep -qx 'alarm 1: walker, step: loss is infinite in episode 15' told ||
+  complain "it was not told of episode 15"
+[[ $(wc -l <runs/warned/metrics.jsonl) == 20 ]] || complain "it did not go on"
+
+# One that stops is told of before it ends, its summary included.
+timeout 60 "$program" run "$config" --plain --name stopped \
+  --set runtime.on_non_finite=stop >out2 2>told2
+code=$?
+[[ $code == 1 ]] || complain "the run that stops ended with $code"
+grep -q '^alarm 1: walker, step: loss is infinite in episode 15$' told2 ||
+  complain "the end was not told of"
+
+# Nothing to tell, nobody told.
+timeout 60 "$program" run "$config" --plain --name calm \
+  --set models.walker.rate=0.1 >out3 2>told3
+[[ $? == 0 ]] || complain "the calm run failed"
+! grep -q '^alarm' told3 || complain "a calm run alarmed somebody"
+
+if [[ $failures != 0 ]]; then
+  sed 's/^/| /' out told out2 told2 out3 told3
+  exit 1
+fi
