@@ -150,7 +150,7 @@ private:
   void finish_saving(then done);
 
   /// The engine's own state after the present episode.
-  [[nodiscard]] batch state_after(std::int64_t episode) const;
+  [[nodiscard]] result<batch> state_after(std::int64_t episode) const;
 
   // -- ends -------------------------------------------------------------------
 
