@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fault matrix: every fault, in every process of a job, in every phase of a
-// run, over real processes; how soon it is seen, how the run ends, what is left.
+// run, over real processes: how soon it is seen, how the run ends, what is
+// left.
 //
 //   test_fault_matrix [--seed S] [--count N | --all] [--seconds T]
-//                     [--only TEXT] [--json FILE] [--verbose]
+//                     [--only TEXT] [--set KEY=VALUE] [--json FILE] [--verbose]
 //
 // Without --all, N cells (default 60) are drawn; with --seconds no new one
 // begins after T. --only keeps the cells whose name contains TEXT, as --verbose
-// prints it ("SIGSTOP", "guard training", "restart").
+// prints it ("SIGSTOP", "guard training", "restart"). --set goes to the runs:
+// with runtime.debug=true nobody is taken for frozen, and SIGSTOP fails.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -33,6 +35,7 @@ struct arguments {
   bool all = false;
   std::chrono::seconds time{24 * 3600};
   std::string only;
+  std::vector<std::string> more;
   std::string json;
   bool verbose = false;
 };
@@ -50,6 +53,8 @@ arguments read(const std::vector<std::string>& words) {
       out.time = std::chrono::seconds{std::stoll(value)};
     if (word == "--only")
       out.only = value;
+    if (word == "--set")
+      out.more.insert(out.more.end(), {word, value});
     if (word == "--json")
       out.json = value;
     if (word == "--all")
@@ -99,7 +104,7 @@ int main(int argc, char** argv) {
   for (const auto& x : cells) {
     if (std::chrono::steady_clock::now() - begin > args.time)
       break;
-    done.push_back(try_cell(x, undisturbed));
+    done.push_back(try_cell(x, undisturbed, args.more));
     if (args.verbose || !done.back().wrong.empty())
       tell(done.back());
   }

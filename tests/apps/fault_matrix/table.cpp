@@ -27,11 +27,12 @@ far-...  the same, of a run over two nodes of one device each
 node     one node's process for the job; parent: what was started as `node`
 
 Signals come from outside while a worker stands still in the phase. The others
-happen in the application: in the function that runs then, or in a thread of its
-own where the process has no such function; in drivers in data source and metric.
-Nodes and guards run no code of the application, and during a sync the driver
-runs none. memory: nothing can be allocated from then on (RLIMIT_AS); of nodes
-and guards the limit is set from outside.
+happen in the application: in the function that runs then, or in a thread of
+its own where the process has no such function; in drivers in data source and
+metric. Nodes and guards run no code of the application, and during a sync the
+driver runs none. memory: nothing can be allocated from then on (RLIMIT_AS); it
+takes the application some time to get there. Of nodes and guards the limit is
+set from outside, and they may get along with what they have.
 )";
 
 std::string seconds(const std::optional<int>& ms) {

@@ -94,9 +94,11 @@ int nth_of(phase x) {
 
 class trial {
 public:
-  trial(const cell& x, baseline& undisturbed)
+  trial(const cell& x, baseline& undisturbed,
+        const std::vector<std::string>& more)
     : cell_(x),
       undisturbed_(undisturbed),
+      more_(more),
       place_(worker_at(x.when, x.whom)) {
     out_.where = x;
     if (is_host(x.whom)) {
@@ -159,7 +161,7 @@ private:
   // -- making -----------------------------------------------------------------
 
   [[nodiscard]] std::vector<std::string> options() const {
-    std::vector<std::string> out;
+    auto out = more_;
     auto set = [&](const std::string& key, const auto& value) {
       out.push_back("--set");
       out.push_back(fmt::format("{}={}", key, value));
@@ -395,6 +397,7 @@ private:
 
   cell cell_;
   baseline& undisturbed_;
+  const std::vector<std::string>& more_;
   wanted place_;
   bool by_thread_ = false;
   bool from_inside_ = false;
@@ -426,8 +429,9 @@ const baseline::figures& baseline::of(bool isolated) {
   return out;
 }
 
-outcome try_cell(const cell& x, baseline& undisturbed) {
-  return trial{x, undisturbed}.run();
+outcome try_cell(const cell& x, baseline& undisturbed,
+                 const std::vector<std::string>& more) {
+  return trial{x, undisturbed, more}.run();
 }
 
 } // namespace fault_matrix

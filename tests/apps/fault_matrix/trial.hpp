@@ -47,6 +47,8 @@ private:
 };
 
 /// Makes the fault happen in a run of its own, and looks what comes of it.
-[[nodiscard]] outcome try_cell(const cell& x, baseline& undisturbed);
+/// `more` are further options of the run.
+[[nodiscard]] outcome try_cell(const cell& x, baseline& undisturbed,
+                               const std::vector<std::string>& more);
 
 } // namespace fault_matrix

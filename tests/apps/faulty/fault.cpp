@@ -63,7 +63,7 @@ std::vector<option_spec> fault::options() {
           {"fault_action", std::string{}, "what goes wrong"},
           {"fault_replica", std::int64_t{0}, "in which replica"},
           {"fault_rank", std::int64_t{0}, "in which rank"},
-          {"fault_nth", std::int64_t{1}, "at which time, counted from 1"},
+          {"fault_nth", std::int64_t{0}, "at which time only, counted from 1"},
           {"fault_once", std::string{}, "a file: only whoever makes it fails"},
           {"fault_order", std::string{},
            "a FIFO: a thread of the module's fails when a byte comes"},
@@ -77,7 +77,7 @@ fault::fault(const worker_context& ctx)
     once_(ctx.config().string("fault_once")),
     worker_(fmt::format("{}/{}/{}", ctx.model(), ctx.replica().value(),
                         ctx.rank().value())),
-    left_(ctx.config().integer("fault_nth")),
+    nth_(ctx.config().integer("fault_nth")),
     mine_(ctx.config().integer("fault_replica") == ctx.replica().value()
           && ctx.config().integer("fault_rank") == ctx.rank().value()) {
   auto order = ctx.config().string("fault_order");
@@ -98,14 +98,17 @@ fault fault::of_driver() {
   if (!given)
     return out;
   std::istringstream in{given};
-  in >> out.phase_ >> out.action_ >> out.left_ >> out.fifo_;
+  in >> out.phase_ >> out.action_ >> out.nth_ >> out.fifo_;
   out.worker_ = "driver";
   out.mine_ = true;
   return out;
 }
 
 void fault::reach(std::string_view phase) {
-  if (!mine_ || phase != phase_ || --left_ != 0)
+  if (!mine_ || phase != phase_)
+    return;
+  ++times_;
+  if (nth_ > 0 && times_ != nth_)
     return;
   if (!once_.empty() && !first_at(once_))
     return;

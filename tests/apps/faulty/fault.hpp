@@ -26,8 +26,8 @@ public:
   /// (`PHASE ACTION NTH FIFO`, separated by blanks).
   [[nodiscard]] static fault of_driver();
 
-  /// Does what was asked for if `phase` is the phase that was asked for, and
-  /// reached for the nth time:
+  /// Does what was asked for if `phase` is the phase that was asked for, each
+  /// time or the nth time only:
   ///
   ///  * `hold`: says so in the FIFO, then stands still until it is released;
   ///  * the others of `act`, which say so before.
@@ -39,7 +39,8 @@ private:
   std::string fifo_;
   std::string once_;
   std::string worker_;
-  std::int64_t left_ = 1;
+  std::int64_t nth_ = 0;
+  std::int64_t times_ = 0;
   bool mine_ = false;
 };
 
