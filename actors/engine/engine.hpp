@@ -81,6 +81,8 @@ public:
 
   const char* name() const override;
 
+  void on_exit() override;
+
 protected:
   behavior_type make_behavior() override;
 
