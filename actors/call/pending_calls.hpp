@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -27,35 +27,50 @@ public:
   /// Remembers a call. `on_failure` runs at most once.
   call_id add(Target target, failure_handler on_failure) {
     auto id = next_id_++;
+    calls_of_[target].insert(id);
     calls_.emplace(id, entry{std::move(target), std::move(on_failure)});
     return id;
   }
 
   /// Forgets a call that was answered; false if it has ended already, in which
   /// case the answer must be ignored.
-  [[nodiscard]] bool settle(call_id id) { return calls_.erase(id) > 0; }
+  [[nodiscard]] bool settle(call_id id) {
+    auto i = calls_.find(id);
+    if (i == calls_.end())
+      return false;
+    auto of = calls_of_.find(i->second.target);
+    of->second.erase(id);
+    if (of->second.empty())
+      calls_of_.erase(of);
+    // What its handler holds may look at the table when it is destroyed.
+    auto ended = std::move(i->second);
+    calls_.erase(i);
+    return true;
+  }
 
-  /// Fails every call to `target`, in the order they were made.
+  /// Fails every call to `target`, in the order they were made; costs no more
+  /// than those, however many others there are.
   void target_down(const Target& target, const error& reason) {
-    std::vector<std::pair<call_id, failure_handler>> failed;
-    for (auto i = calls_.begin(); i != calls_.end();) {
-      if (i->second.target == target) {
-        failed.emplace_back(i->first, std::move(i->second.on_failure));
-        i = calls_.erase(i);
-      } else {
-        ++i;
-      }
+    auto of = calls_of_.find(target);
+    if (of == calls_of_.end())
+      return;
+    auto ids = std::move(of->second);
+    calls_of_.erase(of);
+    std::vector<failure_handler> failed;
+    for (auto id : ids) {
+      auto i = calls_.find(id);
+      failed.push_back(std::move(i->second.on_failure));
+      calls_.erase(i);
     }
-    std::sort(failed.begin(), failed.end(),
-              [](const auto& a, const auto& b) { return a.first < b.first; });
     // A handler may make calls of its own.
-    for (auto& [id, handler] : failed)
+    for (auto& handler : failed)
       handler(reason);
   }
 
   /// Forgets all calls without running their handlers.
   void clear() {
     // What handlers hold may look at the table when it is destroyed.
+    calls_of_.clear();
     auto forgotten = std::exchange(calls_, {});
   }
 
@@ -69,6 +84,8 @@ private:
 
   call_id next_id_ = 1;
   std::unordered_map<call_id, entry> calls_;
+  /// In the order they were made.
+  std::unordered_map<Target, std::set<call_id>> calls_of_;
 };
 
 } // namespace troupe::call

@@ -164,7 +164,9 @@ void dist_model::invoke(const protocol::invoke& request,
   if (rows > 0) {
     // Fewer rows than replicas: the others have nothing to do.
     auto parts = std::min(replicas_.size(), static_cast<std::size_t>(rows));
-    auto split = request.input.split(parts);
+    auto split = around_.store->split(request.input, parts, request.scope,
+                                      deadline::after(
+                                        milliseconds{request.timeout_ms}));
     if (!split)
       return done(fail(split.error()));
     inputs = std::move(*split);

@@ -29,6 +29,9 @@ struct file_header {
   bool operator==(const file_header&) const = default;
 };
 
+/// Bytes that the shares of a small batch may carry together as they are.
+constexpr std::uint64_t split_inline_bytes_max = 1 * mib;
+
 constexpr std::uint64_t file_magic = 0x32'48'43'54'41'42'52'54; // "TRBATCH2"
 constexpr std::size_t header_bytes = buffer::alignment;
 static_assert(sizeof(file_header) <= header_bytes);
@@ -311,6 +314,31 @@ result<batch_ref> batch_store::settle(batch_ref x, std::uint64_t scope,
   if (!part)
     return fail(part.error());
   return batch_ref{{std::move(*part)}};
+}
+
+result<std::vector<batch_ref>> batch_store::split(const batch_ref& x,
+                                                  std::size_t n,
+                                                  std::uint64_t scope,
+                                                  deadline until) {
+  auto shares = x.split(n);
+  if (!shares || x.parts.size() != 1
+      || x.inline_bytes() * n <= split_inline_bytes_max)
+    return shares;
+  auto all = get(x, until);
+  if (!all)
+    return fail(all.error());
+  std::int64_t begin = 0;
+  for (auto& share : *shares) {
+    auto rows = slice_rows(*all, begin, begin + share.rows());
+    begin += share.rows();
+    if (!rows)
+      return fail(rows.error());
+    auto part = put(*rows, scope, x.parts.front().version);
+    if (!part)
+      return fail(part.error());
+    share.parts.assign(1, std::move(*part));
+  }
+  return shares;
 }
 
 result<batch> batch_store::get(const batch_part& x, deadline until) {

@@ -94,6 +94,12 @@ public:
   [[nodiscard]] result<batch_ref> settle(batch_ref x, std::uint64_t scope,
                                          deadline until);
 
+  /// Cuts `x` as `batch_ref::split` does. Shares of a batch that travels in its
+  /// reference carry their own rows alone, if all of them together would
+  /// otherwise carry much more than the batch has.
+  [[nodiscard]] result<std::vector<batch_ref>>
+  split(const batch_ref& x, std::size_t n, std::uint64_t scope, deadline until);
+
   // -- fetching ---------------------------------------------------------------
 
   /// The part's rows. Fails with

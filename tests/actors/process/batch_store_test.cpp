@@ -79,6 +79,28 @@ BOOST_AUTO_TEST_CASE(the_border_between_small_and_large_is_64_kib) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(shares_of_a_small_batch_carry_their_own_rows_alone) {
+  troupe::process::batch_store store{settings_of(0)};
+  auto all = numbered_batch(3000);
+  batch_ref whole{{store.put(all, 1, weight_version{7}).value()}};
+  BOOST_REQUIRE(whole.parts[0].is_inline());
+  for (auto n : {2u, 700u}) {
+    auto shares = store.split(whole, n, 1, soon());
+    BOOST_REQUIRE(shares);
+    BOOST_REQUIRE(shares->size() == n);
+    std::uint64_t bytes = 0;
+    std::vector<batch> rows;
+    for (const auto& x : *shares) {
+      bytes += x.inline_bytes();
+      BOOST_TEST(x.parts[0].version.value() == 7u);
+      rows.push_back(store.get(x, soon()).value());
+    }
+    // A few may carry more than they show; many must not.
+    BOOST_TEST(bytes <= 1024 * 1024u);
+    BOOST_TEST((encode(batch::concat(rows).value()) == encode(all)));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(own_batches_are_shared_and_not_copied) {
   troupe::process::batch_store store{settings_of(0)};
   auto part = store.put(numbered_batch(large_rows), 1);
