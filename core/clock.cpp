@@ -9,8 +9,9 @@ const clock& steady_clock() noexcept {
       return std::chrono::steady_clock::now();
     }
   };
-  static const machine_clock instance;
-  return instance;
+  // Never destroyed: other threads read it while somebody's exit() runs.
+  static const auto* const instance = new machine_clock;
+  return *instance;
 }
 
 } // namespace troupe

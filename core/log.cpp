@@ -11,10 +11,12 @@ namespace troupe::log {
 
 namespace {
 
-/// Atomic, because others may still write a line while main closes.
+/// Atomic, because others may still write a line while main closes; never
+/// destroyed, because they may while somebody's exit() runs.
 std::atomic<std::shared_ptr<spdlog::logger>>& sink() {
-  static std::atomic<std::shared_ptr<spdlog::logger>> instance;
-  return instance;
+  static auto* const
+    instance = new std::atomic<std::shared_ptr<spdlog::logger>>;
+  return *instance;
 }
 
 spdlog::level::level_enum to_spdlog(level x) {

@@ -1,10 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/engine/application.hpp"
 
+#include <exception>
+
 namespace troupe {
+
+namespace {
+
+template <class F>
+auto guarded(F f) -> result<decltype(f())> {
+  try {
+    return f();
+  } catch (const std::exception& x) {
+    return fail(errc::failed, x.what());
+  } catch (...) {
+    return fail(errc::failed, "it threw something that is no std::exception");
+  }
+}
+
+} // namespace
 
 void data_source::seek(const batch&) {
   // nop
+}
+
+result<batch> position_of(const data_source& data) {
+  auto out = guarded([&] { return data.position(); });
+  if (!out)
+    return fail(out.error().within("asking the data for its position"));
+  return out;
+}
+
+result<void> seek_to(data_source& data, const batch& position) {
+  auto done = guarded([&] {
+    data.seek(position);
+    return true;
+  });
+  if (!done)
+    return fail(done.error().within("bringing the data to its position"));
+  return {};
 }
 
 config::app_schema application::schema() const {

@@ -58,6 +58,12 @@ public:
   }
 };
 
+/// `position`, with what it throws as an error.
+[[nodiscard]] result<batch> position_of(const data_source& data);
+
+/// `seek`, with what it throws as an error.
+[[nodiscard]] result<void> seek_to(data_source& data, const batch& position);
+
 /// When a sync pair moves weights, besides once after the warm start.
 enum class sync_schedule_kind : std::uint8_t {
   /// After training, by the destination's `sync_frequency`.

@@ -286,7 +286,9 @@ private:
   result<run_outcome> run_attempts(const planner::placement& plan,
                                    const std::shared_ptr<data_source>& data,
                                    status_desk& listener) {
-    auto beginning = data->position();
+    auto beginning = position_of(*data);
+    if (!beginning)
+      return fail(beginning.error());
     auto resume = settings_.resume;
     for (;;) {
       make_models(plan);
@@ -330,8 +332,8 @@ private:
       }
       if (found)
         resume = std::move(*found);
-      else
-        data->seek(beginning);
+      else if (auto back = seek_to(*data, *beginning); !back)
+        return fail(back.error());
     }
   }
 

@@ -47,6 +47,14 @@ const char* engine::name() const {
   return "engine";
 }
 
+void engine::on_exit() {
+  // CAF's clock may hold us, for a timeout that is over, when the system ends.
+  // The threads of these two wait for their last reference, and the system
+  // waits for the threads.
+  parts_.applier = applier_actor{};
+  parts_.keeper = checkpoint_keeper_actor{};
+}
+
 engine::behavior_type engine::make_behavior() {
   return {
     [this](start_run) { set_up(); },

@@ -83,6 +83,8 @@ public:
 
   const char* name() const override;
 
+  void on_exit() override;
+
 protected:
   behavior_type make_behavior() override;
 
@@ -152,7 +154,7 @@ private:
   void finish_saving(then done);
 
   /// The engine's own state after the present episode.
-  [[nodiscard]] batch state_after(std::int64_t episode) const;
+  [[nodiscard]] result<batch> state_after(std::int64_t episode) const;
 
   // -- ends -------------------------------------------------------------------
 

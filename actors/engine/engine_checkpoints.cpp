@@ -53,7 +53,7 @@ batch data_part(const batch& state) {
 
 // -- saving --------------------------------------------------------------------
 
-batch engine::state_after(std::int64_t episode) const {
+result<batch> engine::state_after(std::int64_t episode) const {
   batch out;
   out.set_meta("version", state_version);
   out.set_meta("episode", episode);
@@ -70,10 +70,12 @@ batch engine::state_after(std::int64_t episode) const {
   auto elapsed = std::chrono::steady_clock::now() - begin_;
   out.set_meta("elapsed_ns", static_cast<std::int64_t>(
                                std::chrono::nanoseconds{elapsed}.count()));
-  auto position = parts_.data->position();
-  for (const auto& [name, value] : position.meta())
+  auto position = position_of(*parts_.data);
+  if (!position)
+    return fail(position.error());
+  for (const auto& [name, value] : position->meta())
     out.set_meta(fmt::format("{}{}", data_prefix, name), value);
-  for (const auto& [name, value] : position.tensors())
+  for (const auto& [name, value] : position->tensors())
     out.set(fmt::format("{}{}", data_prefix, name), value);
   return out;
 }
@@ -96,11 +98,14 @@ void engine::save(std::int64_t episode, then done) {
   if (saving_)
     return finish_saving(
       [=, this, done = std::move(done)] { save(episode, done); });
+  auto state = state_after(episode);
+  if (!state)
+    return fail_run("saving a checkpoint", state.error());
   saving_ = true;
   save_owed_ = false;
   last_saved_ = episode;
   auto timeout = parts_.config.runtime.checkpoint_timeout;
-  auto begun = [=, this, state = state_after(episode),
+  auto begun = [=, this, state = std::move(*state),
                 done = std::move(done)](result<checkpoint_begun> x) {
     if (stopped())
       return;

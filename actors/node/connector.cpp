@@ -10,8 +10,11 @@ namespace troupe::node {
 
 namespace {
 
-result<way> open(caf::actor_system& system, const open_way& x) {
-  auto until = deadline::after(std::chrono::milliseconds{x.timeout_ms});
+/// CAF takes a connection that is being made for one that has long been silent
+/// if its clock ticks meanwhile (once a second): it is made again then.
+constexpr auto tries_max = 3;
+
+result<way> open(caf::actor_system& system, const open_way& x, deadline until) {
   auto opened = net::tunnel::open(x.gate, x.identity, x.slot, until);
   if (!opened)
     return fail(opened.error());
@@ -40,7 +43,12 @@ connector::behavior_type connector::make_behavior() {
   return {
     [this](const open_way& x) -> caf::result<way> {
       quit();
-      auto opened = open(system(), x);
+      auto until = deadline::after(std::chrono::milliseconds{x.timeout_ms});
+      auto opened = open(system(), x, until);
+      for (auto tries = 1; tries < tries_max && !opened && !until.passed()
+                           && opened.error().code() == errc::unavailable;
+           ++tries)
+        opened = open(system(), x, until);
       if (!opened)
         return protocol::to_caf(opened.error());
       return *opened;

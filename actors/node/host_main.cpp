@@ -24,6 +24,10 @@ namespace {
 
 constexpr auto hello_timeout = std::chrono::seconds{10};
 
+/// CAF takes a connection that is being made for one that has long been silent
+/// if its clock ticks meanwhile (once a second): it is made again then.
+constexpr auto tries_max = 3;
+
 log::level level_of(const std::string& name) {
   if (name == "debug")
     return log::level::debug;
@@ -42,8 +46,15 @@ int give_up(const error& why) {
 
 result<protocol::node_actor> find_node(caf::actor_system& system,
                                        std::uint16_t port) {
-  auto node = system.middleman().remote_actor<protocol::node_actor>("127.0.0.1",
-                                                                    port);
+  auto find = [&] {
+    return system.middleman().remote_actor<protocol::node_actor>("127.0.0.1",
+                                                                 port);
+  };
+  auto node = find();
+  for (auto tries = 1; tries < tries_max && !node
+                       && node.error() == caf::sec::connection_timeout;
+       ++tries)
+    node = find();
   if (!node)
     return fail(protocol::from_caf(node.error()).within("finding the node"));
   return *node;

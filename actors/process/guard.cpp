@@ -128,9 +128,11 @@ private:
     last_look_ = now;
     next_look_ = deadline::after(config_.pulse);
     if (watches_node()) {
-      if (held_up)
+      if (held_up && node_heard_)
         node_heard_ = now;
-      node_lost_ = node_lost_ || now - node_heard_ > config_.node_grace;
+      // A node gives no signs before it listens: one that waits for a job.
+      if (node_heard_ && now - *node_heard_ > config_.node_grace)
+        node_lost_ = true;
       // One that does not read has heard enough.
       if (reports_.empty())
         send_message(node_.get(), protocol::encode(protocol::alive{}));
@@ -337,7 +339,8 @@ private:
   std::optional<deadline> end_at_;
   deadline next_look_ = deadline::after(duration::zero());
   time_point last_look_ = std::chrono::steady_clock::now();
-  time_point node_heard_ = std::chrono::steady_clock::now();
+  /// The node's last sign of life; nothing before the first.
+  std::optional<time_point> node_heard_;
   bool node_lost_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -53,6 +54,16 @@ std::string slurp(const std::filesystem::path& file) {
   std::ostringstream out;
   out << in.rdbuf();
   return out.str();
+}
+
+/// Its parent's id; 0 for one that is gone.
+pid_t parent_of(const std::filesystem::path& process) {
+  // After the name, which may hold anything: ") S 4711".
+  auto text = slurp(process / "stat");
+  auto at = text.rfind(')');
+  if (at == std::string::npos || at + 4 >= text.size())
+    return 0;
+  return static_cast<pid_t>(std::atol(text.c_str() + at + 4));
 }
 
 bool mount_small_disk(const std::filesystem::path& at, std::size_t size,
@@ -180,6 +191,7 @@ std::vector<process_entry> processes_with(const std::string& entry) {
       continue;
     process_entry x;
     x.pid = static_cast<pid_t>(std::stol(text));
+    x.parent = parent_of(folder.path());
     x.name = slurp(folder.path() / "comm");
     if (!x.name.empty())
       x.name.pop_back();

@@ -68,6 +68,7 @@ private:
 /// A process of this machine.
 struct process_entry {
   pid_t pid = 0;
+  pid_t parent = 0;
   /// The kernel's name of it, at most 15 bytes.
   std::string name;
   std::vector<std::string> argv;

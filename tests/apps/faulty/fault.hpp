@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,15 +19,19 @@ public:
 
   fault() = default;
 
+  /// Also starts the thread that waits for orders, if there is one.
   explicit fault(const worker_context& ctx);
 
-  /// Does what was asked for if `phase` is the phase that was asked for:
+  /// Of the driver, whose code is no model's: from FAULTY_DRIVER
+  /// (`PHASE ACTION NTH FIFO`, separated by blanks).
+  [[nodiscard]] static fault of_driver();
+
+  /// Does what was asked for if `phase` is the phase that was asked for, each
+  /// time or the nth time only:
   ///
-  ///  * `hold`: says so in the FIFO, then blocks until the process is killed;
-  ///  * `throw`, `exit0`, `exit3`, `abort`, `segv`: just that;
-  ///  * `starve`: runs out of memory;
-  ///  * `slow`: takes 400 ms longer than others.
-  void reach(std::string_view phase) const;
+  ///  * `hold`: says so in the FIFO, then stands still until it is released;
+  ///  * the others of `act`, which say so before.
+  void reach(std::string_view phase);
 
   /// Whether this was asked for here: something that the module does itself.
   [[nodiscard]] bool wanted(std::string_view phase,
@@ -36,13 +41,26 @@ private:
   std::string phase_;
   std::string action_;
   std::string fifo_;
+  std::string once_;
   std::string worker_;
+  std::int64_t nth_ = 0;
+  std::int64_t times_ = 0;
   bool mine_ = false;
 };
 
-/// Writes `worker phase pid` as one line to a FIFO that a test reads, and
-/// blocks until the process is killed.
-[[noreturn]] void hold(const std::string& fifo, std::string_view worker,
-                       std::string_view phase);
+/// What can go wrong: `throw`, `exit0`, `exit3`, `abort`, `segv`; `quit0` and
+/// `quit1`, which run destructors and handlers on their way out; `oom`, memory
+/// that runs out at a limit of the process (it then stays limited); `starve`,
+/// only the exception; `slow`, 400 ms.
+void act(std::string_view action, std::string_view phase);
+
+/// Writes `worker phase pid` as one line to a FIFO that a test reads.
+void say(const std::string& fifo, std::string_view worker,
+         std::string_view phase);
+
+/// Says so, then stands still until a byte comes through the FIFO
+/// `fifo`.go; without that one, until the process is killed.
+void hold(const std::string& fifo, std::string_view worker,
+          std::string_view phase);
 
 } // namespace troupe::test

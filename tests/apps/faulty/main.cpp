@@ -115,9 +115,17 @@ private:
   fault fault_;
 };
 
+/// Of the driver. Plain functions and data run one after the other, if not in
+/// one thread.
+fault& driver_fault() {
+  static auto out = fault::of_driver();
+  return out;
+}
+
 class prompts : public troupe::data_source {
 public:
   batch draw(troupe::data_stream, std::int64_t rows) override {
+    driver_fault().reach("generation");
     tensor numbers{troupe::dtype::int64, {rows}};
     for (auto& x : numbers.values<std::int64_t>())
       x = next_++;
@@ -127,6 +135,9 @@ public:
   }
 
   batch position() const override {
+    // A run asks once before it begins.
+    driver_fault().reach(asked_ ? "saving" : "setup");
+    asked_ = true;
     batch out;
     out.set_meta("next", next_);
     return out;
@@ -140,9 +151,12 @@ public:
 
 private:
   std::int64_t next_ = 0;
+  mutable bool asked_ = false;
 };
 
+/// The engine asks for it when training begins.
 double mean_reward(const batch& experience) {
+  driver_fault().reach("training");
   auto rewards = experience.get("reward").value();
   double sum = 0;
   for (auto x : rewards.values<float>())

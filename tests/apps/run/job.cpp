@@ -36,11 +36,6 @@ runtime:
   output_dir: runs
 )";
 
-/// Position of the job's id and of the slot among a host's arguments, after
-/// the program's name and the verb.
-constexpr std::size_t job_argument = 3;
-constexpr std::size_t slot_argument = 5;
-
 } // namespace
 
 troupe::deadline soon() {
@@ -165,18 +160,11 @@ held_worker job_fixture::wait_held() {
 std::vector<job_process> job_fixture::processes(const program& driver) {
   std::vector<job_process> out;
   for (const auto& x : troupe::test::processes_with(mark_)) {
-    job_process entry;
-    entry.pid = x.pid;
-    if (x.pid == driver.pid()) {
+    auto entry = troupe::test::describe(x, num_device);
+    if (x.pid == driver.pid())
       entry.part = job_process::role::driver;
-    } else if (x.name == "troupe-guard") {
-      entry.part = job_process::role::guard;
-    } else if (x.argv.size() > slot_argument && x.argv[1] == "__host") {
-      job_ids_.insert(x.argv[job_argument]);
-      entry.slot = std::atoi(x.argv[slot_argument].c_str());
-      entry.part = entry.slot < num_device ? job_process::role::device_host
-                                           : job_process::role::cpu_host;
-    }
+    if (!entry.job.empty())
+      job_ids_.insert(entry.job);
     out.push_back(entry);
   }
   return out;
@@ -198,59 +186,6 @@ std::string job_fixture::left_after(troupe::deadline until) const {
     out.push_back(
       fmt::format("{} {} ({})", x.pid, x.name, fmt::join(x.argv, " ")));
   return fmt::format("{}", fmt::join(out, ", "));
-}
-
-// -- text ---------------------------------------------------------------------
-
-std::string flat(std::string_view text) {
-  std::istringstream in{std::string{text}};
-  std::string out;
-  for (std::string word; in >> word;)
-    out += (out.empty() ? "" : " ") + word;
-  return out;
-}
-
-std::vector<std::string> lines_of(std::string_view text) {
-  std::istringstream in{std::string{text}};
-  std::vector<std::string> out;
-  for (std::string line; std::getline(in, line);)
-    out.push_back(line);
-  return out;
-}
-
-std::string last_lines(std::string_view text, std::size_t count) {
-  auto lines = lines_of(text);
-  if (lines.size() > count)
-    lines.erase(lines.begin(),
-                lines.end() - static_cast<std::ptrdiff_t>(count));
-  return fmt::format("{}", fmt::join(lines, "\n"));
-}
-
-std::string read_file(const fs::path& file) {
-  std::ifstream in{file, std::ios::binary};
-  std::ostringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
-std::vector<nlohmann::json> read_rows(const fs::path& file) {
-  std::vector<nlohmann::json> out;
-  for (const auto& line : lines_of(read_file(file)))
-    out.push_back(nlohmann::json::parse(line));
-  return out;
-}
-
-std::vector<nlohmann::json> timeless_metrics(const fs::path& run) {
-  auto out = read_rows(run / "metrics.jsonl");
-  for (auto& x : out)
-    for (const auto* key :
-         {"tokens_per_second", "sync_ms", "elapsed_seconds", "episode_seconds"})
-      x.erase(key);
-  return out;
-}
-
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
 }
 
 } // namespace run_test

@@ -10,14 +10,22 @@
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include "apps/support/job_processes.hpp"
+#include "apps/support/run_files.hpp"
 #include "support/program.hpp"
 
 namespace run_test {
 
+using troupe::test::contains;
+using troupe::test::flat;
+using troupe::test::job_process;
+using troupe::test::last_lines;
+using troupe::test::lines_of;
 using troupe::test::program;
 using troupe::test::program_options;
+using troupe::test::read_file;
+using troupe::test::read_rows;
+using troupe::test::timeless_metrics;
 
 /// Long enough for a busy machine; a test that gets here has failed.
 [[nodiscard]] troupe::deadline soon();
@@ -32,16 +40,6 @@ struct held_worker {
   std::string name;
   std::string phase;
   pid_t pid = 0;
-};
-
-/// A process of a job and its part.
-struct job_process {
-  enum class role { driver, guard, device_host, cpu_host, starting };
-
-  role part = role::starting;
-  pid_t pid = 0;
-  /// Of hosts.
-  int slot = -1;
 };
 
 /// What one worker is to do, as options of the command line.
@@ -146,26 +144,5 @@ private:
 
 /// The program under test.
 [[nodiscard]] std::string faulty_app();
-
-/// All white space as single spaces: what a person reads, however it is
-/// wrapped.
-[[nodiscard]] std::string flat(std::string_view text);
-
-/// The last `count` lines.
-[[nodiscard]] std::string last_lines(std::string_view text, std::size_t count);
-
-[[nodiscard]] std::vector<std::string> lines_of(std::string_view text);
-
-[[nodiscard]] std::string read_file(const std::filesystem::path& file);
-
-/// The objects of a file with one a line.
-[[nodiscard]] std::vector<nlohmann::json>
-read_rows(const std::filesystem::path& file);
-
-/// The metrics of a run without what the clock says.
-[[nodiscard]] std::vector<nlohmann::json>
-timeless_metrics(const std::filesystem::path& run);
-
-[[nodiscard]] bool contains(std::string_view text, std::string_view part);
 
 } // namespace run_test

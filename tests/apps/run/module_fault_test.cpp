@@ -108,6 +108,25 @@ BOOST_DATA_TEST_CASE_F(job_fixture, a_host_that_ends_itself_is_named_at_the_end,
   }
 }
 
+// Data and metrics run in the driver.
+BOOST_DATA_TEST_CASE_F(job_fixture, what_the_drivers_code_throws_is_the_cause,
+                       boost::unit_test::data::make({"setup", "generation",
+                                                     "training", "saving"}),
+                       phase) {
+  program_options options;
+  options.env = {fmt::format("FAULTY_DRIVER={} throw 1", phase)};
+  auto driver = start(run_command({"--set", "runtime.save_episode_interval=1"}),
+                      options);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 1);
+  auto output = driver->output();
+  BOOST_TEST_CONTEXT("output:\n" << output) {
+    BOOST_TEST(flat(last_lines(output, 3))
+                 .ends_with(fmt::format("the {} broke on purpose", phase)));
+    BOOST_TEST(!contains(output, "terminate called"));
+    BOOST_TEST(!contains(output, "unhandled exception"));
+  }
+}
+
 // Only the sync knows, and what it stops is louder.
 BOOST_FIXTURE_TEST_CASE(parameters_that_do_not_match_are_the_first_cause,
                         job_fixture) {
