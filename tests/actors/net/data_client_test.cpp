@@ -176,7 +176,8 @@ BOOST_AUTO_TEST_CASE(a_handler_that_waits_costs_its_asker_alone) {
   gate->serve([&](std::int32_t, incarnation, buffer_id id,
                   deadline until) -> result<process::exported_file> {
     if (id == buffer_id{1})
-      BOOST_TEST(released.wait([](bool x) { return x; }, until));
+      net_test::must_hold(released.wait([](bool x) { return x; }, until),
+                          "released");
     return process::exported_file{file, data.size()};
   });
   auto slow = std::async(std::launch::async, [&] { return get(1); });
@@ -190,7 +191,7 @@ BOOST_AUTO_TEST_CASE(an_answer_that_does_not_come_times_out) {
   net_test::watched<bool> over;
   gate->serve([&](std::int32_t, incarnation, buffer_id,
                   deadline) -> result<process::exported_file> {
-    BOOST_TEST(over.wait([](bool x) { return x; }));
+    net_test::must_hold(over.wait([](bool x) { return x; }), "over");
     return fail(errc::unavailable, "late");
   });
   auto x = get(7, gib, deadline::after(std::chrono::milliseconds{100}));

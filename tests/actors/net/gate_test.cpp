@@ -187,12 +187,16 @@ BOOST_AUTO_TEST_CASE(a_gate_without_the_key_does_not_fool_a_dialer) {
   // It lets everybody in, but cannot prove itself.
   net_test::server imposter{[](stream& x) {
     auto hello = receive_opening(x, soon());
-    BOOST_TEST(
-      send_all(x, preamble::encode(preamble::challenge{}), soon()).has_value());
+    net_test::must_hold(send_all(x, preamble::encode(preamble::challenge{}),
+                                 soon())
+                          .has_value(),
+                        "it is said");
     auto answer = receive_opening(x, soon());
-    BOOST_TEST((hello && answer));
-    BOOST_TEST(
-      send_all(x, preamble::encode(preamble::accepted{}), soon()).has_value());
+    net_test::must_hold(hello && answer, "both came");
+    net_test::must_hold(send_all(x, preamble::encode(preamble::accepted{}),
+                                 soon())
+                          .has_value(),
+                        "it is said");
     net_test::hold(x);
   }};
   auto x = net_test::connect_to(imposter.at());

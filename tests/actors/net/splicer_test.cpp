@@ -79,8 +79,10 @@ BOOST_FIXTURE_TEST_SUITE(splicer, fixture)
 
 BOOST_AUTO_TEST_CASE(bytes_pass_both_ways_at_the_same_time) {
   auto data = net_test::pattern(4 * 1024 * 1024 + 17);
-  std::thread sender{
-    [&] { BOOST_TEST(send_all(*left, data, soon()).has_value()); }};
+  std::thread sender{[&] {
+    net_test::must_hold(send_all(*left, data, soon()).has_value(),
+                        "all is sent");
+  }};
   std::thread other{[&] { net_test::echo(*right); }};
   bytes back(data.size());
   BOOST_TEST(receive_all(*left, back, soon()).has_value());
@@ -94,7 +96,8 @@ BOOST_AUTO_TEST_CASE(bytes_pass_both_ways_at_the_same_time) {
 BOOST_AUTO_TEST_CASE(the_last_words_arrive_before_the_end) {
   auto data = net_test::pattern(200'000);
   std::thread sender{[&] {
-    BOOST_TEST(send_all(*right, data, soon()).has_value());
+    net_test::must_hold(send_all(*right, data, soon()).has_value(),
+                        "all is sent");
     right.reset();
   }};
   BOOST_TEST((net_test::read_to_end(*left) == data));

@@ -163,6 +163,13 @@ bool ends(stream& x, deadline until) {
   }
 }
 
+void must_hold(bool so, const char* what) {
+  if (so)
+    return;
+  std::cerr << "does not hold: " << what << std::endl;
+  std::abort();
+}
+
 bool becomes(const std::function<bool()>& so, deadline until) {
   auto nothing = must(process::make_wake_fd());
   while (!so()) {

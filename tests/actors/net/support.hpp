@@ -137,6 +137,10 @@ private:
   T value_{};
 };
 
+/// For threads besides the test's own, where Boost.Test's checks race with
+/// those of the test: ends the program, with a line, if it is not so.
+void must_hold(bool so, const char* what);
+
 /// Asks again and again, a few ms apart, until it is so.
 [[nodiscard]] bool becomes(const std::function<bool()>& so,
                            troupe::deadline until = soon());

@@ -98,8 +98,9 @@ BOOST_AUTO_TEST_CASE(sixteen_megabytes_come_back_as_sent) {
   auto x = net_test::connect_to({"127.0.0.1", (*way)->local_port()});
   BOOST_REQUIRE(x);
   auto data = net_test::pattern(16 * 1024 * 1024);
-  std::thread sender{
-    [&] { BOOST_TEST(send_all(*x, data, soon()).has_value()); }};
+  std::thread sender{[&] {
+    net_test::must_hold(send_all(*x, data, soon()).has_value(), "all is sent");
+  }};
   bytes back(data.size());
   BOOST_TEST(receive_all(*x, back, soon()).has_value());
   sender.join();
@@ -112,7 +113,8 @@ BOOST_AUTO_TEST_CASE(sixteen_megabytes_come_back_as_sent) {
 BOOST_AUTO_TEST_CASE(who_speaks_first_there_is_heard_here) {
   // Bytes that TLS holds before anybody has asked for them.
   net_test::server talker{[](stream& x) {
-    BOOST_TEST(send_all(x, net_test::pattern(100), soon()).has_value());
+    net_test::must_hold(send_all(x, net_test::pattern(100), soon()).has_value(),
+                        "all is sent");
     net_test::hold(x);
   }};
   gate->route(3, talker.port());
@@ -151,7 +153,8 @@ BOOST_AUTO_TEST_CASE(a_dialer_does_not_trust_another_authoritys_gate) {
                 == 1);
   net_test::server imposter{[&any](stream& x) {
     auto secure = make_tls_stream(any.get(), x.release(), tls_role::server);
-    BOOST_TEST(!finish_handshake(*secure, soon()).has_value());
+    net_test::must_hold(!finish_handshake(*secure, soon()).has_value(),
+                        "the dialer refuses");
   }};
   auto x = tunnel::open(imposter.at(), &ours, node_slot, soon());
   BOOST_REQUIRE(!x);

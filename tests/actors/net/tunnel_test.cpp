@@ -40,8 +40,9 @@ BOOST_AUTO_TEST_CASE(sixteen_megabytes_come_back_as_sent) {
   auto way = open();
   auto x = enter(*way);
   auto data = net_test::pattern(16 * 1024 * 1024);
-  std::thread sender{
-    [&] { BOOST_TEST(send_all(*x, data, soon()).has_value()); }};
+  std::thread sender{[&] {
+    net_test::must_hold(send_all(*x, data, soon()).has_value(), "all is sent");
+  }};
   bytes back(data.size());
   BOOST_TEST(receive_all(*x, back, soon()).has_value());
   sender.join();
