@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // manifest_check MANIFEST FOLDER: reads a Kubernetes manifest of nodes and a
 // driver, checks that its objects fit each other, writes the files of its
-// config maps into the folder, and prints the command of every container, quoted for a
-// shell:
+// config maps into the folder, and prints the command of every container,
+// quoted for a shell:
 //
 //     container OBJECT NAME COPIES WORD...
 //
