@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "troupe/bench/support/troupe_node.hpp"
 #include "troupe/bench/support/bench_report.hpp"
+#include "troupe/bench/support/troupe_node.hpp"
 
 namespace troupe::bench {
 

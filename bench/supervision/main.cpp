@@ -5,10 +5,10 @@
 
 #include <unistd.h>
 
-#include "troupe/actors/process/signal_watch.hpp"
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/host_main.hpp"
 #include "troupe/actors/node/process_info.hpp"
+#include "troupe/actors/process/signal_watch.hpp"
 #include "troupe/bench/supervision/detection.hpp"
 #include "troupe/bench/supervision/idle.hpp"
 #include "troupe/bench/supervision/recovery.hpp"
