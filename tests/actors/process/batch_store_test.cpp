@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(shares_of_a_small_batch_carry_their_own_rows_alone) {
     }
     // A few may carry more than they show; many must not.
     BOOST_TEST(bytes <= 1024 * 1024u);
-    BOOST_TEST((encode(batch::concat(rows).value()) == encode(all)));
+    BOOST_TEST(is_numbered(batch::concat(rows).value(), 3000));
   }
 }
 
