@@ -296,7 +296,7 @@ phases simulate(std::int32_t num_node, std::uint64_t seed) {
 
 } // namespace
 
-BOOST_AUTO_TEST_SUITE(scale)
+BOOST_AUTO_TEST_SUITE(simulation_scale)
 
 BOOST_AUTO_TEST_CASE(messages_grow_no_faster_than_machines) {
   auto seed = test::random_seed();
