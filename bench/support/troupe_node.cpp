@@ -162,9 +162,11 @@ troupe_node::next_process_error(deadline until) {
   std::optional<protocol::error_report> out;
   while (!out && !until.passed())
     (*self_)->receive(
-      [&](protocol::error_report& x) {
-        if (x.operation == "process")
-          out = std::move(x);
+      [&](protocol::error_news& x) {
+        for (auto& report : x.items)
+          if (!out && report.operation == "process")
+            out = std::move(report);
+        return ack{};
       },
       caf::after(until.left_ms()) >> [] {});
   return out;
