@@ -40,7 +40,7 @@ std::string scalar(const option_value& value) {
     return scalar(std::string_view{*text});
   if (auto* number = std::get_if<double>(&value); number && std::isinf(*number))
     return *number > 0 ? ".inf" : "-.inf";
-  return to_string(value);
+  return troupe::to_string(value);
 }
 
 /// Writes `key: value` lines at one depth.
@@ -211,7 +211,7 @@ void put_runtime(std::string& out, const runtime_config& runtime,
   keys.put("eval_episode_interval", runtime.eval_episode_interval);
   keys.put("save_episode_interval", runtime.save_episode_interval);
   keys.put("checkpoints_max", runtime.checkpoints_max);
-  keys.put("on_failure", runtime.restart_on_failure ? "restart" : "stop");
+  keys.put("on_failure", std::string{to_string(runtime.on_failure)});
   keys.put("max_restarts", runtime.max_restarts);
   keys.put("restart_backoff_ms", runtime.restart_backoff.count());
   keys.put("on_non_finite", runtime.warn_on_non_finite ? "warn" : "stop");

@@ -80,6 +80,18 @@ struct sync_config {
   bool operator==(const sync_config&) const = default;
 };
 
+/// `on_failure`: what a run does that fails.
+enum class failure_policy : std::uint8_t {
+  stop,
+  /// What was lost begins anew, and the run goes on.
+  restart,
+  /// The run goes on without the replicas that were lost, if others do their
+  /// work; else as `restart` if there is a checkpoint.
+  drop,
+};
+
+[[nodiscard]] std::string_view to_string(failure_policy x) noexcept;
+
 /// What concerns the whole job: the file's section `runtime`.
 struct runtime_config {
   /// Groups of models that share devices. The file may also say `all`.
@@ -104,8 +116,7 @@ struct runtime_config {
   std::int64_t save_episode_interval = 0;
   /// How many checkpoints are kept.
   std::int64_t checkpoints_max = 2;
-  /// `on_failure: restart`: a run that fails goes on from its last checkpoint.
-  bool restart_on_failure = false;
+  failure_policy on_failure = failure_policy::stop;
   /// How often, until the program ends.
   std::int64_t max_restarts = 3;
   /// Before the first attempt; doubles while attempts get nowhere.

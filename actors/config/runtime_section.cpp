@@ -11,6 +11,14 @@
 
 namespace troupe::config {
 
+std::string_view to_string(failure_policy x) noexcept {
+  switch (x) {
+    case failure_policy::restart: return "restart";
+    case failure_policy::drop: return "drop";
+    default: return "stop";
+  }
+}
+
 namespace {
 
 /// Splits ChatLearn's spelling of a group, `a, b,c`.
@@ -149,11 +157,14 @@ void read_times(section& keys, runtime_config& runtime) {
 
 void read_restarts(section& keys, runtime_config& runtime) {
   std::string policy{"stop"};
-  keys.choice("on_failure", policy, {"stop", "restart"});
-  runtime.restart_on_failure = policy == "restart";
+  keys.choice("on_failure", policy, {"stop", "restart", "drop"});
+  for (auto x : {failure_policy::restart, failure_policy::drop})
+    if (policy == to_string(x))
+      runtime.on_failure = x;
   keys.integer("max_restarts", runtime.max_restarts, 0);
   keys.milliseconds("restart_backoff_ms", runtime.restart_backoff);
-  if (runtime.restart_on_failure && runtime.save_episode_interval == 0)
+  if (runtime.on_failure == failure_policy::restart
+      && runtime.save_episode_interval == 0)
     keys.complain("on_failure", "restart needs checkpoints to go on from; set "
                                 "save_episode_interval to 1 or more");
 }

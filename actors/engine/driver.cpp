@@ -10,24 +10,25 @@
 #include <caf/actor_system.hpp>
 #include <caf/io/middleman.hpp>
 #include <caf/scoped_actor.hpp>
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include "troupe/actors/engine/engine.hpp"
 #include "troupe/actors/engine/error_follower.hpp"
+#include "troupe/actors/engine/job_actors.hpp"
 #include "troupe/actors/engine/job_nodes.hpp"
 #include "troupe/actors/engine/planner_actor.hpp"
+#include "troupe/actors/engine/recovery.hpp"
+#include "troupe/actors/engine/repair_crew.hpp"
 #include "troupe/actors/engine/restart_policy.hpp"
+#include "troupe/actors/engine/run_orders.hpp"
 #include "troupe/actors/engine/status_desk.hpp"
-#include "troupe/actors/model/dist_model.hpp"
-#include "troupe/actors/model/storage.hpp"
 #include "troupe/actors/monitor/error_monitor.hpp"
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/port_manager.hpp"
 #include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/node/system_config.hpp"
 #include "troupe/actors/process/signal_watch.hpp"
-#include "troupe/actors/sync/sync_group.hpp"
 #include "troupe/core/log.hpp"
 
 namespace troupe::engine {
@@ -52,8 +53,9 @@ public:
       actor_config_(settings.guard != nullptr || !settings.nodes.empty()),
       system_(new_system()),
       self_(std::make_unique<caf::scoped_actor>(*system_)),
-      policy_(config.runtime.restart_on_failure ? config.runtime.max_restarts
-                                                : 0,
+      policy_(config.runtime.on_failure == config::failure_policy::stop
+                ? 0
+                : config.runtime.max_restarts,
               config.runtime.restart_backoff) {
     // nop
   }
@@ -74,7 +76,11 @@ public:
     if (!plan)
       return stop_early(plan.error());
     auto desk = open_desk(listener);
-    auto outcome = run_attempts(*plan, data, *desk);
+    members_ = {config::to_job_spec(config_, app_.syncs), nodes_.cluster(),
+                *plan};
+    open_orders(*desk);
+    auto outcome = run_attempts(data, *desk);
+    orders_.reset();
     if (outcome)
       outcome->nodes = nodes_.statuses(*self_);
     if (outcome)
@@ -92,6 +98,12 @@ private:
   }
 
   using actor_list = std::vector<caf::strong_actor_ptr>;
+
+  /// Where an attempt begins, if not at the beginning.
+  struct beginning {
+    std::optional<checkpoint::saved> resume;
+    std::optional<repaired_run> repaired;
+  };
 
   template <class Handle>
   Handle keep_in(actor_list& these, Handle x) {
@@ -139,11 +151,11 @@ private:
   }
 
   result<planner::placement> make_plan() {
-    job_ = config::to_job_spec(config_, app_.syncs);
+    auto job = config::to_job_spec(config_, app_.syncs);
     auto planner = keep(system_->spawn<job_planner>(nodes_.cluster()));
     result<planner::placement> plan;
     (*self_)
-      ->request(planner, local_timeout, plan_request{job_})
+      ->request(planner, local_timeout, plan_request{job})
       .receive([&](planner::placement& x) { plan = std::move(x); },
                [&](caf::error& x) { plan = fail(protocol::from_caf(x)); });
     if (plan)
@@ -177,69 +189,29 @@ private:
                    x);
   }
 
-  void make_models(const planner::placement& plan) {
-    model::model_surroundings around{nodes_.all(),
-                                     errors_,
-                                     {},
-                                     &nodes_.store()};
-    for (const auto& x : nodes_.cluster().nodes)
-      around.devices_per_node.push_back(
-        static_cast<std::int32_t>(x.devices.size()));
-    for (const auto& x : config_.models) {
-      model::model_job job;
-      job.spec = *std::ranges::find(job_.models, x.name,
-                                    &planner::model_spec::name);
-      job.place = *plan.find(x.name);
-      bytes options;
-      x.options.encode(options);
-      job.config = protocol::to_payload(options);
-      job.seed = static_cast<std::uint64_t>(config_.runtime.seed);
-      job.num_threads = nodes_.threads_per_host();
-      job.collective_timeout = config_.runtime.collective_timeout;
-      models_[x.name] = keep_now(
-        system_->spawn<model::dist_model>(job, around));
-    }
-    for (std::size_t i = 0; i < app_.syncs.size(); ++i) {
-      const auto& pair = app_.syncs[i];
-      engine_sync x;
-      x.name = pair.source + "2" + pair.destination;
-      x.source = pair.source;
-      x.destination = pair.destination;
-      x.kind = app_.sync_kinds[i];
-      x.frequency = config_.find(pair.destination)->sync_frequency;
-      x.options = sync_options();
-      x.actor = keep_now(
-        system_->spawn<sync::sync_group>(x.name, models_.at(pair.source),
-                                         models_.at(pair.destination)));
-      syncs_.push_back(std::move(x));
-    }
+  void make_models() {
+    auto plan = members_.plan();
+    // From now on replicas have the numbers that the plan gives them.
+    members_ = {config::to_job_spec(config_, app_.syncs), nodes_.cluster(),
+                plan};
+    body_ = make_body(app_, config_, plan, nodes_, *system_, errors_);
+    for (const auto& [name, model] : body_.models)
+      keep_in(body_actors_, model);
+    keep_in(body_actors_, body_.storage);
   }
 
-  [[nodiscard]] protocol::sync_options sync_options() const {
-    const auto& from = config_.runtime.sync;
-    protocol::sync_options x;
-    x.planner = from.planner;
-    x.mode = from.mode;
-    x.link = from.link;
-    x.requires_grad = from.requires_grad;
-    x.warm_up = from.warm_up;
-    x.free_groups = from.free_groups;
-    x.buffer_bytes_max = from.buffer_bytes_max;
-    x.staging_bytes_max = from.staging_bytes_max;
-    return x;
-  }
-
-  void start_engine(const std::shared_ptr<data_source>& data,
-                    std::optional<checkpoint::saved> resume,
+  void start_engine(const std::shared_ptr<data_source>& data, beginning& from,
                     run_listener& listener) {
     engine_parts parts;
     parts.app = &app_;
     parts.config = config_;
-    parts.models = models_;
-    parts.syncs = syncs_;
+    parts.models = body_.models;
+    parts.members = members_;
+    parts.syncs = make_syncs(app_, config_, body_, *system_, attempts_++);
+    for (const auto& x : parts.syncs)
+      keep_now(x.actor);
     parts.data = data;
-    parts.storage = keep_now(
-      system_->spawn<model::storage>(nodes_.all(), &nodes_.store()));
+    parts.storage = body_.storage;
     parts.errors = errors_;
     parts.applier = keep_now(
       system_->spawn<applier, caf::detached>(&nodes_.store()));
@@ -249,7 +221,8 @@ private:
         caf::detached>(checkpoint::checkpoint_folder{settings_.checkpoint_dir},
                        static_cast<std::size_t>(
                          config_.runtime.checkpoints_max)));
-    parts.resume = std::move(resume);
+    parts.resume = std::exchange(from.resume, std::nullopt);
+    parts.repaired = std::exchange(from.repaired, std::nullopt);
     parts.listener = &listener;
     parts.owner = caf::actor_cast<run_owner_actor>(
       caf::actor_cast<caf::strong_actor_ptr>(self_->ptr()));
@@ -263,6 +236,20 @@ private:
     auto from_now = policy_.restarts() > 0;
     caf::anon_send(errors_, protocol::subscribe_errors{monitor, from_now});
     caf::anon_send(engine_, start_run{});
+    if (orders_)
+      orders_->serve(engine_);
+  }
+
+  /// A run that takes no orders runs all the same.
+  void open_orders(run_listener& listener) {
+    if (settings_.orders_file.empty())
+      return;
+    auto opened = run_orders::open(*system_, settings_.orders_file);
+    if (opened)
+      orders_ = std::move(*opened);
+    else
+      listener.on_note(
+        fmt::format("Takes no orders: {}", opened.error().message()));
   }
 
   // -- running ----------------------------------------------------------------
@@ -283,67 +270,203 @@ private:
   }
 
   /// Attempts until one ends well, is interrupted, or is the last.
-  result<run_outcome> run_attempts(const planner::placement& plan,
-                                   const std::shared_ptr<data_source>& data,
+  result<run_outcome> run_attempts(const std::shared_ptr<data_source>& data,
                                    status_desk& listener) {
-    auto beginning = position_of(*data);
-    if (!beginning)
-      return fail(beginning.error());
-    auto resume = settings_.resume;
+    auto origin = position_of(*data);
+    if (!origin)
+      return fail(origin.error());
+    beginning from{settings_.resume, std::nullopt};
     for (;;) {
-      make_models(plan);
-      listener.watch({nodes_.all(), models_});
-      auto from = resume ? std::optional{resume->episode} : std::nullopt;
-      start_engine(data, std::exchange(resume, std::nullopt), listener);
-      auto outcome = wait();
-      if (!outcome)
-        return outcome;
-      outcome->restarts = policy_.restarts();
-      if (!outcome->saved_episode)
-        outcome->saved_episode = from;
-      if (outcome->end != run_end::failed || interrupted_
+      if (!from.repaired)
+        make_models();
+      listener.watch({nodes_.all(), body_.models});
+      auto saved = from.resume ? std::optional{from.resume->episode}
+                               : std::nullopt;
+      start_engine(data, from, listener);
+      auto ended = wait();
+      if (orders_)
+        orders_->serve({});
+      if (!ended)
+        return fail(ended.error());
+      members_ = std::move(ended->members);
+      auto& outcome = ended->outcome;
+      outcome.restarts = policy_.restarts();
+      if (!outcome.saved_episode)
+        outcome.saved_episode = saved;
+      if (outcome.end != run_end::failed || interrupted_
           || policy_.restarts_max() == 0)
         return outcome;
-      // Nobody writes any more: what is on the disk stays.
-      if (auto ended = end_attempt(); !ended) {
-        if (!interrupted_)
-          listener.on_note(
-            fmt::format("Cannot go on: {}", ended.error().message()));
+      auto next = go_on(*ended, *data, *origin, listener);
+      if (!next)
+        return fail(next.error());
+      if (interrupted_)
+        outcome.end = run_end::interrupted;
+      if (!*next)
         return outcome;
-      }
-      auto found = checkpoint::checkpoint_folder{settings_.checkpoint_dir}
-                     .latest();
-      restart_notice notice;
-      notice.cause = outcome->verdict.root;
-      if (found) {
-        notice.episode = found->episode;
-        outcome->saved_episode = found->episode;
-      }
-      auto wait = policy_.next(notice.cause.code, notice.episode);
-      if (!wait)
-        return outcome;
-      notice.number = policy_.restarts();
-      notice.number_max = policy_.restarts_max();
-      notice.wait = *wait;
-      listener.on_restart(notice);
-      if (!pause(*wait)) {
-        outcome->end = run_end::interrupted;
-        return outcome;
-      }
-      if (found)
-        resume = std::move(*found);
-      else if (auto back = seek_to(*data, *beginning); !back)
-        return fail(back.error());
+      from = std::move(**next);
     }
   }
 
-  result<run_outcome> wait() {
-    result<run_outcome> out = fail(errc::internal, "the engine fell silent");
+  // -- going on after a failure -----------------------------------------------
+
+  /// Where the next attempt begins; nothing if there is none.
+  result<std::optional<beginning>> go_on(run_ended& ended, data_source& data,
+                                         const batch& origin,
+                                         status_desk& listener) {
+    auto& outcome = ended.outcome;
+    const auto& cause = outcome.verdict.root;
+    auto stay = [&](const error& why) -> std::optional<beginning> {
+      if (!interrupted_)
+        listener.on_note(fmt::format("Cannot go on: {}", why.message()));
+      return std::nullopt;
+    };
+    // Nobody writes any more: what is on the disk stays.
+    if (auto over = end_attempt(cause); !over)
+      return stay(over.error());
+    auto found = checkpoint::checkpoint_folder{settings_.checkpoint_dir}
+                   .latest();
+    if (found)
+      outcome.saved_episode = found->episode;
+    auto facts = facts_of(ended, outcome.saved_episode);
+    auto ways = ways_on(facts);
+    if (ways.empty())
+      return stay({errc::unavailable, "models had begun to train, and there is "
+                                      "no checkpoint"});
+    restart_notice notice;
+    notice.cause = cause;
+    notice.episode = episode_of(ways.front(), facts);
+    auto wait = policy_.next(cause.code, notice.episode);
+    if (!wait)
+      return std::optional<beginning>{};
+    notice.number = policy_.restarts();
+    notice.number_max = policy_.restarts_max();
+    notice.wait = *wait;
+    listener.on_restart(notice);
+    if (!pause(*wait))
+      return std::optional<beginning>{};
+    error why{errc::unavailable, "there is no other way"};
+    for (auto how : ways) {
+      if (episode_of(how, facts) != notice.episode) {
+        notice.episode = episode_of(how, facts);
+        listener.on_restart(notice);
+      }
+      if (how == way::anew)
+        return begin_anew(found, data, origin, listener);
+      auto from = how == way::in_memory
+                    ? std::move(*ended.standing)
+                    : standing_point{found->episode, found->state, 0};
+      repaired_episode_ = from.episode;
+      auto repaired = repair(how, std::move(from), facts,
+                             found ? found->directory : std::filesystem::path{},
+                             listener);
+      if (interrupted_)
+        return std::optional<beginning>{};
+      if (repaired)
+        return std::optional{beginning{std::nullopt, std::move(*repaired)}};
+      why = repaired.error();
+      log::warning("driver", "no repair: {}", to_string(why));
+    }
+    return stay(why);
+  }
+
+  /// Ends all that is left, and gives where the next attempt begins.
+  result<std::optional<beginning>> begin_anew(result<checkpoint::saved>& found,
+                                              data_source& data,
+                                              const batch& origin,
+                                              status_desk& listener) {
+    repaired_episode_.reset();
+    listener.on_note("All processes begin anew.");
+    if (auto over = end_body(); !over) {
+      if (!interrupted_)
+        listener.on_note(
+          fmt::format("Cannot go on: {}", over.error().message()));
+      return std::optional<beginning>{};
+    }
+    beginning from;
+    if (found)
+      from.resume = std::move(*found);
+    else if (auto back = seek_to(data, origin); !back)
+      return fail(back.error());
+    return std::optional{std::move(from)};
+  }
+
+  [[nodiscard]] recovery_facts
+  facts_of(const run_ended& ended, std::optional<std::int64_t> saved) const {
+    recovery_facts x;
+    x.drop = config_.runtime.on_failure == config::failure_policy::drop;
+    x.deterministic = config_.runtime.deterministic;
+    if (ended.standing)
+      x.standing = ended.standing->episode;
+    x.saved = saved;
+    x.repaired = repaired_episode_;
+    x.machine_lost = nodes_.any_lost();
+    return x;
+  }
+
+  /// Has the models become whole with what is left of them.
+  result<repaired_run> repair(way how, standing_point from,
+                              const recovery_facts& facts,
+                              const std::filesystem::path& checkpoint,
+                              status_desk& listener) {
+    using models = std::map<std::string, protocol::repaired>;
+    listener.on_phase("repair", 0, 0);
+    recovery_folders folders{checkpoint, settings_.checkpoint_dir / "rescue"};
+    std::error_code ignored;
+    std::filesystem::remove_all(folders.rescue, ignored);
+    auto crew = keep_now(
+      system_->spawn<repair_crew>(body_.models,
+                                  repair_orders(app_.models, how, facts,
+                                                folders, from.scope,
+                                                config_.runtime.setup_timeout),
+                                  caf::actor_cast<repair_owner_actor>(
+                                    caf::actor_cast<caf::strong_actor_ptr>(
+                                      self_->ptr()))));
+    caf::anon_send(crew, repair_all{});
+    result<models> done = fail(errc::aborted, "interrupted");
+    auto over = false;
+    // Every wait of the crew has a deadline.
+    (*self_)->receive_while([&] { return !over && !interrupted_; })(
+      [&](repair_ended& x) {
+        done = std::move(x.models);
+        over = true;
+      },
+      [&](stop_run) { interrupted_ = true; },
+      [&](const caf::down_msg& x) { gone_.insert(x.source); });
+    std::filesystem::remove_all(folders.rescue, ignored);
+    if (!done)
+      return fail(done.error());
+    repaired_run out;
+    out.from = std::move(from);
+    out.saved_episode = facts.saved.value_or(-1);
+    for (auto& [name, x] : *done) {
+      tell_repair(name, x, listener);
+      members_.apply(name, {{}, x.dropped});
+      out.members[name] = std::move(x.members);
+    }
+    return out;
+  }
+
+  static void tell_repair(const std::string& model, const protocol::repaired& x,
+                          status_desk& listener) {
+    auto tell = [&](const std::vector<replica_id>& ids, std::string_view what) {
+      std::vector<std::int32_t> numbers;
+      for (auto id : ids)
+        numbers.push_back(id.value());
+      if (!ids.empty())
+        listener.on_note(fmt::format("{} replica {} {}.", model,
+                                     fmt::join(numbers, ", "), what));
+    };
+    tell(x.made_anew, "was made anew");
+    tell(x.dropped, "was lost; the run goes on without it");
+  }
+
+  result<run_ended> wait() {
+    result<run_ended> out = fail(errc::internal, "the engine fell silent");
     auto done = false;
     // Ends with the engine, whose every wait has a deadline.
     (*self_)->receive_while([&] { return !done; })(
       [&](run_ended& x) {
-        out = std::move(x.outcome);
+        out = std::move(x);
         done = true;
       },
       [&](stop_run) {
@@ -384,30 +507,39 @@ private:
     nodes_.close(*self_, timeout);
     auto until = deadline::after(timeout);
     auto attempt_down = end_all(attempt_, until);
-    all_down_ = end_all(kept_, until) && attempt_down;
-    forget_attempt();
+    auto body_down = end_all(body_actors_, until);
+    all_down_ = end_all(kept_, until) && attempt_down && body_down;
+    body_ = {};
+    engine_ = engine_actor{};
     errors_ = protocol::error_signal_actor{};
   }
 
-  /// Ends what belongs to this attempt: hosts first, so that nobody waits for
-  /// them. Fails if something is left.
-  result<void> end_attempt() {
-    if (auto anew = nodes_.begin_anew(*self_); !anew)
-      return anew;
+  /// Ends what belongs to this attempt alone, and the process in which it
+  /// failed: what a module is that threw, or does not answer, nobody knows.
+  result<void> end_attempt(const protocol::error_report& cause) {
+    if (cause.slot >= 0)
+      if (auto over = nodes_.end_host(*self_, cause.node, cause.slot); !over)
+        log::warning("driver", "ending the host that failed: {}",
+                     to_string(over.error()));
     // A plain function may be running, or a checkpoint on its way to the disk.
     const auto& runtime = config_.runtime;
     auto timeout = std::max(runtime.call_timeout, runtime.checkpoint_timeout);
-    if (!end_all(attempt_, deadline::after(timeout), true))
-      return fail(errc::timed_out, "an actor of the failed attempt does not "
-                                   "end");
-    forget_attempt();
-    return {};
+    return end_these(attempt_, timeout);
   }
 
-  void forget_attempt() {
-    models_.clear();
-    syncs_.clear();
-    engine_ = engine_actor{};
+  /// Ends all hosts and models, so that they can begin anew.
+  result<void> end_body() {
+    if (auto anew = nodes_.begin_anew(*self_); !anew)
+      return anew;
+    body_ = {};
+    return end_these(body_actors_, config_.runtime.call_timeout);
+  }
+
+  result<void> end_these(actor_list& these, milliseconds timeout) {
+    if (!end_all(these, deadline::after(timeout), true))
+      return fail(errc::timed_out, "an actor of the failed attempt does not "
+                                   "end");
+    return {};
   }
 
   /// True if all have ended in time. An interruption may end the wait.
@@ -426,7 +558,8 @@ private:
           gone_.insert(x.source);
           left.erase(x.source);
         },
-        [](run_ended&) {}, [&](stop_run) { interrupted_ = true; },
+        [](run_ended&) {}, [](repair_ended&) {},
+        [&](stop_run) { interrupted_ = true; },
         caf::after(until.left_ms()) >> [] {});
     return left.empty();
   }
@@ -440,6 +573,7 @@ private:
   // Goes before its system.
   std::unique_ptr<caf::scoped_actor> self_;
   actor_list kept_;
+  actor_list body_actors_;
   actor_list attempt_;
   /// Who has ended.
   std::set<caf::actor_addr> gone_;
@@ -448,10 +582,13 @@ private:
   bool interrupted_ = false;
   restart_policy policy_;
 
+  std::uint32_t attempts_ = 0;
+  roster members_;
+  std::unique_ptr<run_orders> orders_;
+  std::optional<std::int64_t> repaired_episode_;
+
   protocol::error_signal_actor errors_;
-  planner::job_spec job_;
-  std::map<std::string, protocol::dist_model_actor> models_;
-  std::vector<engine_sync> syncs_;
+  job_body body_;
   engine_actor engine_;
 };
 

@@ -23,6 +23,8 @@ struct driver_settings {
   /// Of Troupe, for monitors, and where they find the run.
   std::string version;
   std::filesystem::path monitor_file;
+  /// The socket that takes orders; empty: none are taken.
+  std::filesystem::path orders_file;
   /// Where checkpoints are kept, and the one to go on from. Absolute.
   std::filesystem::path checkpoint_dir;
   std::optional<checkpoint::saved> resume;

@@ -3,6 +3,7 @@
 #include "troupe/actors/engine/engine.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include <fmt/core.h>
 
@@ -62,6 +63,16 @@ engine::behavior_type engine::make_behavior() {
       if (!stopped())
         close(run_end::interrupted);
     },
+    [this](give_up_saving) {
+      if (closing_)
+        end_saving();
+    },
+    [this](const protocol::scale_model& x) {
+      call::reply<protocol::scaled> out{
+        make_response_promise<protocol::scaled>()};
+      want(x, out);
+      return out.promise();
+    },
     [this](const protocol::verdict& x) {
       if (ended_ || closing_)
         return;
@@ -75,6 +86,10 @@ engine::behavior_type engine::make_behavior() {
 // -- set-up --------------------------------------------------------------------
 
 void engine::set_up() {
+  if (parts_.repaired) {
+    manifests_ = parts_.repaired->members;
+    return prepare_syncs();
+  }
   phase("set-up", 0, static_cast<std::int64_t>(parts_.models.size()));
   auto since = std::chrono::steady_clock::now();
   auto timeout = parts_.config.runtime.setup_timeout;
@@ -109,23 +124,34 @@ void engine::set_up() {
 }
 
 void engine::prepare_syncs() {
+  std::vector<std::size_t> all(parts_.syncs.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  prepare(all, [this] {
+    next_scope([this] {
+      if (parts_.repaired)
+        go_on_repaired();
+      else if (parts_.resume)
+        go_on();
+      else
+        warm_start(0);
+    });
+  });
+}
+
+void engine::prepare(const std::vector<std::size_t>& which, then done) {
   auto timeout = parts_.config.runtime.sync_timeout;
   auto all = std::make_shared<call::gather<
-    protocol::sync_plan>>(parts_.syncs.size(),
-                          [this](result<std::vector<protocol::sync_plan>> x) {
+    protocol::sync_plan>>(which.size(),
+                          [this, done = std::move(done)](
+                            result<std::vector<protocol::sync_plan>> x) {
                             if (stopped())
                               return;
                             if (!x)
                               return fail_run("preparing syncs", x.error());
-                            next_scope([this] {
-                              if (parts_.resume)
-                                go_on();
-                              else
-                                warm_start(0);
-                            });
+                            done();
                           });
-  for (std::size_t i = 0; i < parts_.syncs.size(); ++i) {
-    const auto& sync = parts_.syncs[i];
+  for (std::size_t i = 0; i < which.size(); ++i) {
+    const auto& sync = parts_.syncs[which[i]];
     calls_.ask<
       protocol::sync_plan>(sync.actor, prepare_steps * with_grace(timeout),
                            protocol::prepare_sync{manifests_[sync.source],
@@ -191,7 +217,10 @@ void engine::first_syncs() {
         parts_.listener->on_note(
           fmt::format("Held-out accuracy before training: {:.3f}", accuracy));
       }
-      next_scope([this] { save_if_due(0, [this] { begin_episode(1); }); });
+      next_scope([this] {
+        stand(0);
+        save_if_due(0, [this] { next_episode(1); });
+      });
     });
   });
 }
@@ -282,12 +311,13 @@ void engine::end_episode() {
     samples_ = episode_.samples.end;
     parts_.listener->on_episode(episode_);
     next_scope([this] {
+      stand(episode_.episode);
       auto last = good_enough();
       save_if_due(episode_.episode, [this, last] {
         if (last)
           final_checks();
         else
-          begin_episode(episode_.episode + 1);
+          next_episode(episode_.episode + 1);
       });
     });
   };
@@ -368,12 +398,17 @@ void engine::close(run_end how) {
   outcome_.end = how;
   outcome_.wall = std::chrono::steady_clock::now() - begin_;
   auto finish = [this] {
-    ended_ = true;
-    send(parts_.owner, run_ended{std::move(outcome_)});
+    if (std::exchange(ended_, true))
+      return;
+    wanted_.clear();
+    send(parts_.owner, run_ended{std::move(outcome_), std::move(standing_),
+                                 std::move(parts_.members)});
     quit();
   };
   // After a failure or an interruption workers may be in the middle of
   // anything: the node ends them all at once.
+  if (how == run_end::failed)
+    return save_before_end(finish);
   if (how != run_end::finished)
     return finish();
   phase("closing", 0, 0);

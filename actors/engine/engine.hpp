@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -11,10 +12,12 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include "troupe/actors/call/caller.hpp"
+#include "troupe/actors/call/reply.hpp"
 #include "troupe/actors/engine/application.hpp"
 #include "troupe/actors/engine/applier.hpp"
 #include "troupe/actors/engine/checkpoint_keeper.hpp"
 #include "troupe/actors/engine/metric_watch.hpp"
+#include "troupe/actors/engine/roster.hpp"
 #include "troupe/actors/engine/run_listener.hpp"
 #include "troupe/actors/engine/straggler_watch.hpp"
 #include "troupe/actors/protocol/register.hpp"
@@ -27,14 +30,31 @@ struct start_run {};
 /// Ends the run early and in good order. Sender: driver (Ctrl-C).
 struct stop_run {};
 
+/// The moment is over. Sender: engine, to itself.
+struct give_up_saving {};
+
+/// What a run is after an episode, besides the state of its models: where it
+/// can go on from as long as those live.
+struct standing_point {
+  std::int64_t episode = 0;
+  batch state;
+  /// Of the calls of the episode that follows.
+  std::uint64_t scope = 0;
+};
+
 /// The run has ended. Sender: engine, to whoever made it.
 struct run_ended {
   run_outcome outcome;
+  /// Of a run that failed while no model had begun to train again.
+  std::optional<standing_point> standing = {};
+  /// Which replicas there were.
+  roster members = {};
 };
 
-using engine_actor = caf::typed_actor<caf::reacts_to<start_run>,
-                                      caf::reacts_to<stop_run>,
-                                      caf::reacts_to<protocol::verdict>>;
+using engine_actor = caf::typed_actor<
+  caf::reacts_to<start_run>, caf::reacts_to<stop_run>,
+  caf::reacts_to<protocol::verdict>, caf::reacts_to<give_up_saving>,
+  caf::replies_to<protocol::scale_model>::with<protocol::scaled>>;
 
 using run_owner_actor = caf::typed_actor<caf::reacts_to<run_ended>>;
 
@@ -50,11 +70,21 @@ struct engine_sync {
   protocol::sync_options options = {};
 };
 
+/// Models that have outlived a failure and are whole again.
+struct repaired_run {
+  standing_point from;
+  std::map<std::string, protocol::manifests> members;
+  /// The last checkpoint on the disk, -1 if there is none.
+  std::int64_t saved_episode = -1;
+};
+
 /// Whom the engine works with.
 struct engine_parts {
   const application* app = nullptr;
   config::job_config config;
   std::map<std::string, protocol::dist_model_actor> models;
+  /// Their replicas.
+  roster members;
   std::vector<engine_sync> syncs;
   std::shared_ptr<data_source> data;
   protocol::storage_actor storage;
@@ -63,13 +93,16 @@ struct engine_parts {
   checkpoint_keeper_actor keeper;
   /// Where to go on from, instead of a warm start.
   std::optional<checkpoint::saved> resume;
+  /// Models that were repaired, and where to go on with them.
+  std::optional<repaired_run> repaired;
   run_listener* listener = nullptr;
   run_owner_actor owner;
 };
 
 /// The actor that runs episodes:
 ///
-///   set up -> warm start -> first syncs -> evaluate   (or load, then syncs)
+///   set up -> warm start -> first syncs -> evaluate   (or load, then syncs;
+///                                           or syncs alone after a repair)
 ///     -> { experience -> training -> syncs -> (evaluate) -> (save) }
 ///          x num_episode
 ///     -> evaluate -> compare weights -> close
@@ -97,6 +130,7 @@ private:
 
   void set_up();
   void prepare_syncs();
+  void prepare(const std::vector<std::size_t>& which, then done);
   void warm_start(std::int64_t round);
   void first_syncs();
   void begin_episode(std::int64_t number);
@@ -138,17 +172,55 @@ private:
   /// New scope for what follows; everything older is released.
   void next_scope(then done);
 
+  // -- more or fewer replicas -------------------------------------------------
+
+  /// Somebody waits for a model to have another number of replicas.
+  struct wanted_scale {
+    protocol::scale_model order;
+    call::reply<protocol::scaled> out;
+  };
+
+  void want(const protocol::scale_model& x,
+            const call::reply<protocol::scaled>& out);
+  [[nodiscard]] result<void> check(const protocol::scale_model& x) const;
+
+  /// Begins an episode, after what is wanted between two of them.
+  void next_episode(std::int64_t number);
+
+  void scale(const wanted_scale& x, then done);
+  void change(const std::string& model, const roster_change& x,
+              std::function<void(result<void>)> done);
+
+  /// Brings the members of a model that have changed into its syncs.
+  void join_syncs(const std::string& model, then done);
+
   // -- checkpoints ------------------------------------------------------------
 
   /// Loads `parts_.resume` and goes on behind the episode it was saved after.
   void go_on();
-  void restore(const batch& state);
+  void restore(std::int64_t episode, const batch& state);
+
+  /// Goes on with models that were repaired.
+  void go_on_repaired();
+
+  /// The models are as after `episode`: syncs, then the next one.
+  void follow(std::int64_t episode, const batch& state,
+              std::int64_t saved_episode);
+
+  /// Remembers the present state as one to go on from.
+  void stand(std::int64_t episode);
 
   /// Saves if it is time to after `episode`; `done` runs once every rank has
   /// been told, long before everything is on the disk.
   void save_if_due(std::int64_t episode, then done);
   void save(std::int64_t episode, then done);
   void commit(std::int64_t episode, const batch& state);
+
+  void saving_failed(const error& why);
+  void end_saving();
+
+  /// Gives a checkpoint that is on its way when the run fails a moment.
+  void save_before_end(then done);
 
   /// Runs `done` when nothing is being saved any more.
   void finish_saving(then done);
@@ -180,6 +252,7 @@ private:
 
   engine_parts parts_;
   std::map<std::string, protocol::manifests> manifests_;
+  std::deque<wanted_scale> wanted_;
   run_outcome outcome_;
   bool failing_ = false;
   bool ended_ = false;
@@ -199,6 +272,8 @@ private:
   /// An episode at which one was due and could not be exact.
   bool save_owed_ = false;
   std::int64_t last_saved_ = -1;
+  /// Absent while a model that trains may have changed since.
+  std::optional<standing_point> standing_;
   metric_watch metrics_;
   straggler_watch stragglers_;
   call::caller<engine> calls_;
@@ -208,4 +283,5 @@ private:
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::engine::start_run)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::engine::stop_run)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::engine::give_up_saving)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::engine::run_ended)

@@ -17,6 +17,9 @@ namespace {
 /// Of the engine's state. Another number is another meaning.
 constexpr std::int64_t state_version = 1;
 
+/// How long a run that has failed waits for a checkpoint on its way.
+constexpr auto farewell = std::chrono::seconds{5};
+
 /// What the data source's entries begin with.
 constexpr std::string_view data_prefix = "data/";
 
@@ -107,15 +110,14 @@ void engine::save(std::int64_t episode, then done) {
   auto timeout = parts_.config.runtime.checkpoint_timeout;
   auto begun = [=, this, state = std::move(*state),
                 done = std::move(done)](result<checkpoint_begun> x) {
-    if (stopped())
-      return;
     if (!x)
-      return fail_run("saving a checkpoint", x.error());
+      return saving_failed(x.error());
+    if (stopped())
+      return end_saving();
     auto saved = [=, this](result<std::vector<protocol::ack>> all) {
-      if (stopped())
-        return;
       if (!all)
-        return fail_run("saving a checkpoint", all.error());
+        return saving_failed(all.error());
+      // Also of a run that has failed meanwhile: it goes on from here.
       commit(episode, state);
     };
     auto all = std::make_shared<call::gather<protocol::ack>>(parts_.models
@@ -144,19 +146,39 @@ void engine::commit(std::int64_t episode, const batch& state) {
   calls_.ask<protocol::ack>(parts_.keeper, with_grace(timeout),
                             commit_checkpoint{episode, state},
                             [=, this](const result<protocol::ack>& x) {
-                              if (stopped())
-                                return;
                               if (!x)
-                                return fail_run("saving a checkpoint",
-                                                x.error());
+                                return saving_failed(x.error());
                               log::info("engine",
                                         "saved a checkpoint of episode {}",
                                         episode);
-                              saving_ = false;
                               outcome_.saved_episode = episode;
-                              if (auto next = std::exchange(after_saving_, {}))
-                                next();
+                              end_saving();
                             });
+}
+
+void engine::saving_failed(const error& why) {
+  if (stopped())
+    return end_saving();
+  saving_ = false;
+  after_saving_ = {};
+  fail_run("saving a checkpoint", why);
+}
+
+void engine::end_saving() {
+  saving_ = false;
+  auto next = std::exchange(after_saving_, {});
+  // Of a run that has failed only the end waits for it.
+  if (next && (!stopped() || closing_))
+    next();
+}
+
+void engine::save_before_end(then done) {
+  auto goes_on = parts_.config.runtime.on_failure
+                 != config::failure_policy::stop;
+  if (!saving_ || !goes_on)
+    return done();
+  after_saving_ = std::move(done);
+  delayed_send(this, farewell, give_up_saving{});
 }
 
 void engine::finish_saving(then done) {
@@ -168,8 +190,8 @@ void engine::finish_saving(then done) {
 
 // -- going on ------------------------------------------------------------------
 
-void engine::restore(const batch& state) {
-  outcome_.episodes = parts_.resume->episode;
+void engine::restore(std::int64_t episode, const batch& state) {
+  outcome_.episodes = episode;
   outcome_.tokens = state.meta_number("tokens");
   outcome_.evaluated = integer(state, "evaluated");
   outcome_.warm_start_accuracy = number(state, "warm_start_accuracy");
@@ -177,8 +199,6 @@ void engine::restore(const batch& state) {
   for (std::size_t i = 0; i < parts_.syncs.size(); ++i)
     sync_counts_[i] = static_cast<std::uint64_t>(
       integer(state, runs_of(parts_.syncs[i])));
-  last_saved_ = outcome_.episodes;
-  outcome_.saved_episode = outcome_.episodes;
   episode_ = {};
   episode_.episode = outcome_.episodes;
   episode_.num_episode = parts_.config.runtime.num_episode;
@@ -205,24 +225,8 @@ void engine::go_on() {
     count_time("loading", since);
     if (!x)
       return fail_run("loading a checkpoint", x.error());
-    try {
-      restore(parts_.resume->state);
-    } catch (const std::exception& problem) {
-      return fail_run("loading a checkpoint", {errc::failed, problem.what()});
-    }
-    // No figure of the run: the run that is gone on with had none here.
-    run_syncs(syncs_due(0), [=, this, counts = sync_counts_] {
-      sync_counts_ = counts;
-      outcome_.syncs.clear();
-      parts_.listener->on_note(
-        fmt::format("Goes on after episode {}.", outcome_.episodes));
-      next_scope([this] {
-        if (good_enough())
-          final_checks();
-        else
-          begin_episode(outcome_.episodes + 1);
-      });
-    });
+    const auto& from = *parts_.resume;
+    follow(from.episode, from.state, from.episode);
   };
   auto all = std::make_shared<call::gather<protocol::ack>>(parts_.models.size(),
                                                            loaded);
@@ -238,6 +242,52 @@ void engine::go_on() {
                               });
     ++index;
   }
+}
+
+void engine::go_on_repaired() {
+  const auto& x = *parts_.repaired;
+  follow(x.from.episode, x.from.state, x.saved_episode);
+}
+
+void engine::follow(std::int64_t episode, const batch& state,
+                    std::int64_t saved_episode) {
+  try {
+    restore(episode, state);
+  } catch (const std::exception& problem) {
+    return fail_run("going on", {errc::failed, problem.what()});
+  }
+  last_saved_ = saved_episode;
+  if (saved_episode >= 0)
+    outcome_.saved_episode = saved_episode;
+  // One that was due when the run failed is still due.
+  auto interval = parts_.config.runtime.save_episode_interval;
+  save_owed_ = interval > 0 && episode / interval * interval > saved_episode;
+  // No figure of the run: the run that is gone on with had none here.
+  run_syncs(syncs_due(0), [this, counts = sync_counts_] {
+    sync_counts_ = counts;
+    outcome_.syncs.clear();
+    parts_.listener->on_note(
+      fmt::format("Goes on after episode {}.", outcome_.episodes));
+    next_scope([this] {
+      stand(outcome_.episodes);
+      if (good_enough())
+        final_checks();
+      else
+        next_episode(outcome_.episodes + 1);
+    });
+  });
+}
+
+void engine::stand(std::int64_t episode) {
+  standing_.reset();
+  if (parts_.config.runtime.on_failure == config::failure_policy::stop)
+    return;
+  auto state = state_after(episode);
+  // Nothing to go on from, then, but nothing is lost yet.
+  if (!state)
+    return log::warning("engine", "no position after episode {}: {}", episode,
+                        to_string(state.error()));
+  standing_ = standing_point{episode, std::move(*state), scope_};
 }
 
 } // namespace troupe::engine

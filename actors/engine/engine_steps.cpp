@@ -70,6 +70,9 @@ void engine::advance(const std::shared_ptr<flow_run>& run) {
       });
       continue;
     }
+    const auto* model = parts_.app->models.find(node.model);
+    if (!model || model->trainable())
+      standing_.reset();
     protocol::invoke request;
     request.function = node.function;
     request.input = *run->values[node.inputs.front()];

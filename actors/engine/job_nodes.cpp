@@ -188,6 +188,26 @@ result<void> job_nodes::begin_anew(caf::scoped_actor& self) {
   return {};
 }
 
+result<void> job_nodes::end_host(caf::scoped_actor& self, node_id node,
+                                 std::int32_t slot) {
+  auto index = static_cast<std::size_t>(node.value());
+  if (node.value() < 0 || index >= nodes_.size()
+      || (machines_ && machines_->lost(index)))
+    return fail(errc::lost, "the node is gone");
+  result<void> out;
+  self->request(nodes_[index], hosts_end_timeout, protocol::end_hosts{{slot}})
+    .receive([](protocol::ack) {},
+             [&](caf::error& x) { out = fail(protocol::from_caf(x)); });
+  return out;
+}
+
+bool job_nodes::any_lost() const noexcept {
+  for (std::size_t i = 0; machines_ && i < nodes_.size(); ++i)
+    if (machines_->lost(i))
+      return true;
+  return false;
+}
+
 void job_nodes::close(caf::scoped_actor& self, milliseconds timeout) {
   if (machines_)
     machines_->stop_watching();

@@ -66,6 +66,13 @@ public:
   /// is taken anew. Fails if one cannot be had.
   [[nodiscard]] result<void> begin_anew(caf::scoped_actor& self);
 
+  /// Kills one host and waits until it is gone. Errors: as end_hosts.
+  [[nodiscard]] result<void> end_host(caf::scoped_actor& self, node_id node,
+                                      std::int32_t slot);
+
+  /// A machine has ended or fallen silent.
+  [[nodiscard]] bool any_lost() const noexcept;
+
   /// Ends the job on all machines that can be reached, within the time.
   void close(caf::scoped_actor& self, std::chrono::milliseconds timeout);
 

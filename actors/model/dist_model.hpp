@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -32,12 +33,53 @@ private:
   template <class T>
   using continuation = std::function<void(result<T>)>;
 
+  /// A replica: where it belongs, and its actor once it is made.
+  struct member {
+    std::vector<protocol::rank_seat> seats;
+    protocol::replica_actor actor = {};
+    /// Added to a model that serves.
+    bool on_trial = false;
+  };
+
+  // -- members ----------------------------------------------------------------
+
   void set_up(milliseconds timeout, continuation<protocol::manifests> done);
 
   /// Has the nodes make the replicas that do not exist yet.
   void make_replicas(milliseconds timeout, continuation<protocol::ack> done);
 
-  [[nodiscard]] protocol::replica_spec spec_of(std::size_t replica) const;
+  /// Makes and sets up those, and lets them load if `load` names a directory.
+  void make_ready(const std::vector<replica_id>& ids,
+                  const protocol::run_checkpoint& load,
+                  continuation<protocol::manifests> done);
+
+  void repair(const protocol::repair_model& request,
+              continuation<protocol::repaired> done);
+
+  /// The second half: these are lost.
+  void replace(const protocol::repair_model& request,
+               std::vector<replica_id> lost, protocol::repaired kept,
+               continuation<protocol::repaired> done);
+
+  void change(const protocol::change_replicas& request,
+              continuation<protocol::manifests> done);
+
+  [[nodiscard]] result<void>
+  check(const protocol::change_replicas& request) const;
+
+  /// Ends a replica whose workers need not be asked.
+  void end_now(replica_id id);
+
+  [[nodiscard]] std::vector<replica_id> ids() const;
+  [[nodiscard]] bool ready() const;
+  [[nodiscard]] protocol::replica_spec spec_of(replica_id id) const;
+
+  // -- asking -----------------------------------------------------------------
+
+  /// Asks these replicas the same.
+  template <class Reply, class Message>
+  void ask_these(const std::vector<replica_id>& ids, milliseconds timeout,
+                 const Message& message, continuation<std::vector<Reply>> done);
 
   /// Asks every replica the same.
   template <class Reply, class Message>
@@ -53,7 +95,7 @@ private:
 
   model_job job_;
   model_surroundings around_;
-  std::vector<protocol::replica_actor> replicas_;
+  std::map<replica_id, member> members_;
   call::caller<dist_model> calls_;
 };
 

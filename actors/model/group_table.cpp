@@ -209,4 +209,11 @@ void group_table::abort() noexcept {
   }
 }
 
+void group_table::clear() noexcept {
+  abort();
+  std::lock_guard guard{mutex_};
+  entries_.clear();
+  aborted_ = false;
+}
+
 } // namespace troupe::model

@@ -58,6 +58,9 @@ public:
   /// Kills everything in the table.
   void abort() noexcept;
 
+  /// Kills everything and forgets it: new groups are welcome again.
+  void clear() noexcept;
+
 private:
   struct entry {
     protocol::seat_kind kind = protocol::seat_kind::member;

@@ -46,8 +46,9 @@ public:
   /// that is kept in step gets them from its source.
   virtual void save_checkpoint(checkpoint_writer& to);
 
-  /// Brings back what `save_checkpoint` saved in a job of the same shape. Called
-  /// once, after `setup`.
+  /// Brings back what `save_checkpoint` saved in a job of the same shape: all of
+  /// it, also over what the module has become since. Called after `setup`, and
+  /// again when a run goes on after a failure (`on_failure: restart`).
   virtual void load_checkpoint(const checkpoint_reader& from);
 
   /// Memory hooks: bring the model's memory to its device, or give it back.

@@ -63,6 +63,14 @@ public:
 
   void set_trainable() noexcept { trainable_ = true; }
 
+  /// Data-parallel ranks of a replica hold the same state: what one has saved
+  /// another can load.
+  [[nodiscard]] bool same_on_data_ranks() const noexcept {
+    return same_on_data_ranks_;
+  }
+
+  void set_same_on_data_ranks() noexcept { same_on_data_ranks_ = true; }
+
   void set_on_cpu() noexcept { on_cpu_ = true; }
 
   void add_option(option_spec x) { options_.push_back(std::move(x)); }
@@ -84,6 +92,7 @@ private:
   std::string name_;
   std::function<std::unique_ptr<module>()> make_;
   bool trainable_ = false;
+  bool same_on_data_ranks_ = false;
   bool on_cpu_ = false;
   std::vector<option_spec> options_;
   std::vector<module_function> functions_;

@@ -113,6 +113,8 @@ protocol::worker_spec replica::worker_spec(std::size_t rank) const {
 error replica::report(std::size_t rank, const std::string& operation,
                       const error& what) {
   protocol::error_report x;
+  x.level = spec_.on_trial ? protocol::severity::warning
+                           : protocol::severity::error;
   x.code = what.code();
   x.model = spec_.model;
   x.replica = spec_.id;
@@ -427,8 +429,16 @@ replica::behavior_type replica::make_behavior() {
   return {
     [=, this](const protocol::set_up& x) {
       auto out = owe(static_cast<manifests*>(nullptr));
-      set_up(from_ms(x.timeout_ms),
-             [out](result<manifests> y) { out.deliver(std::move(y)); });
+      set_up(from_ms(x.timeout_ms), [=, this](result<manifests> y) {
+        if (y)
+          spec_.on_trial = false;
+        out.deliver(std::move(y));
+      });
+      return out.promise();
+    },
+    [=, this](const protocol::rejoin& x) {
+      auto out = owe(static_cast<manifests*>(nullptr));
+      rejoin(x, [out](result<manifests> y) { out.deliver(std::move(y)); });
       return out.promise();
     },
     [=, this](const open_groups& x) {
@@ -488,6 +498,10 @@ replica::behavior_type replica::make_behavior() {
     },
     [=, this](const run_checkpoint& x) {
       auto out = owe_ack();
+      if (x.by_peers && !x.load) {
+        save_by_peers(x, [out](result<ack> y) { out.deliver(std::move(y)); });
+        return out.promise();
+      }
       ask_all<ack>(x.load ? "load checkpoint" : "save checkpoint",
                    from_ms(x.timeout_ms), x, [out](result<std::vector<ack>> y) {
                      out.deliver(y.map([](auto&&) { return ack{}; }));

@@ -66,6 +66,21 @@ private:
                    continuation<protocol::ack> done);
   void join_ranks(milliseconds timeout, continuation<protocol::ack> done);
 
+  // -- after a failure elsewhere ----------------------------------------------
+
+  /// Joins the ranks anew if all are there. That one is not is no error of this
+  /// replica: it has been reported.
+  void rejoin(const protocol::rejoin& request,
+              continuation<protocol::manifests> done);
+
+  /// Saves what the ranks that are left know of the lost ones.
+  void save_by_peers(const protocol::run_checkpoint& request,
+                     continuation<protocol::ack> done);
+
+  /// The lost ranks all have a data-parallel peer that is not.
+  [[nodiscard]] result<void>
+  check_peers(const std::vector<std::size_t>& lost) const;
+
   // -- asking workers ---------------------------------------------------------
 
   /// Asks a rank's worker or mover and reports its error.

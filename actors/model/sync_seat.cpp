@@ -392,15 +392,19 @@ void sync_table::abort() noexcept {
     x->abort();
 }
 
+void sync_table::clear() noexcept {
+  for (const auto& x : all())
+    x->close();
+  std::lock_guard guard{mutex_};
+  seats_.clear();
+}
+
 void sync_table::close() noexcept {
   {
     std::lock_guard guard{mutex_};
     closed_ = true;
   }
-  for (const auto& x : all())
-    x->close();
-  std::lock_guard guard{mutex_};
-  seats_.clear();
+  clear();
 }
 
 } // namespace troupe::model

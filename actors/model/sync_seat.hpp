@@ -128,6 +128,9 @@ public:
   void abort() noexcept;
 
   /// Ends every run and forgets the seats.
+  void clear() noexcept;
+
+  /// `clear`, for good.
   void close() noexcept;
 
 private:

@@ -75,6 +75,13 @@ worker::run(const protocol::run_checkpoint& request) {
   return delegate(scribe_, write_files{std::move(*files), until});
 }
 
+result<protocol::manifests> worker::rejoin(const protocol::rejoin& request) {
+  // Whoever asked for those has given them up.
+  for (auto& x : std::exchange(waiting_, {}))
+    x.out.deliver(fail(errc::aborted, "the run goes on without this call"));
+  return state_->rejoin(request);
+}
+
 void worker::on_exit() {
   if (scribe_)
     send_exit(scribe_, caf::exit_reason::user_shutdown);
@@ -87,6 +94,7 @@ worker::behavior_type worker::make_behavior() {
   using namespace protocol;
   return {
     [this](const protocol::set_up&) { return answer(state_->set_up()); },
+    [this](const protocol::rejoin& x) { return answer(rejoin(x)); },
     [this](const open_groups& x) { return answer(state_->open(x)); },
     [this](const connect_groups& x) { return answer(state_->connect(x)); },
     [this](const close_groups& x) { return answer(state_->close(x)); },

@@ -43,6 +43,9 @@ private:
   /// Saves or loads; what is saved is written by the scribe.
   caf::result<protocol::ack> run(const protocol::run_checkpoint& request);
 
+  [[nodiscard]] result<protocol::manifests>
+  rejoin(const protocol::rejoin& request);
+
   /// Runs the calls that waited, in order.
   void run_waiting();
 

@@ -157,6 +157,11 @@ public:
                             : timed(data_parallel_, data_parallel_group_);
   }
 
+  void look_again() noexcept {
+    static_cast<void>(world());
+    static_cast<void>(data_parallel());
+  }
+
   /// Pipeline stage of this rank.
   [[nodiscard]] std::int32_t stage() const noexcept { return stage_; }
 
@@ -245,6 +250,25 @@ result<protocol::manifests> worker_state::set_up() {
   });
 }
 
+result<protocol::manifests>
+worker_state::rejoin(const protocol::rejoin& request) {
+  if (!module_)
+    return fail(errc::unavailable, "the model is not set up");
+  return guarded("rejoin", [&]() -> result<protocol::manifests> {
+    probe_->syncs.clear();
+    probe_->groups.clear();
+    apart_ = sizes_of(spec_).world() > 1;
+    // A sync that failed before it could say so.
+    pins_.clear();
+    if (request.reload)
+      fences_.clear();
+    writes_ = 0;
+    if (scope_ == request.scope && scope_ > 0)
+      context_->generator() = generator_before_;
+    return manifest(0);
+  });
+}
+
 void worker_state::close() noexcept {
   try {
     probe_->mark.set("closing");
@@ -285,6 +309,10 @@ result<ack> worker_state::connect(const protocol::connect_groups& request) {
     if (auto done = probe_->groups.connect(item.group, addresses, until); !done)
       return fail(done.error());
   }
+  // What the module has kept of its communicators stands for the new ones.
+  if (context_)
+    context_->look_again();
+  apart_ = false;
   return ack{};
 }
 
@@ -311,6 +339,8 @@ worker_state::invoke(const protocol::invoke& request) {
     return fail(errc::unavailable,
                 "the model's weights are being read by a sync; call again "
                 "after it");
+  if (apart_)
+    return fail(errc::unavailable, "its ranks are not joined again yet");
   auto* function = model_->find(request.function);
   if (!function)
     return fail(errc::invalid, fmt::format("model '{}' has no function '{}'",
@@ -324,6 +354,8 @@ worker_state::invoke(const protocol::invoke& request) {
     auto start = std::chrono::steady_clock::now();
     // Also a call that throws may have written.
     ++writes_;
+    if (std::exchange(scope_, request.scope) != request.scope)
+      generator_before_ = context_->generator();
     auto output = function->call(*module_, *input);
     output.set_meta(version_key(spec_.name.model),
                     static_cast<std::int64_t>(version_.value()));
@@ -352,8 +384,45 @@ worker_state::directory_in(const std::string& checkpoint) const {
 }
 
 std::filesystem::path
-worker_state::own_file(const std::filesystem::path& directory) const {
-  return directory / fmt::format("troupe.rank{}", spec_.name.rank.value());
+worker_state::own_file(const std::filesystem::path& directory,
+                       rank_id rank) const {
+  return directory / fmt::format("troupe.rank{}", rank.value());
+}
+
+std::filesystem::path
+worker_state::loaded_directory(const std::string& checkpoint) const {
+  auto own = directory_in(checkpoint);
+  std::error_code problem;
+  if (std::filesystem::exists(own, problem))
+    return own;
+  std::optional<int> first;
+  for (std::filesystem::directory_iterator i{own.parent_path(), problem}, end;
+       !problem && i != end; i.increment(problem)) {
+    auto name = i->path().filename().string();
+    auto digits = !name.empty()
+                  && name.find_first_not_of("0123456789") == std::string::npos
+                  && name.size() < 9;
+    if (digits && (!first || std::stoi(name) < *first))
+      first = std::stoi(name);
+  }
+  return first ? own.parent_path() / std::to_string(*first) : own;
+}
+
+rank_id worker_state::loaded_rank(const protocol::run_checkpoint& x) const {
+  auto own = spec_.name.rank;
+  if (!x.by_peers)
+    return own;
+  auto directory = loaded_directory(x.directory);
+  auto there = [&](rank_id rank) {
+    std::error_code problem;
+    return std::filesystem::exists(own_file(directory, rank), problem);
+  };
+  if (there(own))
+    return own;
+  for (auto peer : layout_of(spec_).group_of(planner::dimension::data, own))
+    if (there(peer))
+      return peer;
+  return own;
 }
 
 result<checkpoint_files>
@@ -375,7 +444,7 @@ worker_state::save(const protocol::run_checkpoint& request) {
     auto out = to.take();
     batch own;
     own.set_meta("generator", to_text(context_->generator()));
-    out.emplace_back(own_file(to.directory()), std::move(own));
+    out.emplace_back(own_file(to.directory(), spec_.name.rank), std::move(own));
     return out;
   });
 }
@@ -394,16 +463,17 @@ result<ack> worker_state::load(const protocol::run_checkpoint& request) {
   // Also a load that throws may have written.
   ++writes_;
   return guarded("load checkpoint", [&]() -> result<ack> {
-    checkpoint_reader from{directory_in(request.directory), spec_.name.rank};
-    auto own = checkpoint::read_batch(own_file(from.directory()));
+    auto rank = loaded_rank(request);
+    checkpoint_reader from{directory_in(request.directory), rank};
+    auto file = own_file(from.directory(), rank);
+    auto own = checkpoint::read_batch(file);
     if (!own)
       return fail(own.error());
     const auto* text = own->find_meta("generator");
     if (!text || !std::holds_alternative<std::string>(*text)
         || !from_text(std::get<std::string>(*text), context_->generator()))
-      return fail(errc::corrupt,
-                  fmt::format("{} holds no state of a generator",
-                              own_file(from.directory()).string()));
+      return fail(errc::corrupt, fmt::format("{} holds no state of a generator",
+                                             file.string()));
     module_->load_checkpoint(from);
     // Ranks whose calls differed are in step again.
     writes_ = 0;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <random>
 #include <set>
 #include <string>
 #include <string_view>
@@ -67,6 +68,11 @@ public:
   /// Makes the module and runs its `setup`.
   [[nodiscard]] result<protocol::manifests> set_up();
 
+  /// Leaves everything that a failure elsewhere has broken. A rank of several
+  /// serves again once they are connected.
+  [[nodiscard]] result<protocol::manifests>
+  rejoin(const protocol::rejoin& request);
+
   [[nodiscard]] result<protocol::group_addresses>
   open(const protocol::open_groups& request);
 
@@ -112,11 +118,20 @@ private:
 
   [[nodiscard]] result<void> open(const protocol::sync_order& request);
 
-  /// Where this replica's ranks save to, and our own file there.
+  /// The rank whose files we load: our own, or that of a data-parallel peer
+  /// if we have none.
+  [[nodiscard]] rank_id loaded_rank(const protocol::run_checkpoint& x) const;
+
+  /// Where we load from: what our replica saved or, if there is nothing, because
+  /// it was added since, what the first one saved.
+  [[nodiscard]] std::filesystem::path
+  loaded_directory(const std::string& checkpoint) const;
+
+  /// Where this replica's ranks save to, and a rank's file there.
   [[nodiscard]] std::filesystem::path
   directory_in(const std::string& checkpoint) const;
   [[nodiscard]] std::filesystem::path
-  own_file(const std::filesystem::path& directory) const;
+  own_file(const std::filesystem::path& directory, rank_id rank) const;
 
   /// Runs `f`, turning what the module throws into an error.
   template <class F>
@@ -136,6 +151,12 @@ private:
   weight_version version_;
   /// Calls that may have changed the weights.
   std::uint64_t writes_ = 0;
+  /// The scope of the last call, and the generator before the first of its
+  /// calls.
+  std::uint64_t scope_ = 0;
+  std::mt19937_64 generator_before_;
+  /// Our ranks were joined and are not any more.
+  bool apart_ = false;
 };
 
 template <class F>

@@ -2,6 +2,7 @@
 #include "troupe/actors/monitor/status_board.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/core.h>
 
@@ -114,6 +115,15 @@ void status_board::finish() {
   if (--open_ > 0)
     return;
   now_.workers = one_each(std::move(now_.workers));
+  // Replicas come and go.
+  for (auto& model : now_.models) {
+    std::set<replica_id> replicas;
+    for (const auto& x : now_.workers)
+      if (x.worker.model == model.model)
+        replicas.insert(x.worker.replica);
+    if (!replicas.empty())
+      model.num_replica = static_cast<std::int32_t>(replicas.size());
+  }
   std::ranges::sort(now_.nodes, {}, &protocol::node_status::node);
   now_.progress = progress_;
   now_.progress.uptime_ms = ms_between(begin_, clock().now());

@@ -28,51 +28,73 @@ const char* host::name() const {
   return "host";
 }
 
-caf::result<protocol::started_worker>
-host::start(const protocol::start_worker& request) {
-  const auto& name = request.spec.name;
+void host::start(order x) {
+  const auto& name = x.spec.name;
   if (!services_.registry->find(name.model))
-    return protocol::to_caf(
-      {errc::invalid,
-       fmt::format("this program has no model '{}'", name.model)});
-  if (workers_.count(name) > 0)
-    return protocol::to_caf(
-      {errc::invalid, fmt::format("{} lives here already", to_string(name))});
+    return x.out.deliver(
+      fail(errc::invalid,
+           fmt::format("this program has no model '{}'", name.model)));
+  auto i = workers_.find(name);
+  if (i == workers_.end())
+    return x.out.deliver(make(x));
+  auto& old = i->second;
+  if (old.starter == caf::actor_cast<caf::actor_addr>(x.starter))
+    return x.out.deliver(
+      fail(errc::invalid,
+           fmt::format("{} lives here already", to_string(name))));
+  if (old.next)
+    old.next->out.deliver(
+      fail(errc::aborted, "another one was made in its place"));
+  log::info(to_string(services_.host), "{} makes room for a new one",
+            to_string(name));
+  old.next = std::move(x);
+  // So that it is not held by anybody who is gone.
+  old.probe->groups.abort();
+  old.probe->syncs.abort();
+  caf::anon_send(old.actor, protocol::close_model{});
+}
+
+protocol::started_worker host::make(const order& order) {
+  const auto& name = order.spec.name;
   slot x;
+  x.starter = caf::actor_cast<caf::actor_addr>(order.starter);
   x.probe = std::make_shared<model::worker_probe>(*services_.hub,
                                                   services_.mesh,
                                                   services_.host,
                                                   services_.address);
   x.actor = threads_ == worker_threads::own
-              ? spawn<model::worker, caf::detached + caf::linked>(request.spec,
+              ? spawn<model::worker, caf::detached + caf::linked>(order.spec,
                                                                   services_,
                                                                   x.probe,
                                                                   threads_)
-              : spawn<model::worker, caf::linked>(request.spec, services_,
+              : spawn<model::worker, caf::linked>(order.spec, services_,
                                                   x.probe, threads_);
   x.mover = spawn<model::weight_mover, caf::linked>(name, x.probe, threads_);
   log::info(to_string(services_.host), "starts {}", to_string(name));
   protocol::started_worker reply{x.actor, x.mover};
-  // A worker that has ended leaves its place to the next one of its name.
-  calls_.watch(x.actor, [this, name](const error&) {
-    auto i = workers_.find(name);
-    if (i == workers_.end())
-      return;
-    send_exit(i->second.mover, caf::exit_reason::user_shutdown);
-    workers_.erase(i);
-  });
+  calls_.watch(x.actor, [this, name](const error&) { forget(name); });
   // A worker does not outlive whoever started it, perhaps before the answer
   // came: nobody else could close it.
-  auto starter = caf::actor_cast<caf::actor>(current_sender());
-  if (starter)
-    calls_.watch(starter, [this, name,
-                           address = x.actor.address()](const error&) {
+  if (order.starter)
+    calls_.watch(order.starter, [this, name,
+                                 address = x.actor.address()](const error&) {
       auto i = workers_.find(name);
       if (i != workers_.end() && i->second.actor.address() == address)
         caf::anon_send(i->second.actor, protocol::close_model{});
     });
   workers_.emplace(name, std::move(x));
   return reply;
+}
+
+void host::forget(const protocol::worker_name& name) {
+  auto i = workers_.find(name);
+  if (i == workers_.end())
+    return;
+  auto old = std::move(i->second);
+  workers_.erase(i);
+  send_exit(old.mover, caf::exit_reason::user_shutdown);
+  if (old.next)
+    old.next->out.deliver(make(*old.next));
 }
 
 protocol::host_status host::status() const {
@@ -106,7 +128,13 @@ void host::abort_all(const std::string& reason) {
 host::behavior_type host::make_behavior() {
   using namespace protocol;
   return {
-    [this](const start_worker& x) { return start(x); },
+    [this](const start_worker& x) {
+      // The promise takes the sender with it.
+      auto starter = caf::actor_cast<caf::actor>(current_sender());
+      call::reply<started_worker> out{make_response_promise<started_worker>()};
+      start({x.spec, starter, out});
+      return out.promise();
+    },
     [this](const abort_groups& x) {
       abort_all(x.reason);
       return ack{};

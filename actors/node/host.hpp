@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include <caf/typed_event_based_actor.hpp>
 
@@ -31,14 +32,30 @@ protected:
   behavior_type make_behavior() override;
 
 private:
+  /// A worker that is to be made, and for whom.
+  struct order {
+    protocol::worker_spec spec;
+    caf::actor starter;
+    call::reply<protocol::started_worker> out;
+  };
+
   struct slot {
     protocol::worker_actor actor;
     protocol::mover_actor mover;
     std::shared_ptr<model::worker_probe> probe;
+    caf::actor_addr starter;
+    /// Who takes the place once it is free.
+    std::optional<order> next = std::nullopt;
   };
 
-  [[nodiscard]] caf::result<protocol::started_worker>
-  start(const protocol::start_worker& request);
+  /// Makes a worker. If one of its name lives here for somebody else, a replica
+  /// that is no more, that one is closed first.
+  void start(order x);
+
+  [[nodiscard]] protocol::started_worker make(const order& x);
+
+  /// The worker of this name has ended.
+  void forget(const protocol::worker_name& name);
 
   [[nodiscard]] protocol::host_status status() const;
 

@@ -181,7 +181,7 @@ void node::exited(const protocol::host_exited& x) {
     reply.out.deliver(fail(errc::lost, text));
   if (closing_)
     return;
-  if (!ending_.empty())
+  if (is_ending(x.host.slot))
     return finish_ending();
   if (!slot.info.workers.empty()) {
     std::vector<std::string> names;
@@ -212,12 +212,16 @@ void node::exited(const protocol::host_exited& x) {
   send(errors_, report);
 }
 
-void node::end_hosts(const call::reply<ack>& out) {
+void node::end_hosts(const protocol::end_hosts& which,
+                     const call::reply<ack>& out) {
   if (closing_)
     return out.deliver(fail(errc::unavailable, "the node shuts down"));
   if (guard_gone_)
     return out.deliver(fail(errc::lost, "the guard process is gone"));
+  ending work{{}, out};
   for (auto& [number, slot] : slots_) {
+    if (!which.slots.empty() && std::ranges::count(which.slots, number) == 0)
+      continue;
     for (auto& reply : std::exchange(slot.waiting, {}))
       reply.out.deliver(fail(errc::unavailable, "the node ends its hosts"));
     if (!slot.info.alive)
@@ -226,17 +230,28 @@ void node::end_hosts(const call::reply<ack>& out) {
     // One that is gone already is about to be reported.
     if (!killed && killed.error().code() != errc::lost)
       return out.deliver(fail(killed.error()));
+    work.slots.insert(number);
   }
-  ending_.push_back(out);
+  ending_.push_back(std::move(work));
   finish_ending();
 }
 
+bool node::is_ending(std::int32_t slot) const {
+  return std::ranges::any_of(ending_, [&](const auto& x) {
+    return x.slots.count(slot) > 0;
+  });
+}
+
 void node::finish_ending() {
-  if (std::ranges::any_of(slots_,
-                          [](const auto& x) { return x.second.info.alive; }))
-    return;
-  for (auto& reply : std::exchange(ending_, {}))
-    reply.deliver(ack{});
+  auto over = [&](const ending& x) {
+    return std::ranges::none_of(x.slots, [&](std::int32_t number) {
+      return slots_.at(number).info.alive;
+    });
+  };
+  for (auto& x : ending_)
+    if (over(x))
+      x.out.deliver(ack{});
+  std::erase_if(ending_, over);
 }
 
 void node::close(std::chrono::milliseconds timeout,
@@ -315,9 +330,9 @@ node::behavior_type node::make_behavior() {
         x.hosts.push_back(slot.info);
       return x;
     },
-    [this](const protocol::end_hosts&) {
+    [this](const protocol::end_hosts& x) {
       call::reply<ack> out{make_response_promise<ack>()};
-      end_hosts(out);
+      end_hosts(x, out);
       return out.promise();
     },
     [this](const close_node& x) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -83,10 +84,14 @@ private:
 
   void exited(const protocol::host_exited& x);
 
-  void end_hosts(const call::reply<protocol::ack>& out);
+  void end_hosts(const protocol::end_hosts& which,
+                 const call::reply<protocol::ack>& out);
 
-  /// Answers those who wait for the end of all hosts, if none is left.
+  /// Answers those who wait for the end of hosts, if none of theirs is left.
   void finish_ending();
+
+  /// Somebody wants this host to end.
+  [[nodiscard]] bool is_ending(std::int32_t slot) const;
 
   void close(std::chrono::milliseconds timeout,
              const call::reply<protocol::ack>& out);
@@ -96,8 +101,13 @@ private:
   protocol::error_signal_actor errors_;
   std::map<std::int32_t, slot> slots_;
   std::map<std::string, std::int32_t> isolated_;
-  /// Who waits for the end of all hosts: what ends meanwhile is no error.
-  std::vector<call::reply<protocol::ack>> ending_;
+  /// Who waits for the end of which hosts: that is no error.
+  struct ending {
+    std::set<std::int32_t> slots;
+    call::reply<protocol::ack> out;
+  };
+
+  std::vector<ending> ending_;
   bool closing_ = false;
   /// Nobody can start or end hosts any more.
   bool guard_gone_ = false;

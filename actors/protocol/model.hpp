@@ -209,11 +209,15 @@ struct run_checkpoint {
   bool load = false;
   std::string directory;
   std::uint32_t timeout_ms = 0;
+  /// Saving, ranks that are lost are left out if one of their data-parallel
+  /// peers is there (else errc::lost); loading, a rank for which nothing was
+  /// saved takes what a data-parallel peer saved.
+  bool by_peers = false;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  run_checkpoint& x) {
-    return f(x.load, x.directory, x.timeout_ms);
+    return f(x.load, x.directory, x.timeout_ms, x.by_peers);
   }
 };
 
@@ -224,6 +228,135 @@ struct close_model {
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, close_model& x) {
     return f(x.timeout_ms);
+  }
+};
+
+// -- changes -------------------------------------------------------------------
+
+/// Goes on after a failure elsewhere, with the module as it is: leaves every
+/// group and sync there was, takes back what was drawn from the generator since
+/// the first call of `scope`, and joins the ranks anew. What a call before it
+/// is still doing is waited for. Sender: dist_model. Answer: manifests of every
+/// rank. Errors: lost (a rank is gone), unavailable (not set up), timed_out.
+struct rejoin {
+  std::uint64_t scope = 0;
+  std::uint32_t timeout_ms = 0;
+  /// It loads a checkpoint next: weights that a sync has left half written are
+  /// no reason to wait for another one.
+  bool reload = false;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, rejoin& x) {
+    return f(x.scope, x.timeout_ms, x.reload);
+  }
+};
+
+/// Makes a model whole that has lost replicas: those that have all their ranks
+/// `rejoin` and keep their state; each other is made anew where it was and
+/// loads, or is left out. No call may be under way that is still of use.
+/// Sender: driver. Answer: repaired. Errors: unavailable (something is lost
+/// that can neither be loaded nor left out), and those of set_up and
+/// run_checkpoint.
+struct repair_model {
+  /// See rejoin.
+  std::uint64_t scope = 0;
+  /// What a lost replica loads; empty: nothing.
+  std::string checkpoint;
+  /// The others load it too, instead of keeping their state.
+  bool load_all = false;
+  /// Where the ranks that are left of a lost replica save what the new one
+  /// loads instead (run_checkpoint::by_peers); empty: nowhere.
+  std::string rescue;
+  /// A lost replica must not come back without loading one of the two.
+  bool must_load = false;
+  /// Lost replicas are left out as long as one is left.
+  bool drop = false;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 repair_model& x) {
+    return f(x.scope, x.checkpoint, x.load_all, x.rescue, x.must_load, x.drop,
+             x.timeout_ms);
+  }
+};
+
+struct repaired {
+  /// Of every rank that there is now.
+  manifests members;
+  std::vector<replica_id> made_anew;
+  std::vector<replica_id> dropped;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, repaired& x) {
+    return f(x.members, x.made_anew, x.dropped);
+  }
+};
+
+/// Where a rank of a replica belongs.
+struct rank_seat {
+  node_id node;
+  /// Index of the device on the node; -1 for a CPU model.
+  std::int32_t device = -1;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, rank_seat& x) {
+    return f(x.node, x.device);
+  }
+};
+
+struct replica_seats {
+  replica_id id;
+  std::vector<rank_seat> ranks;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 replica_seats& x) {
+    return f(x.id, x.ranks);
+  }
+};
+
+/// Adds replicas to a model that is set up, and removes some: those close. New
+/// ones get calls from now on, so whoever sends this brings them their weights
+/// first. Sender: engine, between two episodes. Answer: manifests of the new
+/// ranks. Errors: invalid (an id that is taken, or unknown; none would be left),
+/// and those of set_up; then nothing was changed.
+struct change_replicas {
+  std::vector<replica_seats> add;
+  std::vector<replica_id> remove;
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 change_replicas& x) {
+    return f(x.add, x.remove, x.timeout_ms);
+  }
+};
+
+/// Gives a model another number of replicas once the episode in flight has
+/// ended; new ones serve after their first sync. Sender: anybody, to the engine.
+/// Answer: scaled, when that is done. Errors: invalid (no such model; one that
+/// trains, or gets weights only once, or a number below 1), exhausted (no
+/// devices; too many wait), unavailable (the run ends), and those of set_up.
+struct scale_model {
+  std::string model;
+  std::int32_t num_replica = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, scale_model& x) {
+    return f(x.model, x.num_replica);
+  }
+};
+
+struct scaled {
+  std::int32_t num_replica_before = 0;
+  std::int32_t num_replica = 0;
+  /// After which episode.
+  std::int64_t episode = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, scaled& x) {
+    return f(x.num_replica_before, x.num_replica, x.episode);
   }
 };
 
@@ -249,12 +382,15 @@ using mover_actor = caf::typed_actor<
   caf::replies_to<transfer>::with<transfer_reports>>;
 
 /// One rank: owns the module instance. Lives in a device host.
-using worker_actor = model_interface;
+using worker_actor = model_interface::extend<
+  caf::replies_to<rejoin>::with<manifests>>;
 
 /// One copy of a model: owns its workers. Lives where its rank 0's node is.
-using replica_actor = model_interface;
+using replica_actor = worker_actor;
 
 /// All replicas of a model: what an application talks to. Lives in the driver.
-using dist_model_actor = model_interface;
+using dist_model_actor = model_interface::extend<
+  caf::replies_to<repair_model>::with<repaired>,
+  caf::replies_to<change_replicas>::with<manifests>>;
 
 } // namespace troupe::protocol

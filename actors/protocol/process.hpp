@@ -16,7 +16,7 @@
 namespace troupe::protocol {
 
 /// Changes whenever a message changes: driver and hosts must agree.
-inline constexpr std::uint32_t wire_version = 3;
+inline constexpr std::uint32_t wire_version = 4;
 
 /// Where a worker's process stands.
 enum class host_kind : std::uint8_t { device, cpu };
@@ -264,14 +264,17 @@ struct host_exited {
   }
 };
 
-/// Kills every host at once; the node stays and starts new ones when it is asked
-/// for them. Answer: ack, once none is left. Sender: driver, before it goes on
+/// Kills hosts at once; the node stays and starts new ones when it is asked for
+/// them. Answer: ack, once they are gone. Sender: driver, before it goes on
 /// after a failure. Errors: unavailable (hosts that are no processes, or the
 /// node shuts down), lost (no guard).
 struct end_hosts {
+  /// Their slots; empty: all.
+  std::vector<std::int32_t> slots;
+
   template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f, end_hosts&) {
-    return f();
+  friend typename Inspector::result_type inspect(Inspector& f, end_hosts& x) {
+    return f(x.slots);
   }
 };
 
@@ -282,18 +285,6 @@ struct close_node {
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, close_node& x) {
     return f(x.timeout_ms);
-  }
-};
-
-/// Where a rank of a replica belongs.
-struct rank_seat {
-  node_id node;
-  /// Index of the device on the node; -1 for a CPU model.
-  std::int32_t device = -1;
-
-  template <class Inspector>
-  friend typename Inspector::result_type inspect(Inspector& f, rank_seat& x) {
-    return f(x.node, x.device);
   }
 };
 
@@ -315,13 +306,15 @@ struct replica_spec {
   std::uint64_t seed = 0;
   std::int32_t num_threads = 1;
   std::uint32_t collective_timeout_ms = 0;
+  /// Until it is set up its failures are warnings: the job goes on without it.
+  bool on_trial = false;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  replica_spec& x) {
     return f(x.model, x.id, x.num_replica, x.tensor, x.pipeline, x.data,
              x.context, x.expert, x.isolated, x.ranks, x.config, x.seed,
-             x.num_threads, x.collective_timeout_ms);
+             x.num_threads, x.collective_timeout_ms, x.on_trial);
   }
 };
 

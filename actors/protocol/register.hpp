@@ -41,6 +41,12 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::invoke))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::invoked))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::run_checkpoint))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::close_model))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::rejoin))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::repair_model))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::repaired))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::change_replicas))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::scale_model))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::scaled))
 
 // weights.hpp
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_parameters))

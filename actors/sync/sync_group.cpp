@@ -50,9 +50,11 @@ protocol::sync_action action_of(sync_verb x) {
 
 sync_group::sync_group(caf::actor_config& config, std::string sync_name,
                        protocol::dist_model_actor source,
-                       protocol::dist_model_actor destination)
+                       protocol::dist_model_actor destination,
+                       std::uint32_t attempt)
   : protocol::sync_group_actor::base(config),
     sync_name_(std::move(sync_name)),
+    first_generation_(attempt << 16),
     source_(std::move(source)),
     destination_(std::move(destination)),
     calls_(this) {

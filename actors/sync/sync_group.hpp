@@ -25,9 +25,11 @@ namespace troupe::sync {
 /// request at a time; other syncs, also of the same source, run side by side.
 class sync_group : public protocol::sync_group_actor::base {
 public:
+  /// `attempt` tells its links from those that an earlier sync_group of this
+  /// name made between the same ranks.
   sync_group(caf::actor_config& config, std::string sync_name,
              protocol::dist_model_actor source,
-             protocol::dist_model_actor destination);
+             protocol::dist_model_actor destination, std::uint32_t attempt = 0);
 
   const char* name() const override;
   void on_exit() override;
@@ -163,6 +165,7 @@ private:
   [[nodiscard]] std::string_view state_name() const;
 
   std::string sync_name_;
+  std::uint32_t first_generation_;
   protocol::dist_model_actor source_;
   protocol::dist_model_actor destination_;
   protocol::sync_options options_;

@@ -70,7 +70,8 @@ result<void> sync_group::plan(const protocol::prepare_sync& request) {
     staging += route->staging_bytes;
     // Generations go on, so that no old link is taken for a new one.
     auto index = lanes.size();
-    auto last = index < lanes_.size() ? lanes_[index].generation : 0;
+    auto last = index < lanes_.size() ? lanes_[index].generation
+                                      : first_generation_;
     lanes.push_back({std::move(*route), last, false});
     return {};
   };

@@ -54,6 +54,14 @@ public:
     return *this;
   }
 
+  /// Data-parallel ranks hold the same weights and optimizer state (nothing is
+  /// sharded over them), so that a rank that is lost can go on from what a peer
+  /// of its saves.
+  model_builder& same_on_data_ranks() {
+    model_.set_same_on_data_ranks();
+    return *this;
+  }
+
 private:
   model_declaration& model_;
 };

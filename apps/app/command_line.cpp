@@ -18,6 +18,7 @@
 #include "troupe/apps/app/app.hpp"
 #include "troupe/apps/app/node_command.hpp"
 #include "troupe/apps/app/run_command.hpp"
+#include "troupe/apps/app/scale_command.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/text.hpp"
 #include "troupe/apps/monitoring/monitor_command.hpp"
@@ -77,8 +78,8 @@ int host(const std::vector<app*>& apps, int argc, char** argv) {
 
 /// CLI11 only says that a verb is required.
 result<void> check_verb(const std::string& verb) {
-  static const std::vector<std::string> verbs{"run", "plan", "node", "certs",
-                                              "monitor"};
+  static const std::vector<std::string> verbs{"run",   "plan",    "node",
+                                              "certs", "monitor", "scale"};
   if (std::ranges::find(verbs, verb) != verbs.end())
     return {};
   auto text = fmt::format("there is no verb '{}'; one of: {}", verb,
@@ -151,6 +152,27 @@ void add_monitor_options(CLI::App& verb, monitoring::monitor_arguments& args) {
               "Examples:\n"
               "  monitor first\n"
               "  monitor 127.0.0.1:4100 --json");
+}
+
+void add_scale_options(CLI::App& verb, scale_arguments& args) {
+  verb.add_option("run", args.run, "The run's name or folder")->required();
+  verb.add_option("model", args.model, "Which model; one that does not train")
+    ->required();
+  verb
+    .add_option("num_replica", args.num_replica,
+                "How many replicas it is to have")
+    ->required();
+  verb.add_option("--output-dir", args.output_dir,
+                  "Where runs are kept (default: runs)");
+  verb
+    .add_option("--timeout-s", args.timeout_s,
+                "How long to wait until it has (default: 600)")
+    ->check(CLI::Range(0.001, 86'400.0));
+  verb.add_flag("--json", args.json, "The run's answer as a JSON object");
+  verb.footer("Done between two episodes; a new replica serves after its first "
+              "sync.\n"
+              "Example:\n"
+              "  scale first policy 3");
 }
 
 /// What a configuration is checked against, with the syncs that happen but once
@@ -234,6 +256,11 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
   monitoring::monitor_arguments monitor_args;
   monitor_args.version = TROUPE_VERSION;
   add_monitor_options(*monitor_app, monitor_args);
+  auto* scale_app = cli.add_subcommand("scale",
+                                       "Adds or removes replicas of a run's "
+                                       "model");
+  scale_arguments scale_args;
+  add_scale_options(*scale_app, scale_args);
   if (argc > 1 && argv[1][0] != '-')
     if (auto known = check_verb(argv[1]); !known)
       return refuse(known.error().message());
@@ -251,6 +278,8 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
     return make_certs(certs_args);
   if (monitor_app->parsed())
     return monitoring::monitor(monitor_args);
+  if (scale_app->parsed())
+    return scale(scale_args);
   return plan_app->parsed() ? plan_verb(apps, plan_args)
                             : run_verb(apps, run_args);
 }

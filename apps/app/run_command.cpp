@@ -214,11 +214,13 @@ result<prepared_job> prepare(const application& app,
     return fail(nodes.error());
   if (auto identity = read_identity(args.certs, job); !identity)
     return fail(identity.error());
-  if (job.nodes.empty() && job.config.runtime.restart_on_failure
+  auto policy = job.config.runtime.on_failure;
+  if (job.nodes.empty() && policy != config::failure_policy::stop
       && job.devices.kind == config::device_kind::inproc)
     return fail(errc::invalid,
-                "runtime.on_failure: restart needs device processes; use "
-                "--devices cpu:N");
+                fmt::format("runtime.on_failure: {} needs device processes; "
+                            "use --devices cpu:N",
+                            to_string(policy)));
   if (auto placed = check_placement(job, app); !placed)
     return fail(placed.error());
   if (!app.data)
@@ -353,6 +355,7 @@ int run(const application& app, const run_arguments& args) {
   settings.log_dir = directory->log_dir();
   settings.version = TROUPE_VERSION;
   settings.monitor_file = directory->monitor_file();
+  settings.orders_file = directory->orders_file();
   settings.checkpoint_dir = std::filesystem::absolute(
     directory->checkpoint_dir());
   settings.resume = job->resume;

@@ -38,6 +38,9 @@ class run_directory {
 public:
   static constexpr const char* monitor_file_name = "monitor.address";
 
+  /// The socket that takes orders while the run goes on.
+  static constexpr const char* orders_file_name = "orders";
+
   /// Makes OUTPUT_DIR (with parents), a new OUTPUT_DIR/NAME and its log/.
   /// An empty name becomes `APP-YYYYMMDD-HHMMSS` in UTC, with `-2`, `-3`...
   /// if taken. A given name must be a plain file name.
@@ -93,6 +96,10 @@ public:
   /// Where a monitor finds the run while it goes on.
   [[nodiscard]] std::filesystem::path monitor_file() const {
     return path_ / monitor_file_name;
+  }
+
+  [[nodiscard]] std::filesystem::path orders_file() const {
+    return path_ / orders_file_name;
   }
 
   [[nodiscard]] std::filesystem::path checkpoint_dir() const {

@@ -46,6 +46,7 @@ result<void> check_models(const config::job_config& job) {
 void declare(app& x) {
   x.model<policy_trainer>("policy_trainer")
     .trainable("train_step", &policy_trainer::train_step)
+    .same_on_data_ranks()
     .function("warm_start", &policy_trainer::warm_start)
     .options(policy_trainer_options());
   x.model<policy>("policy")

@@ -97,7 +97,9 @@ double mean_reward(const batch& experience) {
 
 int main(int argc, char** argv) {
   troupe::app app{"minimal"};
-  app.model<trainer>("trainer").trainable("train_step", &trainer::train_step);
+  app.model<trainer>("trainer")
+    .trainable("train_step", &trainer::train_step)
+    .same_on_data_ranks();
   app.model<guesser>("policy").function("guess", &guesser::guess);
   app.model<closeness>("reward").on_cpu().function("score", &closeness::score);
   app.sync("trainer", "policy");

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -20,6 +21,7 @@ namespace troupe::test {
 
 /// What a counting_module has seen; one for all ranks of a test.
 struct module_notes {
+  std::mutex mutex;
   std::vector<std::string> calls;
   /// Runs in `setup`, `on_sync` and the checkpoint functions with their name;
   /// may throw.
@@ -118,7 +120,11 @@ public:
 
 private:
   void note(std::string what) {
-    notes_->calls.push_back(what);
+    {
+      // Ranks may have threads of their own.
+      std::lock_guard guard{notes_->mutex};
+      notes_->calls.push_back(what);
+    }
     if (notes_->before)
       notes_->before(what);
   }

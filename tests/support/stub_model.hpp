@@ -22,7 +22,7 @@ using message_log = std::shared_ptr<std::vector<std::string>>;
 /// Operations have the names that stand in the log: "set up", "open",
 /// "connect", "leave", "FUNCTION", "install", "warm up", "in place", "staged",
 /// "compare", the steps of syncs ("pin", "enroll", ...; "commit" for open),
-/// "look", "save", "load", "close". What concerns one rank of several may be
+/// "look", "save", "load", "repair", "change", "close". What concerns one rank of several may be
 /// named with it: "staged 1/0".
 struct model_script {
   std::string name;
@@ -45,6 +45,9 @@ struct model_script {
   std::uint64_t bytes = 8;
   weight_version version;
   bool moved = false;
+  /// Those it was told, and what it answers: the manifests of new replicas.
+  std::vector<protocol::change_replicas> changes;
+  protocol::manifests fresh;
   /// What `get_operations` answers.
   protocol::operations operations;
 
@@ -134,6 +137,13 @@ protected:
         return act(x.load ? "load" : "save", ack{});
       },
       [this](const close_model&) { return act("close", ack{}); },
+      [this](const repair_model&) {
+        return act("repair", repaired{script_->manifests, {}, {}});
+      },
+      [this](const change_replicas& x) {
+        script_->changes.push_back(x);
+        return act("change", script_->fresh);
+      },
     };
   }
 

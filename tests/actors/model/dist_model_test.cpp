@@ -4,88 +4,18 @@
 #include <boost/test/unit_test.hpp>
 #include <fmt/format.h>
 
-#include "support/actor_fixture.hpp"
-#include "support/inproc_job.hpp"
+#include "actors/model/dist_model_fixture.hpp"
 #include "support/scratch.hpp"
 #include "troupe/actors/model/relay.hpp"
-#include "troupe/actors/monitor/error_signal.hpp"
-#include "troupe/actors/node/inproc_launcher.hpp"
-#include "troupe/actors/node/node.hpp"
 
 using namespace troupe;
 using namespace troupe::protocol;
 using test::job_of;
+using fixture = model_test::dist_model_fixture;
 
 namespace {
 
 using numbers = std::vector<std::int64_t>;
-
-/// A node with eight devices whose hosts live in this process.
-struct fixture : test::actor_fixture {
-  std::shared_ptr<test::module_notes>
-    notes = std::make_shared<test::module_notes>();
-  module_registry models;
-  process::batch_store store{{}};
-  comm::inproc::hub hub;
-  error_signal_actor errors = spawn<monitor::error_signal>();
-  std::shared_ptr<node::inproc_launcher> launcher;
-  node_actor machine;
-
-  fixture() {
-    test::declare(models, "policy", notes);
-    launcher = std::make_shared<
-      node::inproc_launcher>(system(), "job",
-                             model::host_services{{}, &models, &store, &hub},
-                             node::worker_threads::shared);
-    machine = spawn<node::node>(node::node_settings{"job", node_id{0}, 8},
-                                launcher, errors);
-    launcher->report_to(machine);
-  }
-
-  ~fixture() override { launcher->report_to({}); }
-
-  dist_model_actor make(model::model_job job) {
-    return spawn<model::dist_model>(std::move(job),
-                                    model::model_surroundings{{machine},
-                                                              errors,
-                                                              {8},
-                                                              &store});
-  }
-
-  dist_model_actor ready(int num_replica) {
-    auto x = make(job_of("policy", num_replica, 1));
-    ask_and_run<manifests>(x, set_up{1000}).value();
-    notes->calls.clear();
-    return x;
-  }
-
-  test::answer<invoked> call(const dist_model_actor& whom,
-                             const std::string& function, const batch& in,
-                             std::uint64_t scope = 1) {
-    invoke request;
-    request.function = function;
-    request.scope = scope;
-    request.timeout_ms = 1000;
-    request.input.parts.push_back(store.put(in, scope).value());
-    return ask_and_run<invoked>(whom, request);
-  }
-
-  batch fetch(const process::batch_ref& x) {
-    auto out = store.get(x, deadline::after(std::chrono::seconds{1}));
-    if (!out)
-      BOOST_FAIL(to_string(out.error()));
-    return std::move(*out);
-  }
-
-  std::vector<error_report> reported() {
-    return ask_and_run<error_history>(errors, get_errors{}).value().items;
-  }
-
-  std::size_t calls_of(const std::string& what) const {
-    return static_cast<std::size_t>(
-      std::count(notes->calls.begin(), notes->calls.end(), what));
-  }
-};
 
 } // namespace
 

@@ -5,9 +5,11 @@
 
 #include <boost/test/unit_test.hpp>
 #include <caf/scoped_actor.hpp>
+#include <fmt/core.h>
 
 #include "support/actor_fixture.hpp"
 #include "support/inproc_job.hpp"
+#include "support/scratch.hpp"
 #include "troupe/actors/model/dist_model.hpp"
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/inproc_launcher.hpp"
@@ -50,6 +52,8 @@ private:
 };
 
 struct fixture {
+  std::shared_ptr<test::module_notes>
+    notes = std::make_shared<test::module_notes>();
   module_registry models;
   process::batch_store store{{}};
   comm::inproc::hub hub;
@@ -61,8 +65,7 @@ struct fixture {
   node_actor machine;
 
   fixture() {
-    auto notes = std::make_shared<test::module_notes>();
-    auto& model = models.add("trainer", [notes] {
+    auto& model = models.add("trainer", [notes = notes] {
       return std::make_unique<summing_module>(notes);
     });
     model.add_function<summing_module>("sum", &summing_module::sum);
@@ -94,12 +97,15 @@ struct fixture {
     return out;
   }
 
-  /// All ranks on one device, so that they join in one process.
-  dist_model_actor make(int num_replica, int data) {
+  /// All ranks on one device unless told otherwise, so that they join in one
+  /// process.
+  dist_model_actor make(int num_replica, int data,
+                        const std::vector<std::int32_t>& devices = {}) {
     auto job = test::job_of("trainer", num_replica, data);
     for (auto& replica : job.place.replicas)
-      for (auto& rank : replica.ranks)
-        rank.devices = {device_id{0}};
+      for (std::size_t i = 0; i < replica.ranks.size(); ++i)
+        replica.ranks[i].devices = {
+          device_id{devices.empty() ? 0 : devices[i]}};
     auto model = system.spawn<
       model::dist_model>(job, model::model_surroundings{{machine},
                                                         errors,
@@ -121,6 +127,29 @@ struct fixture {
     request.timeout_ms = 10'000;
     request.input.parts.push_back(store.put(in, 1).value());
     return ask<invoked>(model, request);
+  }
+
+  /// Ends the host of a device, as if its process had been killed.
+  void lose_host(std::int32_t device) {
+    acquire_host request;
+    request.device = device;
+    request.timeout_ms = 1000;
+    self->request(machine, soon, request)
+      .receive(
+        [&](acquired_host& x) {
+          self->send_exit(x.control, caf::exit_reason::kill);
+          self->send(machine, host_exited{x.host, 1, "was killed"});
+        },
+        [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  }
+
+  /// The sum of two ranks that have two rows each.
+  std::int64_t sum_of(const dist_model_actor& model) {
+    auto got = call(model, "sum", test::numbered(4));
+    BOOST_REQUIRE_MESSAGE(got, to_string(got ? error{} : got.error()));
+    auto out = store.get(got->output, deadline::after(soon));
+    BOOST_REQUIRE(out);
+    return static_cast<std::int64_t>(out->meta_number("sum"));
   }
 
   void close(const dist_model_actor& model) {
@@ -172,6 +201,46 @@ BOOST_AUTO_TEST_CASE(the_rank_that_failed_is_the_one_that_is_named) {
   BOOST_TEST(got.error().message()
              == "trainer replica 0 rank 0, throws_on_first: no first rows");
   close(trainer);
+}
+
+BOOST_AUTO_TEST_CASE(ranks_whose_groups_were_aborted_join_again) {
+  auto trainer = make(1, 2);
+  BOOST_TEST(sum_of(trainer) == 4);
+  self->request(machine, soon, abort_groups{"a test"})
+    .receive([](ack) {}, [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  BOOST_TEST(!call(trainer, "sum", test::numbered(4)));
+  repair_model order;
+  order.timeout_ms = 10'000;
+  auto done = ask<repaired>(trainer, order);
+  BOOST_REQUIRE_MESSAGE(done, to_string(done ? error{} : done.error()));
+  BOOST_TEST(done->made_anew.empty());
+  BOOST_TEST(sum_of(trainer) == 4);
+  close(trainer);
+}
+
+BOOST_AUTO_TEST_CASE(a_lost_rank_goes_on_from_what_its_peer_knows) {
+  for (auto lost : {0, 1}) {
+    fixture run;
+    test::scratch folder;
+    auto trainer = run.make(1, 2, {0, 1});
+    BOOST_TEST(run.sum_of(trainer) == 4);
+    run.lose_host(lost);
+    repair_model order;
+    order.must_load = true;
+    order.timeout_ms = 10'000;
+    BOOST_TEST(
+      (run.ask<repaired>(trainer, order).error().code() == errc::unavailable));
+    order.rescue = folder.path().string();
+    auto done = run.ask<repaired>(trainer, order);
+    BOOST_REQUIRE_MESSAGE(done, to_string(done ? error{} : done.error()));
+    BOOST_TEST(done->made_anew.size() == 1u);
+    BOOST_TEST(run.notes->calls.size() > 0u);
+    auto from = fmt::format("load {}/trainer/0/weight.rank{}",
+                            folder.path().string(), 1 - lost);
+    BOOST_TEST(std::ranges::count(run.notes->calls, from) == 2);
+    BOOST_TEST(run.sum_of(trainer) == 4);
+    run.close(trainer);
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

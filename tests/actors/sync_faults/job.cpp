@@ -71,7 +71,9 @@ protected:
             },
             [this](const get_operations& x) { return delegate(model_, x); },
             [this](const run_checkpoint& x) { return delegate(model_, x); },
-            [this](const close_model& x) { return delegate(model_, x); }};
+            [this](const close_model& x) { return delegate(model_, x); },
+            [this](const repair_model& x) { return delegate(model_, x); },
+            [this](const change_replicas& x) { return delegate(model_, x); }};
   }
 
 private:

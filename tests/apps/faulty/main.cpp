@@ -182,6 +182,7 @@ int main(int argc, char** argv) {
   troupe::app app{"faulty"};
   app.model<trainer>("trainer")
     .trainable("train_step", &trainer::train_step)
+    .same_on_data_ranks()
     .options(options());
   app.model<generator>("policy")
     .function("generate", &generator::generate)

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <caf/actor_system.hpp>
+
+#include "troupe/actors/engine/engine.hpp"
+#include "troupe/actors/engine/job_nodes.hpp"
+#include "troupe/planner/placement.hpp"
+
+// Makes the actors of a job that the engine works with.
+namespace troupe::engine {
+
+/// Those that a failure can leave whole: models and where their batches are.
+struct job_body {
+  std::map<std::string, protocol::dist_model_actor> models;
+  protocol::storage_actor storage;
+};
+
+[[nodiscard]] job_body make_body(const application& app,
+                                 const config::job_config& config,
+                                 const planner::placement& plan,
+                                 job_nodes& nodes, caf::actor_system& system,
+                                 const protocol::error_signal_actor& errors);
+
+/// Sync groups of these models. `attempt` counts how often the run was begun:
+/// links of one attempt are not taken for those of another.
+[[nodiscard]] std::vector<engine_sync>
+make_syncs(const application& app, const config::job_config& config,
+           const job_body& body, caf::actor_system& system,
+           std::uint32_t attempt);
+
+} // namespace troupe::engine

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <utility>
+
+#include "troupe/actors/call/gather.hpp"
+#include "troupe/actors/call/grace.hpp"
+#include "troupe/actors/model/dist_model.hpp"
+
+// How a dist_model asks its replicas: for its own translation units.
+namespace troupe::model {
+
+template <class Reply, class Message>
+void dist_model::ask_these(const std::vector<replica_id>& ids,
+                           milliseconds timeout, const Message& message,
+                           continuation<std::vector<Reply>> done) {
+  auto all = std::make_shared<call::gather<Reply>>(ids.size(), std::move(done));
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    calls_.ask<Reply>(members_.at(ids[i]).actor, timeout, message,
+                      [all, i](result<Reply> x) { all->set(i, std::move(x)); });
+}
+
+} // namespace troupe::model

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// Replicas that are lost, come back, are added and removed.
+#include <random>
+
+#include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
+
+#include "actors/model/dist_model_fixture.hpp"
+#include "support/scratch.hpp"
+
+using namespace troupe;
+using namespace troupe::protocol;
+using test::job_of;
+
+namespace {
+
+using numbers = std::vector<std::int64_t>;
+
+struct fixture : model_test::dist_model_fixture {
+  test::scratch folder;
+
+  std::string directory() const { return folder.path().string(); }
+
+  test::answer<repaired> repair(const dist_model_actor& whom, repair_model x) {
+    x.timeout_ms = 1000;
+    return ask_and_run<repaired>(whom, x);
+  }
+
+  std::vector<std::int32_t> members_of(const manifests& x) const {
+    std::vector<std::int32_t> out;
+    for (const auto& item : x.items)
+      out.push_back(item.worker.replica.value());
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+
+  static replica_seats seats(std::int32_t id, std::int32_t device) {
+    return {replica_id{id}, {{node_id{0}, device}}};
+  }
+
+  /// Each of `count` rows comes back in order.
+  void check_serves(const dist_model_actor& whom, std::int64_t count) {
+    auto got = call(whom, "echo", test::numbered(count));
+    numbers expected;
+    for (std::int64_t i = 0; i < count; ++i)
+      expected.push_back(i);
+    BOOST_TEST(test::numbers_of(fetch(got.value().output)) == expected,
+               boost::test_tools::per_element());
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(model_dist_model_members, fixture)
+
+BOOST_AUTO_TEST_CASE(a_repair_of_what_is_whole_keeps_every_module) {
+  auto policy = ready(2);
+  auto got = repair(policy, {}).value();
+  BOOST_TEST(got.members.items.size() == 2u);
+  BOOST_TEST(got.made_anew.empty());
+  BOOST_TEST(calls_of("setup") == 0u);
+  check_serves(policy, 4);
+}
+
+BOOST_AUTO_TEST_CASE(only_the_replica_that_was_lost_is_made_anew_and_loads) {
+  auto policy = ready(2);
+  ask_and_run<ack>(policy, run_checkpoint{false, directory(), 1000}).value();
+  lose_host(1);
+  notes->calls.clear();
+  repair_model order;
+  order.checkpoint = directory();
+  auto got = repair(policy, order).value();
+  BOOST_REQUIRE(got.made_anew.size() == 1u);
+  BOOST_TEST(got.made_anew.front().value() == 1);
+  BOOST_TEST((members_of(got.members) == std::vector{0, 1}));
+  BOOST_TEST(calls_of("setup") == 1u);
+  BOOST_TEST(calls_of(fmt::format("load {}/policy/1/weight.rank0", directory()))
+             == 1u);
+  BOOST_TEST(calls_of(fmt::format("load {}/policy/0/weight.rank0", directory()))
+             == 0u);
+  check_serves(policy, 5);
+}
+
+BOOST_AUTO_TEST_CASE(all_load_if_none_may_keep_its_state) {
+  auto policy = ready(2);
+  ask_and_run<ack>(policy, run_checkpoint{false, directory(), 1000}).value();
+  lose_host(1);
+  notes->calls.clear();
+  repair_model order;
+  order.checkpoint = directory();
+  order.load_all = true;
+  auto got = repair(policy, order).value();
+  BOOST_TEST(got.made_anew.size() == 1u);
+  BOOST_TEST(got.members.items.size() == 2u);
+  BOOST_TEST(calls_of("setup") == 1u);
+  for (auto replica : {0, 1})
+    BOOST_TEST(calls_of(fmt::format("load {}/policy/{}/weight.rank0",
+                                    directory(), replica))
+               == 1u);
+  check_serves(policy, 4);
+}
+
+BOOST_AUTO_TEST_CASE(what_must_load_and_cannot_is_not_repaired) {
+  auto policy = ready(2);
+  lose_host(0);
+  repair_model order;
+  order.must_load = true;
+  auto got = repair(policy, order);
+  BOOST_TEST((got.failure().code() == errc::unavailable));
+  BOOST_TEST(got.failure().message()
+             == "policy has lost replica 0 and nothing to load it from");
+}
+
+BOOST_AUTO_TEST_CASE(a_lost_replica_is_dropped_while_another_is_left) {
+  auto policy = ready(3);
+  lose_host(1);
+  repair_model order;
+  order.drop = true;
+  auto got = repair(policy, order).value();
+  BOOST_REQUIRE(got.dropped.size() == 1u);
+  BOOST_TEST(got.dropped.front().value() == 1);
+  BOOST_TEST((members_of(got.members) == std::vector{0, 2}));
+  check_serves(policy, 4);
+  lose_host(0);
+  BOOST_TEST(repair(policy, order).value().members.items.size() == 1u);
+  check_serves(policy, 3);
+  lose_host(2);
+  auto last = repair(policy, order);
+  BOOST_TEST((last.failure().code() == errc::unavailable));
+  BOOST_TEST(last.failure().message()
+             == "policy has lost replica 2 and has no other one");
+}
+
+BOOST_AUTO_TEST_CASE(a_replica_that_was_added_gets_its_share_of_the_rows) {
+  auto policy = ready(1);
+  change_replicas more;
+  more.timeout_ms = 1000;
+  more.add = {seats(1, 1), seats(4, 0)};
+  auto told = ask_and_run<manifests>(policy, more).value();
+  BOOST_TEST((members_of(told) == std::vector{1, 4}));
+  notes->calls.clear();
+  check_serves(policy, 6);
+  BOOST_TEST(calls_of("echo") == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(a_replica_that_was_removed_is_closed) {
+  auto policy = ready(3);
+  change_replicas less;
+  less.timeout_ms = 1000;
+  less.remove = {replica_id{0}, replica_id{2}};
+  BOOST_TEST(ask_and_run<manifests>(policy, less).value().items.empty());
+  run_jobs();
+  check_serves(policy, 4);
+  BOOST_TEST(calls_of("echo") == 1u);
+  // Its place is free for another one.
+  change_replicas more;
+  more.timeout_ms = 1000;
+  more.add = {seats(0, 0)};
+  ask_and_run<manifests>(policy, more).value();
+  check_serves(policy, 4);
+  BOOST_TEST(reported().empty());
+}
+
+BOOST_AUTO_TEST_CASE(changes_that_make_no_sense_change_nothing) {
+  auto policy = ready(2);
+  auto refused = [&](change_replicas x) {
+    x.timeout_ms = 1000;
+    auto got = ask_and_run<manifests>(policy, x);
+    BOOST_TEST((got.failure().code() == errc::invalid));
+    return got.failure().message();
+  };
+  BOOST_TEST(refused({{seats(1, 1)}, {}})
+             == "policy cannot have another replica 1");
+  BOOST_TEST(refused({{}, {replica_id{7}}}) == "policy has no replica 7");
+  BOOST_TEST(refused({{}, {replica_id{0}, replica_id{1}}})
+             == "policy would have no replica");
+  BOOST_TEST(refused({{{replica_id{3}, {}}}, {}})
+             == "policy needs other ranks for replica 3");
+  check_serves(policy, 4);
+}
+
+BOOST_AUTO_TEST_CASE(a_replica_that_cannot_be_set_up_is_not_added) {
+  auto policy = ready(1);
+  notes->before = [](const std::string& what) {
+    if (what == "setup")
+      throw std::runtime_error("no more chairs");
+  };
+  change_replicas more;
+  more.timeout_ms = 1000;
+  more.add = {seats(1, 1)};
+  auto got = ask_and_run<manifests>(policy, more);
+  BOOST_TEST(got.failure().message().find("no more chairs")
+             != std::string::npos);
+  // Nobody ends a run for that.
+  for (const auto& x : reported())
+    BOOST_TEST((x.level == severity::warning));
+  BOOST_TEST(!reported().empty());
+  notes->before = nullptr;
+  notes->calls.clear();
+  check_serves(policy, 4);
+  BOOST_TEST(calls_of("echo") == 1u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
