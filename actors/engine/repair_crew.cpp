@@ -38,32 +38,38 @@ const char* repair_crew::name() const {
 }
 
 void repair_crew::begin() {
-  std::vector<std::string> names;
-  for (const auto& [name, model] : models_)
-    names.push_back(name);
-  auto finish = [this, names](result<std::vector<repaired>> x) {
+  using answers = std::map<std::string, result<repaired>>;
+  auto heard = std::make_shared<answers>();
+  auto finish = [this, heard](const result<std::vector<protocol::ack>>&) {
     repair_ended news;
-    if (x) {
-      std::map<std::string, repaired> all;
-      for (std::size_t i = 0; i < names.size(); ++i)
-        all[names[i]] = std::move((*x)[i]);
-      news.models = std::move(all);
-    } else {
-      news.models = fail(x.error());
+    std::map<std::string, repaired> all;
+    for (auto& [name, x] : *heard) {
+      if (x)
+        all[name] = std::move(*x);
+      else if (news.models)
+        news.models = fail(x.error());
     }
+    if (news.models)
+      news.models = std::move(all);
     send(owner_, std::move(news));
     owner_ = repair_owner_actor{};
     quit();
   };
-  auto all = std::make_shared<call::gather<repaired>>(names.size(), finish);
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto& order = orders_[names[i]];
+  // Also of those that cannot be repaired the others are waited for: whoever
+  // tries another way must not meet them half-way.
+  auto all = std::make_shared<call::gather<protocol::ack>>(models_.size(),
+                                                           finish);
+  std::size_t index = 0;
+  for (const auto& [name, model] : models_) {
+    const auto& order = orders_[name];
     std::chrono::milliseconds timeout{order.timeout_ms};
-    calls_.ask<repaired>(models_.at(names[i]),
-                         repair_steps * with_grace(timeout), order,
-                         [all, i](result<repaired> x) {
-                           all->set(i, std::move(x));
-                         });
+    auto keep = [all, heard, index, name = name](result<repaired> x) {
+      heard->emplace(name, std::move(x));
+      all->set(index, protocol::ack{});
+    };
+    calls_.ask<repaired>(model, repair_steps * with_grace(timeout), order,
+                         keep);
+    ++index;
   }
 }
 

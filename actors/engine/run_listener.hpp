@@ -79,6 +79,9 @@ struct restart_notice {
   /// The episode behind which it goes on; -1 if from the beginning.
   std::int64_t episode = -1;
   std::chrono::milliseconds wait{};
+  /// It was told already, and what is left does not serve: it goes on behind an
+  /// earlier episode.
+  bool further_back = false;
 };
 
 /// Who follows a run. Called by the engine and its driver, one call at a time,

@@ -70,6 +70,9 @@ private:
   /// Ends a replica whose workers need not be asked.
   void end_now(replica_id id);
 
+  /// That, and it does not come back.
+  void leave_out(replica_id id);
+
   [[nodiscard]] std::vector<replica_id> ids() const;
   [[nodiscard]] bool ready() const;
   [[nodiscard]] protocol::replica_spec spec_of(replica_id id) const;

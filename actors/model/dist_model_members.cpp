@@ -184,8 +184,7 @@ void dist_model::replace(const protocol::repair_model& request,
     for (auto id : lost) {
       log::info("dist_model", "{} goes on without replica {}", name,
                 id.value());
-      end_now(id);
-      members_.erase(id);
+      leave_out(id);
     }
     kept.dropped = std::move(lost);
     return done(std::move(kept));
@@ -235,6 +234,20 @@ void dist_model::end_now(replica_id id) {
   x = protocol::replica_actor{};
 }
 
+void dist_model::leave_out(replica_id id) {
+  // Its workers close when it ends.
+  end_now(id);
+  const auto& seats = members_.at(id).seats;
+  for (std::size_t i = 0; i < seats.size(); ++i) {
+    auto node = static_cast<std::size_t>(seats[i].node.value());
+    rank_id rank{static_cast<std::int32_t>(i)};
+    if (node < around_.nodes.size())
+      send(around_.nodes[node],
+           protocol::worker_removed{{job_.spec.name, id, rank}});
+  }
+  members_.erase(id);
+}
+
 // -- more or fewer -------------------------------------------------------------
 
 result<void> dist_model::check(const protocol::change_replicas& request) const {
@@ -268,19 +281,14 @@ void dist_model::change(const protocol::change_replicas& request,
   }
   auto finish = [=, this](result<manifests> x) {
     if (!x) {
-      for (auto id : fresh) {
-        end_now(id);
-        members_.erase(id);
-      }
+      for (auto id : fresh)
+        leave_out(id);
       return done(fail(x.error()));
     }
     for (auto id : fresh)
       members_.at(id).on_trial = false;
-    for (auto id : request.remove) {
-      // Its workers close when it ends.
-      end_now(id);
-      members_.erase(id);
-    }
+    for (auto id : request.remove)
+      leave_out(id);
     done(std::move(x));
   };
   make_ready(fresh, {true, {}, request.timeout_ms}, finish);

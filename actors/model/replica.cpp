@@ -133,9 +133,10 @@ void replica::ask_one(const Handle& target, std::size_t rank,
                       const std::string& operation, milliseconds timeout,
                       Message message, continuation<Reply> done) {
   calls_.ask<Reply>(target, with_grace(timeout), std::move(message),
-                    [this, rank, operation,
+                    [this, rank, operation, era = era_,
                      done = std::move(done)](result<Reply> x) {
-                      if (!x)
+                      // What was asked before a failure is of no interest.
+                      if (!x && era == era_)
                         x = fail(report(rank, operation, x.error()));
                       done(std::move(x));
                     });

@@ -140,6 +140,8 @@ private:
   std::vector<protocol::host_actor> controls_;
   std::vector<protocol::host_name> hosts_;
   bool closing_ = false;
+  /// How often the ranks were joined anew.
+  std::uint64_t era_ = 0;
   call::caller<replica> calls_;
 };
 

@@ -26,6 +26,7 @@ milliseconds with_grace(milliseconds x) {
 void replica::rejoin(const protocol::rejoin& request,
                      continuation<protocol::manifests> done) {
   using protocol::manifests;
+  ++era_;
   milliseconds timeout{request.timeout_ms};
   auto joined = [=, this](result<std::vector<manifests>> answers) {
     if (!answers)

@@ -303,6 +303,10 @@ node::behavior_type node::make_behavior() {
       if (i != slots_.end() && i->second.info.host == x.host)
         place(i->second, x.worker);
     },
+    [this](const worker_removed& x) {
+      for (auto& [number, slot] : slots_)
+        std::erase(slot.info.workers, x.worker);
+    },
     [this](const host_exited& x) { exited(x); },
     [this](const abort_groups& x) {
       call::reply<ack> out{make_response_promise<ack>()};

@@ -220,6 +220,17 @@ struct worker_placed {
   }
 };
 
+/// A worker was taken out of the job. Sender: dist_model.
+struct worker_removed {
+  worker_name worker;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 worker_removed& x) {
+    return f(x.worker);
+  }
+};
+
 struct get_node_status {
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
@@ -346,7 +357,8 @@ using node_actor = caf::typed_actor<
   caf::replies_to<host_hello>::with<host_welcome>,
   caf::replies_to<make_replica>::with<made_replica>,
   caf::replies_to<acquire_host>::with<acquired_host>,
-  caf::reacts_to<worker_placed>, caf::reacts_to<host_exited>,
+  caf::reacts_to<worker_placed>, caf::reacts_to<worker_removed>,
+  caf::reacts_to<host_exited>,
   caf::replies_to<abort_groups>::with<ack>, caf::reacts_to<release_batches>,
   caf::replies_to<get_node_status>::with<node_status>,
   caf::replies_to<end_hosts>::with<ack>,

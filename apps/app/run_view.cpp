@@ -122,8 +122,12 @@ void run_view::on_restart(const engine::restart_notice& x) {
   auto where = x.episode < 0    ? std::string{"from the beginning"}
                : x.episode == 0 ? std::string{"after the warm start"}
                                 : fmt::format("after episode {}", x.episode);
-  progress_->note(fmt::format("Restart {} of {}, {}: {}", x.number,
-                              x.number_max, where, to_string(x.cause)));
+  if (x.further_back)
+    progress_->note(
+      fmt::format("What is left has lost too much; goes on {}.", where));
+  else
+    progress_->note(fmt::format("Restart {} of {}, {}: {}", x.number,
+                                x.number_max, where, to_string(x.cause)));
   metrics_.close();
   ledger_.close();
   auto kept = directory_.rewind(x.episode);

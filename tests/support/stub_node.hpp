@@ -39,6 +39,7 @@ protected:
         return to_caf({errc::exhausted, "a stub has no hosts"});
       },
       [](const worker_placed&) {},
+      [](const worker_removed&) {},
       [](const host_exited&) {},
       [this](const abort_groups& x) {
         told_->push_back(fmt::format("abort: {}", x.reason));

@@ -152,6 +152,10 @@ BOOST_AUTO_TEST_CASE(a_replica_that_was_removed_is_closed) {
   run_jobs();
   check_serves(policy, 4);
   BOOST_TEST(calls_of("echo") == 1u);
+  auto known = ask_and_run<node_status>(machine, get_node_status{}).value();
+  for (const auto& host : known.hosts)
+    BOOST_TEST(host.workers.size() == (host.device == "cpu:1" ? 1u : 0u),
+               host.device);
   // Its place is free for another one.
   change_replicas more;
   more.timeout_ms = 1000;
