@@ -164,9 +164,11 @@ BOOST_AUTO_TEST_CASE(what_had_begun_to_train_loads_where_it_is) {
 }
 
 BOOST_AUTO_TEST_CASE(a_fault_that_comes_at_once_again_lets_all_begin_anew) {
-  auto all = with(restarting, {"runtime.max_restarts=2"});
-  auto driver = start_run(
-    with(set(all), fault_options({"trainer", 0, 1, "training", "segv"})));
+  run_to_end("broken", restarting);
+  words all{"run", "--resume", "broken", "--output-dir", runs().string()};
+  all = with(all, set({"runtime.num_episode=12", "runtime.max_restarts=2"}));
+  auto driver = start(
+    with(all, fault_options({"trainer", 0, 1, "training", "segv"})));
   BOOST_TEST(driver->wait(soon()).value_or(-999) == 1);
   auto said = flat(driver->output());
   BOOST_TEST(contains(said, "trainer replica 0 was made anew."), said);
