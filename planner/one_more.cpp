@@ -82,12 +82,17 @@ result<replica_place> place_one_more(const placement& plan, const job_spec& job,
     }
     first = end;
   }
+  if (!best && wanted == 1)
+    return fail(errc::exhausted,
+                fmt::format("another replica of {} needs a device that holds "
+                            "none already, and there is none",
+                            model));
   if (!best)
     return fail(errc::exhausted,
-                fmt::format("another replica of {} needs {} device{} next to "
-                            "each other on one node that it does not hold "
-                            "already; the most that a node has is {}",
-                            model, wanted, wanted == 1 ? "" : "s", most));
+                fmt::format("another replica of {} needs {} devices next to "
+                            "each other on one node that hold none already; "
+                            "the most that a node has is {}",
+                            model, wanted, most));
   replica_place out;
   for (std::size_t rank = 0; rank < world; ++rank) {
     rank_place seat;

@@ -88,7 +88,7 @@ BOOST_AUTO_TEST_CASE(what_makes_no_sense_is_refused_and_the_run_goes_on) {
   refused("polizy", "2", 2,
           "there is no model 'polizy'; did you mean 'policy'?");
   refused("policy", "0", 2, "needs at least 1 replica");
-  refused("policy", "3", 1, "needs 1 device");
+  refused("policy", "3", 1, "needs a device that holds none already");
   refused("policy", "many", 2, "many");
   BOOST_TEST(driver->wait(soon()).value_or(-999) == 0, driver->output());
   refused("policy", "1", 2, "takes no orders: it has ended");
