@@ -233,6 +233,78 @@ result<void> prepare_folder(const fs::path& folder) {
   return {};
 }
 
+/// One that the authority has signed for machines of these names.
+result<issued> issue_for_nodes(const std::string& names, duration lifetime,
+                               const issued& ca) {
+  const extension extensions[] = {{NID_basic_constraints, "critical,CA:FALSE"},
+                                  {NID_key_usage, "critical,digitalSignature"},
+                                  {NID_ext_key_usage, "serverAuth,clientAuth"},
+                                  {NID_subject_key_identifier, "hash"},
+                                  {NID_authority_key_identifier,
+                                   "keyid:always"},
+                                  {NID_subject_alt_name, names}};
+  return issue("Troupe node", lifetime, extensions, &ca);
+}
+
+/// The authority of a folder.
+result<issued> read_authority(const fs::path& folder) {
+  auto open = [&](const char* name) {
+    return bio_handle{::BIO_new_file((folder / name).c_str(), "r")};
+  };
+  auto pem = open(ca_certificate_file);
+  auto key = open(ca_key_file);
+  auto missing = !pem ? ca_certificate_file : !key ? ca_key_file : nullptr;
+  if (missing)
+    return fail(errc::invalid,
+                fmt::format("cannot read {}: it takes the folder that 'certs' "
+                            "has made, with the authority's key",
+                            (folder / missing).string()));
+  // Asked for a passphrase: there is nobody at a terminal here.
+  auto none = [](char*, int, int, void*) { return 0; };
+  issued out{certificate_handle{
+               ::PEM_read_bio_X509(pem.get(), nullptr, none, nullptr)},
+             key_handle{
+               ::PEM_read_bio_PrivateKey(key.get(), nullptr, none, nullptr)}};
+  if (!out.certificate || !out.key
+      || ::X509_check_private_key(out.certificate.get(), out.key.get()) != 1)
+    return fail(errc::invalid,
+                fmt::format("{} and {} in {} are no authority and its key",
+                            ca_certificate_file, ca_key_file, folder.string()));
+  if (::X509_cmp_current_time(::X509_get0_notAfter(out.certificate.get())) <= 0)
+    return fail(errc::invalid,
+                fmt::format("{} has expired; make a new folder with 'certs'",
+                            (folder / ca_certificate_file).string()));
+  return out;
+}
+
+/// Writes PEM files: all of them or none.
+class pem_folder {
+public:
+  explicit pem_folder(fs::path folder) : folder_(std::move(folder)) {
+    // nop
+  }
+
+  template <class T>
+  void add(const char* name, mode_t mode, T* x) {
+    auto content = pem_of(x);
+    if (!content)
+      failed_ = true;
+    else
+      files_.push_back({folder_ / name, mode, std::move(*content)});
+  }
+
+  [[nodiscard]] result<void> write() const {
+    if (failed_)
+      return openssl_failed();
+    return write_all(files_);
+  }
+
+private:
+  fs::path folder_;
+  std::vector<new_file> files_;
+  bool failed_ = false;
+};
+
 } // namespace
 
 result<void> make_certificates(const fs::path& folder,
@@ -247,31 +319,46 @@ result<void> make_certificates(const fs::path& folder,
                                "critical,CA:TRUE,pathlen:0"},
                               {NID_key_usage, "critical,keyCertSign,cRLSign"},
                               {NID_subject_key_identifier, "hash"}};
-  const extension for_node[] = {{NID_basic_constraints, "critical,CA:FALSE"},
-                                {NID_key_usage, "critical,digitalSignature"},
-                                {NID_ext_key_usage, "serverAuth,clientAuth"},
-                                {NID_subject_key_identifier, "hash"},
-                                {NID_authority_key_identifier, "keyid:always"},
-                                {NID_subject_alt_name, *alternatives}};
   auto ca = issue("Troupe job authority", lifetimes.ca, for_ca, nullptr);
   if (!ca)
     return fail(ca.error());
-  auto node = issue("Troupe node", lifetimes.node, for_node, &*ca);
+  auto node = issue_for_nodes(*alternatives, lifetimes.node, *ca);
   if (!node)
     return fail(node.error());
-  std::vector<new_file> files;
-  auto add = [&](const char* name, mode_t mode, result<std::string> content) {
-    if (!content)
-      return false;
-    files.push_back({folder / name, mode, std::move(*content)});
-    return true;
-  };
-  if (!add(ca_certificate_file, 0644, pem_of(ca->certificate.get()))
-      || !add(ca_key_file, 0600, pem_of(ca->key.get()))
-      || !add(node_certificate_file, 0644, pem_of(node->certificate.get()))
-      || !add(node_key_file, 0600, pem_of(node->key.get())))
-    return openssl_failed();
-  return write_all(files);
+  pem_folder out{folder};
+  out.add(ca_certificate_file, 0644, ca->certificate.get());
+  out.add(ca_key_file, 0600, ca->key.get());
+  out.add(node_certificate_file, 0644, node->certificate.get());
+  out.add(node_key_file, 0600, node->key.get());
+  return out.write();
+}
+
+result<void> sign_certificate(const fs::path& folder,
+                              const std::string& machine,
+                              std::span<const std::string> names,
+                              certificate_lifetimes lifetimes) {
+  std::vector<std::string> all{machine};
+  all.insert(all.end(), names.begin(), names.end());
+  auto alternatives = all_names(all);
+  if (!alternatives)
+    return fail(alternatives.error());
+  // It is a folder's name too.
+  if (machine.front() == '.')
+    return fail(errc::invalid,
+                fmt::format("'{}' is no name of a machine", machine));
+  auto ca = read_authority(folder);
+  if (!ca)
+    return fail(ca.error());
+  if (auto ready = prepare_folder(folder / machine); !ready)
+    return ready;
+  auto node = issue_for_nodes(*alternatives, lifetimes.node, *ca);
+  if (!node)
+    return fail(node.error());
+  pem_folder out{folder / machine};
+  out.add(ca_certificate_file, 0644, ca->certificate.get());
+  out.add(node_certificate_file, 0644, node->certificate.get());
+  out.add(node_key_file, 0600, node->key.get());
+  return out.write();
 }
 
 } // namespace troupe::net

@@ -26,7 +26,8 @@ struct certificate_lifetimes {
 /// Makes what the machines of a job know each other by, into a folder that is
 /// made if it is missing: an authority of the job's own (ca.pem, ca.key) and
 /// one certificate for all its nodes (node.pem, node.key), both EC P-256. The
-/// nodes need all but ca.key, which whoever wants more certificates keeps.
+/// nodes need all but ca.key, which whoever wants more certificates keeps
+/// (`sign_certificate`).
 ///
 /// `names`: DNS names and addresses of the machines, which stand in the
 /// certificate beside localhost and 127.0.0.1 for other programs to check;
@@ -40,5 +41,15 @@ struct certificate_lifetimes {
 make_certificates(const std::filesystem::path& folder,
                   std::span<const std::string> names,
                   certificate_lifetimes lifetimes = {});
+
+/// One more certificate of the authority in `folder`, for one machine alone:
+/// FOLDER/MACHINE/ca.pem, node.pem and node.key, of which the job's other machines
+/// need nothing. `machine` stands in it as `names` do. Fails as
+/// `make_certificates`, and with `errc::invalid` if the authority's files are
+/// missing, damaged or expired.
+[[nodiscard]] result<void>
+sign_certificate(const std::filesystem::path& folder,
+                 const std::string& machine, std::span<const std::string> names,
+                 certificate_lifetimes lifetimes = {});
 
 } // namespace troupe::net

@@ -25,7 +25,8 @@ struct pulse_link::impl {
     : loop(std::move(where)),
       socket(std::move(channel)),
       listener(std::move(callbacks)),
-      watch(config.pulse, config.timeout) {
+      watch(config.pulse, config.timeout),
+      lag(config.lag) {
     // nop
   }
 
@@ -35,6 +36,7 @@ struct pulse_link::impl {
   std::unique_ptr<stream> socket;
   pulse_listener listener;
   silence_watch watch;
+  duration lag;
   event_loop::token watched = 0;
   event_loop::token timer = 0;
 
@@ -97,6 +99,9 @@ struct pulse_link::impl {
       return false;
     }
     report(watch.heard());
+    if (lag > duration::zero() && watch.late() >= lag && listener.on_late)
+      listener.on_late(
+        std::chrono::round<std::chrono::milliseconds>(watch.late()));
     return true;
   }
 

@@ -22,6 +22,10 @@ struct pulse_settings {
   /// Silence that is reported. Leaves room for lost packets, which TCP sends
   /// again after 200 ms at the earliest.
   duration timeout = std::chrono::milliseconds{800};
+
+  /// A sign of life that comes so much later than it should is reported; 0:
+  /// never.
+  duration lag = duration::zero();
 };
 
 /// Called on the thread all links share: no waiting.
@@ -35,6 +39,10 @@ struct pulse_listener {
   /// The connection has ended; nothing follows. The other process is gone, or
   /// the way to it has been for about 20 s.
   std::function<void()> on_closed;
+
+  /// A sign of life came late, though not so late that the silence was reported.
+  /// Each time.
+  std::function<void(std::chrono::milliseconds late)> on_late = {};
 };
 
 /// Signs of life between two processes of different machines: both ends send

@@ -15,7 +15,14 @@ silence_watch::silence_watch(duration pulse, duration timeout,
 }
 
 silence_watch::change silence_watch::heard() {
-  since_ = clock_->now();
+  auto now = clock_->now();
+  own_delay_ = std::max<duration>(own_delay_, now - next_);
+  late_ = std::max<duration>(now - since_ - pulse_, duration::zero());
+  if (!begun_ || silent_ || 2 * own_delay_ > late_)
+    late_ = duration::zero();
+  begun_ = true;
+  own_delay_ = duration::zero();
+  since_ = now;
   if (!silent_)
     return change::none;
   silent_ = false;
@@ -24,6 +31,7 @@ silence_watch::change silence_watch::heard() {
 
 silence_watch::change silence_watch::tick() {
   auto now = clock_->now();
+  own_delay_ = std::max<duration>(own_delay_, now - next_);
   auto held_up = now - next_ > timeout_ / 2;
   if (held_up && !silent_)
     since_ = now;

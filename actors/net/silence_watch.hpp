@@ -14,6 +14,10 @@ namespace troupe::net {
 /// about the others. So a watch that is called late by more than half the
 /// timeout gives everybody a full timeout again.
 ///
+/// Signs that come late, though not so late, are a second thing to know: the
+/// other side, or the way to it, has no time. By the same token nobody is called
+/// late while the watch itself was.
+///
 /// No threads, no sockets: time comes from the clock handed in.
 class silence_watch {
 public:
@@ -43,6 +47,12 @@ public:
   /// Since the last sign, or since the watch was held up.
   [[nodiscard]] duration silence() const noexcept;
 
+  /// By how much the sign that was heard last came later than a pulse after the
+  /// one before; 0 if it was on time, if it ended a silence that was reported, or
+  /// if the watch was called late itself meanwhile by more than half of that. The
+  /// first sign is never late: the other side may just have begun.
+  [[nodiscard]] duration late() const noexcept { return late_; }
+
 private:
   void plan(time_point now);
 
@@ -51,6 +61,10 @@ private:
   const clock* clock_;
   time_point since_;
   time_point next_;
+  /// The longest that the watch itself was late since the last sign.
+  duration own_delay_{};
+  duration late_{};
+  bool begun_ = false;
   bool silent_ = false;
 };
 

@@ -69,6 +69,11 @@ public:
     // nop
   }
 
+  /// The job whose shared memory is to be swept.
+  [[nodiscard]] const std::string& job_id() const noexcept {
+    return config_.job_id;
+  }
+
   /// Returns when every host is to be killed.
   void run() {
     while (!over()) {
@@ -182,11 +187,27 @@ private:
         spawn(*x);
       else if (auto* x = std::get_if<protocol::kill>(&*message))
         kill(*x);
+      else if (auto* x = std::get_if<protocol::begin_job>(&*message))
+        begin_job(*x);
       else if (auto* x = std::get_if<protocol::shutdown>(&*message))
         begin_end(std::chrono::milliseconds{x->grace_ms});
       else if (!std::holds_alternative<protocol::alive>(*message))
         node_lost_ = true;
     }
+  }
+
+  void begin_job(const protocol::begin_job& x) {
+    // Hosts know from the start whether they are watched.
+    if (!hosts_.empty()) {
+      node_lost_ = true;
+      return;
+    }
+    config_.job_id = x.job_id;
+    config_.pulse = std::chrono::milliseconds{x.pulse_ms};
+    config_.pulse_timeout = std::chrono::milliseconds{x.pulse_timeout_ms};
+    config_.node_grace = std::chrono::milliseconds{x.node_grace_ms};
+    // The node's signs begin when it listens.
+    node_heard_.reset();
   }
 
   void tell_node(const protocol::message& x, unique_fd file = {}) {
@@ -333,7 +354,7 @@ private:
   unique_fd node_;
   unique_fd node_process_;
   unique_fd child_signals_;
-  const guard_settings& config_;
+  guard_settings config_;
   std::map<std::int32_t, host> hosts_;
   std::deque<report> reports_;
   std::optional<deadline> end_at_;
@@ -381,12 +402,15 @@ void guard_main(unique_fd node, std::int32_t node_pid,
     static_cast<int>(::syscall(SYS_pidfd_open, node_pid, 0))};
   // The node may have ended before we could watch it.
   auto ready = node && children && node_process && ::getppid() == node_pid;
-  if (ready)
-    guard_loop{std::move(node), std::move(node_process), std::move(children),
-               config}
-      .run();
+  auto job = config.job_id;
+  if (ready) {
+    guard_loop loop{std::move(node), std::move(node_process),
+                    std::move(children), config};
+    loop.run();
+    job = loop.job_id();
+  }
   auto clean = kill_descendants(deadline::after(end_max));
-  sweep_shared_memory(config.job_id);
+  sweep_shared_memory(job);
   ::_exit(ready && clean ? 0 : 1);
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -67,6 +68,20 @@ result<void> check(const host_command& x) {
                   fmt::format("'{}' is no NAME=value entry of an environment",
                               entry));
   return {};
+}
+
+error bad_job_id(const std::string& x) {
+  return {errc::invalid,
+          fmt::format("'{}' is no job id: at most 64 letters, digits, '-' and "
+                      "'_'",
+                      x)};
+}
+
+/// As a message carries it.
+std::uint32_t in_ms(duration x) {
+  auto count = std::chrono::ceil<std::chrono::milliseconds>(x).count();
+  return static_cast<std::uint32_t>(
+    std::clamp<std::int64_t>(count, 0, std::numeric_limits<int>::max()));
 }
 
 /// As many descriptors as the administrator allows: every stored batch, peer
@@ -263,6 +278,24 @@ struct guard_client::impl {
                  fmt::format("the guard (process {}) is gone", pid)};
   }
 
+  result<void> begin_job(const guard_settings& x) {
+    if (!is_job_id(x.job_id))
+      return fail(bad_job_id(x.job_id));
+    std::lock_guard guard{mutex};
+    if (listening || closed)
+      return fail(errc::unavailable, "the guard serves a job already");
+    config.job_id = x.job_id;
+    config.pulse = x.pulse;
+    config.pulse_timeout = x.pulse_timeout;
+    config.node_grace = x.node_grace;
+    auto status = send(protocol::begin_job{x.job_id, in_ms(x.pulse),
+                                           in_ms(x.pulse_timeout),
+                                           in_ms(x.node_grace)});
+    if (status != io_status::done)
+      return fail(lost_error());
+    return {};
+  }
+
   result<host_process> spawn(const host_command& command, deadline until) {
     if (auto ok = check(command); !ok)
       return fail(ok.error());
@@ -384,10 +417,7 @@ struct guard_client::impl {
 result<std::unique_ptr<guard_client>>
 guard_client::start(guard_settings config) {
   if (!is_job_id(config.job_id))
-    return fail(errc::invalid,
-                fmt::format("'{}' is no job id: at most 64 letters, digits, "
-                            "'-' and '_'",
-                            config.job_id));
+    return fail(bad_job_id(config.job_id));
   auto ends = make_socket_pair();
   if (!ends)
     return fail(ends.error());
@@ -431,6 +461,10 @@ guard_client::guard_client(std::unique_ptr<impl> x) : impl_(std::move(x)) {
 
 guard_client::~guard_client() {
   static_cast<void>(close(deadline::after(std::chrono::seconds{2})));
+}
+
+result<void> guard_client::begin_job(const guard_settings& x) {
+  return impl_->begin_job(x);
 }
 
 void guard_client::listen(exit_listener on_exit, lost_listener on_guard_lost,

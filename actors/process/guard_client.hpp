@@ -43,8 +43,8 @@ struct guard_settings {
 /// process it started and all their descendants, removes the job's named
 /// shared memory and goes too.
 ///
-/// Threads: `start` before any thread of the process exists; `listen` starts
-/// one; `spawn` and `kill` from any thread; `close` once and not from a
+/// Threads: `start` before any thread of the process exists; `begin_job`
+/// before `listen`, which starts one; `spawn` and `kill` from any thread; `close` once and not from a
 /// callback.
 class guard_client {
 public:
@@ -63,6 +63,13 @@ public:
 
   /// `close` with a deadline of two seconds.
   ~guard_client();
+
+  /// For a guard that was started before its job was known: from now on it
+  /// serves `x.job_id` and watches as `x` says (the three times); the rest of `x`
+  /// says nothing. Call before `listen`. Fails with `errc::invalid` for a
+  /// malformed job id, `errc::unavailable` after `listen` or `close`, and
+  /// `errc::lost`.
+  [[nodiscard]] result<void> begin_job(const guard_settings& x);
 
   /// Starts the thread that reads what the guard reports. Call once, before
   /// the first `spawn`. `on_exit` is called for every host that ends, once,

@@ -7,7 +7,7 @@ namespace troupe::process::guard_protocol {
 
 namespace {
 
-constexpr std::uint32_t magic = 0x32'47'52'54; // "TRG2"
+constexpr std::uint32_t magic = 0x33'47'52'54; // "TRG3"
 
 void put(encoder& out, const std::vector<std::string>& xs) {
   out.put(static_cast<std::uint32_t>(xs.size()));
@@ -146,6 +146,18 @@ void put(encoder&, const alive&) {
 
 bool get(decoder&, alive&) {
   return true;
+}
+
+void put(encoder& out, const begin_job& x) {
+  out.put(std::string_view{x.job_id});
+  out.put(x.pulse_ms);
+  out.put(x.pulse_timeout_ms);
+  out.put(x.node_grace_ms);
+}
+
+bool get(decoder& in, begin_job& x) {
+  return in.get(x.job_id) && is_job_id(x.job_id) && in.get(x.pulse_ms)
+         && in.get(x.pulse_timeout_ms) && in.get(x.node_grace_ms);
 }
 
 /// Decodes the alternative whose index is `kind`.

@@ -13,7 +13,7 @@
 /// What travels between a node, its guard and the hosts. Every message is one
 /// packet; decoding trusts nothing.
 ///
-///     node -> guard   spawn, kill, shutdown, alive
+///     node -> guard   begin_job, spawn, kill, shutdown, alive
 ///     guard -> node   spawned, spawn_failed, exited, peer (+ socket), alive
 ///     guard -> host   peer (+ socket), peer_gone
 ///
@@ -72,8 +72,17 @@ struct peer_gone {
 /// A sign of life, in both directions between node and guard.
 struct alive {};
 
+/// For a guard that was forked before its job was known: before the first
+/// spawn. Times as `guard_settings` has them.
+struct begin_job {
+  std::string job_id;
+  std::uint32_t pulse_ms = 0;
+  std::uint32_t pulse_timeout_ms = 0;
+  std::uint32_t node_grace_ms = 0;
+};
+
 using message = std::variant<spawn, kill, shutdown, spawned, spawn_failed,
-                             exited, peer, peer_gone, alive>;
+                             exited, peer, peer_gone, alive, begin_job>;
 
 [[nodiscard]] bytes encode(const message& x);
 

@@ -252,6 +252,9 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
   certs_app->add_option("--name", certs_args.names,
                         "A machine's name or address, for other programs to "
                         "check");
+  certs_app->add_option("--sign", certs_args.sign,
+                        "One more certificate of the folder's authority, for "
+                        "this machine alone, into FOLDER/MACHINE");
   auto* monitor_app = cli.add_subcommand("monitor", "Shows a run that goes on");
   monitoring::monitor_arguments monitor_args;
   monitor_args.version = TROUPE_VERSION;

@@ -170,6 +170,17 @@ int run_node(const node_arguments& args) {
 }
 
 int make_certs(const certs_arguments& args) {
+  if (!args.sign.empty()) {
+    auto made = net::sign_certificate(args.folder, args.sign, args.names);
+    if (!made)
+      return refuse(made.error());
+    fmt::
+      print("Made {0}/{1}/ca.pem, node.pem and node.key, good for a year.\n\n"
+            "Copy these three to {1} alone; the job's other machines let it "
+            "in.\n",
+            args.folder, args.sign);
+    return 0;
+  }
   auto made = net::make_certificates(args.folder, args.names);
   if (!made)
     return refuse(made.error());
@@ -178,7 +189,8 @@ int make_certs(const certs_arguments& args) {
              "your eyes\nalone), then\n"
              "  node --listen ADDRESS:4100 --certs {0}\n"
              "  run my.yaml --nodes ADDRESS:4100,... --certs {0}\n\n"
-             "{0}/ca.key signs more certificates; keep it where no job runs.\n",
+             "{0}/ca.key signs more certificates (certs {0} --sign MACHINE); "
+             "keep it where\nno job runs.\n",
              args.folder);
   return 0;
 }

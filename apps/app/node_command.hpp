@@ -29,9 +29,12 @@ struct certs_arguments {
   std::string folder;
   /// Of the machines, for other programs to check.
   std::vector<std::string> names;
+  /// A machine that gets a certificate of its own from the folder's authority;
+  /// empty: all is made anew.
+  std::string sign;
 };
 
-/// Makes the certificates of a job. Returns the exit code: 0, or 2 if they could
+/// Makes the certificates of a job, or one more. Returns the exit code: 0, or 2 if they could
 /// not be made.
 int make_certs(const certs_arguments& args);
 

@@ -121,6 +121,43 @@ BOOST_AUTO_TEST_CASE(a_name_that_is_none_is_refused_before_anything_is_made) {
   BOOST_TEST(!fs::exists(folder.path() / "b"));
 }
 
+BOOST_AUTO_TEST_CASE(the_authority_signs_more_certificates) {
+  auto at = make("a");
+  BOOST_REQUIRE(sign_certificate(at, "node-b", {}).has_value());
+  BOOST_TEST(why_not(at / "node-b") == "loaded");
+  BOOST_TEST(mode_of(at / "node-b" / node_key_file) == 0600u);
+  BOOST_TEST(!fs::exists(at / "node-b" / ca_key_file));
+  BOOST_TEST(content_of(at / "node-b" / ca_certificate_file)
+             == content_of(at / ca_certificate_file));
+  BOOST_TEST(content_of(at / "node-b" / node_key_file)
+             != content_of(at / node_key_file));
+  auto again = sign_certificate(at, "node-b", {});
+  BOOST_REQUIRE(!again);
+  BOOST_TEST((again.error().code() == errc::refused));
+}
+
+BOOST_AUTO_TEST_CASE(who_is_no_authority_signs_nothing) {
+  auto at = make("a");
+  for (const auto* bad : {"", ".", "..", "a/b", "../x"}) {
+    auto x = sign_certificate(at, bad, {});
+    BOOST_REQUIRE(!x);
+    BOOST_TEST((x.error().code() == errc::invalid));
+  }
+  auto expired = make("old",
+                      {.ca = -std::chrono::minutes{1}, .node = hours{1}});
+  auto old = sign_certificate(expired, "node-b", {});
+  BOOST_REQUIRE(!old);
+  BOOST_TEST(has(old.error().message(), "has expired"));
+  replace(at / ca_key_file, expired / ca_key_file);
+  BOOST_TEST(!sign_certificate(at, "node-b", {}));
+  fs::remove(at / ca_key_file);
+  auto without = sign_certificate(at, "node-b", {});
+  BOOST_REQUIRE(!without);
+  BOOST_TEST((without.error().code() == errc::invalid));
+  BOOST_TEST(has(without.error().message(), "ca.key"));
+  BOOST_TEST(!fs::exists(at / "node-b"));
+}
+
 BOOST_AUTO_TEST_CASE(a_missing_or_damaged_file_is_named_with_what_to_do) {
   for (const auto* file :
        {ca_certificate_file, node_certificate_file, node_key_file}) {

@@ -23,6 +23,8 @@ struct seen {
   int silent = 0;
   int heard = 0;
   int closed = 0;
+  int late = 0;
+  std::chrono::milliseconds lateness{0};
   std::chrono::milliseconds silence{0};
 };
 
@@ -34,7 +36,13 @@ pulse_listener into(net_test::watched<seen>& x) {
             });
           },
           [&x] { x.update([](seen& s) { ++s.heard; }); },
-          [&x] { x.update([](seen& s) { ++s.closed; }); }};
+          [&x] { x.update([](seen& s) { ++s.closed; }); },
+          [&x](std::chrono::milliseconds ms) {
+            x.update([ms](seen& s) {
+              ++s.late;
+              s.lateness = ms;
+            });
+          }};
 }
 
 struct two_sockets {
@@ -106,6 +114,26 @@ BOOST_AUTO_TEST_CASE(a_frozen_process_falls_silent_and_is_heard_again) {
   child.send(SIGKILL);
   BOOST_TEST(events.wait([](const seen& x) { return x.closed == 1; }));
   BOOST_TEST(events.get().silent == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_process_that_was_held_up_for_a_moment_is_late) {
+  auto sockets = make_sockets();
+  // Before this process has threads.
+  pulsing_child child{std::move(sockets.far)};
+  net_test::watched<seen> events;
+  auto link = net::pulse_link::adopt(std::move(sockets.near),
+                                     {20ms, 60s, 300ms}, into(events));
+  BOOST_REQUIRE(link);
+  // The first sign must have come.
+  BOOST_TEST(!events.wait([](const seen& x) { return x.silent > 0; },
+                          deadline::after(200ms)));
+  child.send(SIGSTOP);
+  BOOST_TEST(!events.wait([](const seen& x) { return x.silent > 0; },
+                          deadline::after(600ms)));
+  child.send(SIGCONT);
+  BOOST_TEST(events.wait([](const seen& x) { return x.late > 0; }));
+  BOOST_TEST((events.get().lateness >= 300ms));
+  BOOST_TEST(events.get().silent == 0);
 }
 
 BOOST_AUTO_TEST_CASE(two_that_pulse_hear_each_other_until_one_goes) {

@@ -81,4 +81,49 @@ BOOST_AUTO_TEST_CASE(a_little_late_is_not_held_up) {
   BOOST_TEST((time.now() - began <= 1200ms));
 }
 
+BOOST_AUTO_TEST_CASE(a_sign_that_comes_late_is_late_by_what_is_beyond_a_pulse) {
+  for (auto i = 0; i < 3; ++i) {
+    step();
+    watch.heard();
+    BOOST_TEST((watch.late() == 0ms));
+  }
+  for (auto i = 0; i < 5; ++i)
+    BOOST_TEST((step() == change::none));
+  watch.heard();
+  BOOST_TEST((watch.late() == 400ms));
+  step();
+  watch.heard();
+  BOOST_TEST((watch.late() == 0ms));
+}
+
+BOOST_AUTO_TEST_CASE(the_first_sign_is_not_late) {
+  for (auto i = 0; i < 5; ++i)
+    step();
+  watch.heard();
+  BOOST_TEST((watch.late() == 0ms));
+}
+
+BOOST_AUTO_TEST_CASE(who_was_held_up_itself_calls_nobody_late) {
+  watch.heard();
+  step();
+  watch.heard();
+  // Late in ticking, with the sign behind it.
+  time.advance(600ms);
+  watch.tick();
+  watch.heard();
+  BOOST_TEST((watch.late() == 0ms));
+  // Late in hearing, before any tick.
+  time.advance(600ms);
+  watch.heard();
+  BOOST_TEST((watch.late() == 0ms));
+}
+
+BOOST_AUTO_TEST_CASE(what_was_reported_as_silence_is_not_late_too) {
+  watch.heard();
+  while (step() != change::fell_silent)
+    BOOST_REQUIRE((watch.silence() < 1s));
+  BOOST_TEST((watch.heard() == change::spoke_again));
+  BOOST_TEST((watch.late() == 0ms));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -94,6 +94,47 @@ BOOST_AUTO_TEST_CASE(a_frozen_host_is_killed_and_called_frozen) {
   BOOST_TEST(!node.next_exit(deadline::after(500ms)));
 }
 
+// A node's guard is older than the job that says how to watch.
+BOOST_AUTO_TEST_CASE(a_guard_that_hears_of_its_job_later_watches_as_it_says) {
+  node_harness node{fresh_job_id(), 300ms, true};
+  auto frozen = node.start(0);
+  BOOST_REQUIRE(frozen);
+  BOOST_TEST(
+    !node.call(0, simple_order(order::count_descriptors)).message.empty());
+  BOOST_TEST(!node.next_exit(deadline::after(100ms)));
+  BOOST_REQUIRE(freeze(frozen->pid));
+  auto x = node.next_exit(soon());
+  BOOST_REQUIRE(x);
+  BOOST_TEST(x->describe().starts_with("frozen: no sign of life for "));
+  // A job has begun.
+  guard_settings other;
+  other.job_id = fresh_job_id();
+  auto again = node.guard->begin_job(other);
+  BOOST_REQUIRE(!again);
+  BOOST_TEST((again.error().code() == errc::unavailable));
+}
+
+BOOST_AUTO_TEST_CASE(a_guard_that_hears_of_its_job_later_sweeps_for_it) {
+  node_harness node{fresh_job_id(), 0ms, true};
+  auto name = "/dev/shm/troupe." + node.job_id() + ".left";
+  std::ofstream{name} << "x";
+  BOOST_TEST(std::ifstream{name}.good());
+  BOOST_TEST(node.guard->close(soon()).has_value());
+  BOOST_TEST(!std::ifstream{name}.good());
+}
+
+BOOST_AUTO_TEST_CASE(a_job_with_no_name_is_not_begun) {
+  guard_settings x;
+  x.job_id = fresh_job_id();
+  x.executable = host_program();
+  auto guard = process::guard_client::start(x);
+  BOOST_REQUIRE(guard);
+  x.job_id = "../../etc";
+  auto begun = (*guard)->begin_job(x);
+  BOOST_REQUIRE(!begun);
+  BOOST_TEST((begun.error().code() == errc::invalid));
+}
+
 BOOST_AUTO_TEST_CASE(who_has_never_given_a_sign_is_not_taken_for_frozen) {
   node_harness node{fresh_job_id(), 100ms};
   auto command = run(0, {"60"});

@@ -28,7 +28,8 @@ std::vector<protocol::message> one_of_each() {
           protocol::exited{{3, incarnation{7}, 4711, 256, 812}},
           protocol::peer{node_slot, incarnation{0}},
           protocol::peer_gone{3, incarnation{7}},
-          protocol::alive{}};
+          protocol::alive{},
+          protocol::begin_job{"job-1", 100, 800, 30'000}};
 }
 
 } // namespace
@@ -72,6 +73,8 @@ BOOST_AUTO_TEST_CASE(noise_never_decodes_into_impossible_values) {
       BOOST_TEST(y->signal > 0);
       BOOST_TEST(y->signal <= 64);
     }
+    if (auto* y = std::get_if<protocol::begin_job>(&*x))
+      BOOST_TEST(is_job_id(y->job_id));
   }
 }
 

@@ -31,7 +31,8 @@ std::string fresh_job_id() {
   return fmt::format("test-{}-{}", ::getpid(), ++count);
 }
 
-node_harness::node_harness(std::string job_id, duration pulse_timeout)
+node_harness::node_harness(std::string job_id, duration pulse_timeout,
+                           bool told_later)
   : job_id_(std::move(job_id)) {
   guard_settings config;
   config.pulse = pulse_timeout / 10;
@@ -39,10 +40,16 @@ node_harness::node_harness(std::string job_id, duration pulse_timeout)
   config.node_grace = 3 * pulse_timeout;
   config.job_id = job_id_;
   config.executable = host_program();
-  auto started = guard_client::start(config);
+  guard_settings unknown;
+  unknown.job_id = fresh_job_id();
+  unknown.executable = config.executable;
+  auto started = guard_client::start(told_later ? unknown : config);
   if (!started)
     throw std::runtime_error{to_string(started.error())};
   guard = std::move(*started);
+  if (told_later)
+    if (auto told = guard->begin_job(config); !told)
+      throw std::runtime_error{to_string(told.error())};
   mesh_owner = std::make_unique<peer_mesh>(node_slot);
   mesh = mesh_owner.get();
   guard->listen(

@@ -43,9 +43,11 @@ enum class order : std::uint8_t {
 class node_harness {
 public:
   /// With a `pulse_timeout` everybody gives ten signs of life in that time; the
-  /// node may be silent three times as long.
+  /// node may be silent three times as long. If `told_later` the guard hears of
+  /// job and pulses after it was started.
   explicit node_harness(std::string job_id = fresh_job_id(),
-                        troupe::duration pulse_timeout = {});
+                        troupe::duration pulse_timeout = {},
+                        bool told_later = false);
 
   ~node_harness();
 
