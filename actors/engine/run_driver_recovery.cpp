@@ -56,6 +56,9 @@ run_driver::go_on(run_ended& ended, data_source& data, const batch& origin,
     }
     if (how == way::anew)
       return begin_anew(found, data, origin, listener);
+    // Whoever does not answer once will not the next time.
+    if (why.code() == errc::timed_out)
+      continue;
     auto from = how == way::in_memory
                   ? std::move(*ended.standing)
                   : standing_point{found->episode, found->state, 0};
