@@ -63,6 +63,9 @@ public:
   /// bound.
   [[nodiscard]] bool all_down() const noexcept { return all_down_; }
 
+  /// See `driven`.
+  [[nodiscard]] bool begun() const noexcept { return begun_; }
+
   result<run_outcome> run(const std::shared_ptr<data_source>& data,
                           run_listener& listener) {
     auto watch = watch_signals();
@@ -73,6 +76,7 @@ public:
     auto plan = make_plan();
     if (!plan)
       return stop_early(plan.error());
+    begun_ = true;
     auto desk = open_desk(listener);
     auto outcome = run_attempts(*plan, data, *desk);
     if (outcome)
@@ -302,11 +306,13 @@ private:
       if (!outcome->saved_episode)
         outcome->saved_episode = from;
       if (outcome->end != run_end::failed || interrupted_
-          || policy_.restarts_max() == 0)
+          || policy_.restarts() >= policy_.restarts_max())
         return outcome;
       // Nobody writes any more: what is on the disk stays.
-      if (auto ended = end_attempt(); !ended) {
-        if (!interrupted_)
+      if (auto ended = end_attempt(listener); !ended) {
+        if (interrupted_)
+          outcome->end = run_end::interrupted;
+        else
           listener.on_note(
             fmt::format("Cannot go on: {}", ended.error().message()));
         return outcome;
@@ -391,8 +397,12 @@ private:
 
   /// Ends what belongs to this attempt: hosts first, so that nobody waits for
   /// them. Fails if something is left.
-  result<void> end_attempt() {
-    if (auto anew = nodes_.begin_anew(*self_); !anew)
+  result<void> end_attempt(run_listener& listener) {
+    node_patience patience{[this](milliseconds time) { return pause(time); },
+                           [&](std::string_view text) {
+                             listener.on_note(text);
+                           }};
+    if (auto anew = nodes_.begin_anew(*self_, patience); !anew)
       return anew;
     // A plain function may be running, or a checkpoint on its way to the disk.
     const auto& runtime = config_.runtime;
@@ -444,6 +454,7 @@ private:
   /// Who has ended.
   std::set<caf::actor_addr> gone_;
   bool all_down_ = false;
+  bool begun_ = false;
   /// Somebody wanted the end while no engine was there to hear it.
   bool interrupted_ = false;
   restart_policy policy_;
@@ -463,6 +474,7 @@ driven drive(const application& app, const config::job_config& config,
   auto x = std::make_unique<driver>(app, config, settings);
   driven out;
   out.outcome = x->run(data, listener);
+  out.begun = x->begun();
   out.threads_left = !x->all_down();
   if (out.threads_left)
     static_cast<void>(x.release());
