@@ -121,6 +121,8 @@ struct runtime_config {
   std::int64_t max_restarts = 3;
   /// Before the first attempt; doubles while attempts get nowhere.
   std::chrono::milliseconds restart_backoff{500};
+  /// How long such a run waits for a machine that was lost to come back.
+  std::chrono::milliseconds node_return{60'000};
   /// `on_non_finite: warn`: a metric of a training step that is NaN or infinite
   /// does not end the run.
   bool warn_on_non_finite = false;
@@ -128,6 +130,9 @@ struct runtime_config {
   double straggler_factor = 4;
   /// And at least so much longer. `straggler_min_ms`.
   std::chrono::milliseconds straggler_min{1'000};
+  /// A node whose sign of life comes so much later than it should is reported;
+  /// 0 never. `node_lag_ms`.
+  std::chrono::milliseconds node_lag{300};
   /// Whether `monitor` may look at the run, over a port of the loopback device;
   /// 0 means any free one.
   bool monitor = true;

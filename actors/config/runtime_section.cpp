@@ -163,6 +163,7 @@ void read_restarts(section& keys, runtime_config& runtime) {
       runtime.on_failure = x;
   keys.integer("max_restarts", runtime.max_restarts, 0);
   keys.milliseconds("restart_backoff_ms", runtime.restart_backoff);
+  keys.milliseconds("node_return_ms", runtime.node_return);
   if (runtime.on_failure == failure_policy::restart
       && runtime.save_episode_interval == 0)
     keys.complain("on_failure", "restart needs checkpoints to go on from; set "
@@ -180,6 +181,7 @@ void read_signals(section& keys, runtime_config& runtime) {
                               "would call every second rank slow",
                               runtime.straggler_factor));
   keys.milliseconds("straggler_min_ms", runtime.straggler_min);
+  keys.milliseconds("node_lag_ms", runtime.node_lag, 0);
   keys.flag("monitor", runtime.monitor);
   keys.integer("monitor_port", runtime.monitor_port, 0);
 }

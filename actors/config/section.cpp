@@ -70,11 +70,12 @@ bool section::number(std::string_view key, double& target, double least,
 }
 
 bool section::milliseconds(std::string_view key,
-                           std::chrono::milliseconds& target) {
+                           std::chrono::milliseconds& target,
+                           std::int64_t least) {
   // Far beyond any sensible wait, far from overflowing nanoseconds.
   constexpr std::int64_t most = 1'000'000'000;
   auto value = static_cast<std::int64_t>(target.count());
-  auto present = read_integer(key, value, 1, most);
+  auto present = read_integer(key, value, least, most);
   target = std::chrono::milliseconds{value};
   return present;
 }

@@ -44,8 +44,9 @@ public:
   /// A number, fractions allowed.
   bool number(std::string_view key, double& target, double least, double most);
 
-  /// A whole number of milliseconds, at least one.
-  bool milliseconds(std::string_view key, std::chrono::milliseconds& target);
+  /// A whole number of milliseconds.
+  bool milliseconds(std::string_view key, std::chrono::milliseconds& target,
+                    std::int64_t least = 1);
 
   /// A number of bytes, or one with a unit: `512 MiB`.
   bool byte_count(std::string_view key, std::uint64_t& target);

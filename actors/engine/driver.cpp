@@ -13,6 +13,7 @@ driven drive(const application& app, const config::job_config& config,
   auto x = std::make_unique<run_driver>(app, config, settings);
   driven out;
   out.outcome = x->run(data, listener);
+  out.begun = x->begun();
   out.threads_left = !x->all_down();
   if (out.threads_left)
     static_cast<void>(x.release());

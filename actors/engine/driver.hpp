@@ -18,6 +18,9 @@ struct driven {
   /// every argument of `drive`: whoever called it must end the process with
   /// `_exit`, without destroying those or anything static.
   bool threads_left = false;
+  /// The machines were there and the models had their places: there is something
+  /// to look at, whatever came of it.
+  bool begun = false;
 };
 
 /// Runs a job to its end: makes every actor of the driver, hands over to the

@@ -33,6 +33,8 @@ struct driver_settings {
   process::guard_client* guard = nullptr;
   /// Where the nodes of other machines listen; empty: the job runs here.
   std::vector<net::endpoint> nodes;
+  /// Where people find which they are, and their logs; may be empty.
+  std::filesystem::path nodes_file;
   /// For them; absent: no TLS, and then nothing but loopback.
   std::optional<net::tls_identity> identity;
 };

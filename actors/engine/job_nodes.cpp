@@ -8,6 +8,7 @@
 #include <caf/io/middleman.hpp>
 #include <fmt/core.h>
 
+#include "troupe/actors/engine/nodes_file.hpp"
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/inproc_launcher.hpp"
 #include "troupe/actors/node/node.hpp"
@@ -123,6 +124,11 @@ result<void> job_nodes::join(caf::actor_system& system,
   x.pulse = runtime.pulse;
   x.pulse_timeout = runtime.pulse_timeout;
   x.driver_grace = runtime.driver_grace;
+  x.node_lag = runtime.node_lag;
+  x.debug = runtime.debug;
+  x.writes_checkpoints = runtime.save_episode_interval > 0;
+  if (x.writes_checkpoints || settings_.resume)
+    x.checkpoint_dir = settings_.checkpoint_dir;
   auto joined = remote_machines::join(system, x, errors, store_, batches_);
   if (!joined)
     return fail(joined.error());
@@ -135,7 +141,17 @@ result<void> job_nodes::join(caf::actor_system& system,
     spec.devices.resize(static_cast<std::size_t>(machine.num_device));
     cluster_.nodes.push_back(std::move(spec));
   }
+  write_down();
   return {};
+}
+
+void job_nodes::write_down() const {
+  if (settings_.nodes_file.empty())
+    return;
+  auto written = write_nodes_file(settings_.nodes_file, settings_.job,
+                                  settings_.nodes, machines_->all());
+  if (!written)
+    log::warning("driver", "{}", to_string(written.error()));
 }
 
 // -- asking --------------------------------------------------------------------
@@ -170,18 +186,28 @@ job_nodes::statuses(caf::scoped_actor& self) {
   return out;
 }
 
-result<void> job_nodes::begin_anew(caf::scoped_actor& self) {
+result<void> job_nodes::begin_anew(caf::scoped_actor& self,
+                                   const node_patience& patience) {
+  auto until = deadline::after(config_.runtime.node_return);
   auto ended = ask_all<protocol::ack>(self, hosts_end_timeout,
                                       protocol::end_hosts{});
   for (std::size_t i = 0; i < ended.size(); ++i) {
     if (ended[i])
       continue;
-    if (!machines_ || !machines_->lost(i))
+    // A node without a guard says so and ends: another one takes its place.
+    auto lost = machines_
+                && (machines_->lost(i)
+                    || ended[i].error().code() == errc::lost);
+    if (!lost)
       return fail(ended[i].error().within("ending the hosts"));
-    if (auto back = machines_->join_again(i); !back)
-      return fail(back.error());
-    nodes_[i] = machines_->all()[i].node;
+    if (auto back = bring_back(i, patience, until); !back)
+      return back;
   }
+  // Others may have gone while one was waited for.
+  for (std::size_t i = 0; machines_ && i < nodes_.size(); ++i)
+    if (machines_->lost(i))
+      if (auto back = bring_back(i, patience, until); !back)
+        return back;
   // No scope of the old attempt is used any more, and the next one begins with
   // the same numbers.
   store_.release_before(std::numeric_limits<std::uint64_t>::max());
@@ -206,6 +232,19 @@ bool job_nodes::any_lost() const noexcept {
     if (machines_->lost(i))
       return true;
   return false;
+}
+
+result<void> job_nodes::bring_back(std::size_t node,
+                                   const node_patience& patience,
+                                   deadline until) {
+  auto back = await_return(
+    machines_->name_of(node), [&] { return machines_->join_again(node); },
+    patience, until);
+  if (!back)
+    return back;
+  nodes_[node] = machines_->all()[node].node;
+  write_down();
+  return {};
 }
 
 void job_nodes::close(caf::scoped_actor& self, milliseconds timeout) {

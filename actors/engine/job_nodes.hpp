@@ -10,6 +10,7 @@
 #include "troupe/actors/config/job_config.hpp"
 #include "troupe/actors/engine/application.hpp"
 #include "troupe/actors/engine/driver_settings.hpp"
+#include "troupe/actors/engine/node_return.hpp"
 #include "troupe/actors/engine/remote_machines.hpp"
 #include "troupe/comm/inproc/hub.hpp"
 #include "troupe/planner/cluster.hpp"
@@ -63,8 +64,10 @@ public:
   statuses(caf::scoped_actor& self);
 
   /// Ends all hosts, so that another attempt can begin. A machine that was lost
-  /// is taken anew. Fails if one cannot be had.
-  [[nodiscard]] result<void> begin_anew(caf::scoped_actor& self);
+  /// is waited for (`runtime.node_return_ms`) and taken anew. Fails if one cannot
+  /// be had, or as `await_return`.
+  [[nodiscard]] result<void> begin_anew(caf::scoped_actor& self,
+                                        const node_patience& patience);
 
   /// Kills one host and waits until it is gone. Errors: as end_hosts.
   [[nodiscard]] result<void> end_host(caf::scoped_actor& self, node_id node,
@@ -85,6 +88,13 @@ private:
                 const protocol::error_signal_actor& errors);
   [[nodiscard]] result<void> join(caf::actor_system& system,
                                   const protocol::error_signal_actor& errors);
+
+  /// Waits for a machine that was lost, and takes it anew.
+  [[nodiscard]] result<void>
+  bring_back(std::size_t node, const node_patience& patience, deadline until);
+
+  /// For people who look for a run's logs.
+  void write_down() const;
 
   /// Asks all nodes at once; the answers stand in their order. One that is
   /// known to be lost is not waited for.

@@ -5,18 +5,16 @@
 #include <atomic>
 #include <thread>
 
-#include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <poll.h>
 
+#include "troupe/actors/checkpoint/shared_folder.hpp"
+#include "troupe/actors/engine/node_joiner.hpp"
 #include "troupe/actors/net/dial.hpp"
 #include "troupe/actors/net/gate.hpp"
 #include "troupe/actors/net/pulse_link.hpp"
 #include "troupe/actors/net/socket_address.hpp"
-#include "troupe/actors/net/tunnel.hpp"
-#include "troupe/actors/node/local_connection.hpp"
 #include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/process/host_types.hpp"
 #include "troupe/core/log.hpp"
@@ -33,10 +31,12 @@ constexpr std::size_t threads_max = 32;
 /// How long one node may take to answer.
 constexpr auto answer_max = std::chrono::seconds{10};
 
-/// How long a refused connection may be that of a node that begins anew.
-constexpr auto restart_max = std::chrono::seconds{3};
+/// How often a node's lateness is told at most.
+constexpr auto lag_interval = std::chrono::seconds{10};
 
-constexpr auto retry_interval = milliseconds{100};
+/// How long the address of a node that was lost may take to answer. Short: who
+/// waits for it wants to hear of Ctrl-C meanwhile.
+constexpr auto probe_max = milliseconds{500};
 
 /// Runs `task(i)` for every i below `count` on a few threads.
 template <class F>
@@ -73,16 +73,18 @@ result<void> check_reach(const std::vector<net::endpoint>& gates) {
 struct remote_machines::impl {
   /// A node on its way to be ours.
   struct machine {
-    std::unique_ptr<net::tunnel> tunnel;
     std::unique_ptr<net::pulse_link> pulses;
     std::atomic<bool> lost = false;
-    result<protocol::joined> joined = fail(errc::internal, "not asked");
+    result<joined_node> joined = fail(errc::internal, "not asked");
+    /// Until then its lateness is known. The pulses' thread alone.
+    deadline told_late = deadline::after(duration::zero());
   };
 
   caf::actor_system& system;
   remote_settings settings;
   protocol::error_signal_actor errors;
   net::job_key key;
+  node_joiner joiner;
   std::unique_ptr<net::gate> gate;
   protocol::job_address_book book;
   std::vector<machine> machines;
@@ -96,6 +98,7 @@ struct remote_machines::impl {
       settings(std::move(x)),
       errors(std::move(errors_to)),
       key(job_key),
+      joiner(sys, settings.identity),
       machines(settings.gates.size()) {
     // nop
   }
@@ -127,7 +130,8 @@ struct remote_machines::impl {
 
   // -- joining (threads) ------------------------------------------------------
 
-  [[nodiscard]] protocol::join_job request(std::size_t i) const {
+  [[nodiscard]] protocol::join_job
+  request(std::size_t i, const checkpoint::shared_folder_mark* mark) const {
     protocol::join_job x;
     x.build = node::build_id();
     x.job = settings.job;
@@ -142,55 +146,33 @@ struct remote_machines::impl {
       settings.pulse_timeout.count());
     x.driver_grace_ms = static_cast<std::uint32_t>(
       settings.driver_grace.count());
+    x.debug = settings.debug;
+    if (mark)
+      x.checkpoints = {mark->file().string(), mark->token(),
+                       settings.writes_checkpoints};
     return x;
   }
 
-  result<protocol::joined> try_join(std::size_t i, machine& x) {
-    auto until = deadline::after(answer_max);
-    const auto* identity = settings.identity ? &*settings.identity : nullptr;
-    auto opened = net::tunnel::open(settings.gates[i], identity,
-                                    process::node_slot,
-                                    deadline::after(net::dial_budget));
-    if (!opened)
-      return fail(opened.error());
-    auto door = node::connect_locally<
-      protocol::node_door_actor>(system, (*opened)->local_port(), until);
-    if (!door)
-      return fail(door.error());
-    result<protocol::joined> out;
-    caf::scoped_actor self{system};
-    self->request(*door, until.left_ms(), request(i))
-      .receive([&](protocol::joined& y) { out = std::move(y); },
-               [&](caf::error& y) { out = fail(protocol::from_caf(y)); });
-    if (out)
-      x.tunnel = std::move(*opened);
-    return out;
-  }
-
-  void join_one(std::size_t i) {
-    auto& x = machines[i];
-    auto busy_until = deadline::after(settings.join_max);
-    auto gone_until = deadline::after(restart_max);
-    for (;;) {
-      x.joined = try_join(i, x);
-      if (x.joined)
-        return;
-      // It may be cleaning up after another job, or beginning anew after it.
-      auto code = x.joined.error().code();
-      auto busy = code == errc::exhausted;
-      if (busy)
-        gone_until = deadline::after(restart_max);
-      auto gone = code == errc::unavailable || code == errc::lost;
-      if ((busy && !busy_until.passed()) || (gone && !gone_until.passed()))
-        ::poll(nullptr, 0, static_cast<int>(retry_interval.count()));
-      else
-        return;
-    }
+  /// While the object lives nodes can tell whether they share the folder of
+  /// checkpoints; null if there are none.
+  result<std::unique_ptr<checkpoint::shared_folder_mark>> leave_mark() {
+    if (settings.checkpoint_dir.empty())
+      return nullptr;
+    auto made = checkpoint::shared_folder_mark::leave(settings.checkpoint_dir);
+    if (!made)
+      return fail(made.error());
+    return std::make_unique<checkpoint::shared_folder_mark>(std::move(*made));
   }
 
   result<void> join_all() {
-    for_each_side_by_side(machines.size(),
-                          [this](std::size_t i) { join_one(i); });
+    auto mark = leave_mark();
+    if (!mark)
+      return fail(mark.error());
+    for_each_side_by_side(machines.size(), [&](std::size_t i) {
+      machines[i].joined = joiner.join(settings.gates[i],
+                                       request(i, mark->get()),
+                                       settings.join_max);
+    });
     std::vector<std::string> problems;
     auto code = errc::unavailable;
     for (std::size_t i = 0; i < machines.size(); ++i)
@@ -202,7 +184,7 @@ struct remote_machines::impl {
     if (!problems.empty())
       return fail(code, fmt::format("{}", fmt::join(problems, "\n")));
     for (auto& x : machines)
-      all.push_back(*x.joined);
+      all.push_back(x.joined->answer);
     return {};
   }
 
@@ -211,24 +193,58 @@ struct remote_machines::impl {
   result<void> join_again(std::size_t i) {
     auto& x = machines[i];
     x.pulses.reset();
-    x.tunnel.reset();
-    join_one(i);
+    x.joined = fail(errc::lost, "not joined again");
+    auto mark = leave_mark();
+    if (!mark)
+      return fail(mark.error());
+    auto reached = net::dial(settings.gates[i], deadline::after(probe_max));
+    if (!reached)
+      return fail(reached.error());
+    x.joined = joiner.try_join(settings.gates[i], request(i, mark->get()));
     if (!x.joined)
-      return fail(x.joined.error().within(
-        fmt::format("node {}", to_string(settings.gates[i]))));
+      return fail(x.joined.error());
+    // Its pulses may say otherwise from now on.
     x.lost = false;
-    all[i] = *x.joined;
-    return watch(i);
+    all[i] = x.joined->answer;
+    auto watched = watch(i);
+    if (!watched)
+      x.lost = true;
+    return watched;
   }
 
-  void tell(std::size_t i, std::string what) const {
+  [[nodiscard]] std::string name_of(std::size_t i) const {
+    return fmt::format("node {} ({}, {})", i, to_string(settings.gates[i]),
+                       all[i].machine);
+  }
+
+  [[nodiscard]] protocol::error_report report(std::size_t i,
+                                              std::string what) const {
     protocol::error_report x;
-    x.code = errc::lost;
     x.node = node_id{static_cast<std::int32_t>(i)};
+    x.message = fmt::format("{} {}", name_of(i), what);
+    return x;
+  }
+
+  void tell_lost(std::size_t i, std::string what) const {
+    auto x = report(i, std::move(what));
+    x.code = errc::lost;
     x.operation = "process";
-    x.message = fmt::format("node {} ({}, {}) {}", i,
-                            to_string(settings.gates[i]), all[i].machine, what);
     log::error("driver", "{}", x.message);
+    caf::anon_send(errors, x);
+  }
+
+  void tell_late(std::size_t i, milliseconds late) {
+    auto& last = machines[i].told_late;
+    if (!last.passed())
+      return;
+    last = deadline::after(lag_interval);
+    auto x = report(i, fmt::format("gave a sign of life {} ms late: it, or the "
+                                   "network between, is short of time",
+                                   late.count()));
+    x.level = protocol::severity::warning;
+    x.code = errc::timed_out;
+    x.operation = "pulse";
+    log::warning("driver", "{}", x.message);
     caf::anon_send(errors, x);
   }
 
@@ -236,16 +252,18 @@ struct remote_machines::impl {
     net::pulse_settings config;
     config.pulse = settings.pulse;
     config.timeout = settings.pulse_timeout;
+    config.lag = settings.node_lag;
     auto& machine = machines[i];
     net::pulse_listener listener;
     listener.on_silent = [this, i, &machine,
                           on = watching](milliseconds silent) {
       machine.lost = true;
       if (*on)
-        tell(i,
-             fmt::format("has given no sign of life for {} ms: it is frozen, "
-                         "or the network between is down",
-                         silent.count()));
+        tell_lost(i,
+                  fmt::
+                    format("has given no sign of life for {} ms: it is frozen, "
+                           "or the network between is down",
+                           silent.count()));
     };
     listener.on_heard = [i, &machine] {
       machine.lost = false;
@@ -254,7 +272,11 @@ struct remote_machines::impl {
     listener.on_closed = [this, i, &machine, on = watching] {
       machine.lost = true;
       if (*on)
-        tell(i, "is gone: its process has ended");
+        tell_lost(i, "is gone: its process has ended");
+    };
+    listener.on_late = [this, i, on = watching](milliseconds late) {
+      if (*on)
+        tell_late(i, late);
     };
     auto link = net::pulse_link::dial(settings.gates[i], settings.job, key,
                                       config, std::move(listener),
@@ -307,6 +329,10 @@ const std::vector<protocol::joined>& remote_machines::all() const noexcept {
 
 bool remote_machines::lost(std::size_t node) const noexcept {
   return impl_->machines[node].lost;
+}
+
+std::string remote_machines::name_of(std::size_t node) const {
+  return impl_->name_of(node);
 }
 
 result<void> remote_machines::join_again(std::size_t node) {

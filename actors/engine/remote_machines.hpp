@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,15 @@ struct remote_settings {
   std::chrono::milliseconds pulse_timeout{800};
   /// How long nodes wait for a driver that has fallen silent.
   std::chrono::milliseconds driver_grace{30'000};
+  /// A node's sign of life that comes so much later than it should is a warning;
+  /// 0: never.
+  std::chrono::milliseconds node_lag{0};
+  /// A debugger may stop hosts.
+  bool debug = false;
+  /// The folder of checkpoints, which all machines must share, and whether they
+  /// write there; empty: the job has none.
+  std::filesystem::path checkpoint_dir;
+  bool writes_checkpoints = false;
   /// How long a node may take to come free, for one that still cleans up after
   /// another job.
   duration join_max = std::chrono::seconds{10};
@@ -61,11 +71,16 @@ public:
   /// Of nodes 0, 1, ...
   [[nodiscard]] const std::vector<protocol::joined>& all() const noexcept;
 
+  /// For people: `"node 1 (10.0.0.2:4100, m2)"`.
+  [[nodiscard]] std::string name_of(std::size_t node) const;
+
   /// The machine has ended or fallen silent.
   [[nodiscard]] bool lost(std::size_t node) const noexcept;
 
-  /// Takes one that was lost anew; its node is another actor then. Errors as
-  /// `join`.
+  /// Tries once to take one that was lost anew; its node is another actor then.
+  /// Blocks for half a second if nobody is there, for a few if somebody is who
+  /// does not answer. Errors as `join`, `errc::exhausted` for a node that works
+  /// for another job, or still for this one.
   [[nodiscard]] result<void> join_again(std::size_t node);
 
   /// From now on nobody's end is an error.

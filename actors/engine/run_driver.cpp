@@ -54,6 +54,7 @@ result<run_outcome> run_driver::run(const std::shared_ptr<data_source>& data,
   auto plan = make_plan();
   if (!plan)
     return stop_early(plan.error());
+  begun_ = true;
   auto desk = open_desk(listener);
   members_ = {config::to_job_spec(config_, app_.syncs), nodes_.cluster(),
               *plan};
@@ -233,7 +234,7 @@ run_driver::run_attempts(const std::shared_ptr<data_source>& data,
     if (!outcome.saved_episode)
       outcome.saved_episode = saved;
     if (outcome.end != run_end::failed || interrupted_
-        || policy_.restarts_max() == 0)
+        || policy_.restarts() >= policy_.restarts_max())
       return outcome;
     auto next = go_on(*ended, *data, *origin, listener);
     if (!next)

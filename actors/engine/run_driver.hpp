@@ -38,6 +38,9 @@ public:
   /// bound.
   [[nodiscard]] bool all_down() const noexcept { return all_down_; }
 
+  /// See `driven`.
+  [[nodiscard]] bool begun() const noexcept { return begun_; }
+
   run_driver(const run_driver&) = delete;
   run_driver& operator=(const run_driver&) = delete;
 
@@ -144,7 +147,7 @@ private:
   result<void> end_attempt(const protocol::error_report& cause);
 
   /// Ends all hosts and models, so that they can begin anew.
-  result<void> end_body();
+  result<void> end_body(run_listener& listener);
 
   result<void> end_these(actor_list& these, std::chrono::milliseconds timeout);
 
@@ -165,6 +168,7 @@ private:
   /// Who has ended.
   std::set<caf::actor_addr> gone_;
   bool all_down_ = false;
+  bool begun_ = false;
   /// Somebody wanted the end while no engine was there to hear it.
   bool interrupted_ = false;
   restart_policy policy_;

@@ -81,7 +81,7 @@ run_driver::begin_anew(result<checkpoint::saved>& found, data_source& data,
                        const batch& origin, status_desk& listener) {
   repaired_episode_.reset();
   listener.on_note("All processes begin anew.");
-  if (auto over = end_body(); !over) {
+  if (auto over = end_body(listener); !over) {
     if (!interrupted_)
       listener.on_note(fmt::format("Cannot go on: {}", over.error().message()));
     return std::optional<beginning>{};
@@ -177,8 +177,12 @@ result<void> run_driver::end_attempt(const protocol::error_report& cause) {
   return end_these(attempt_, timeout);
 }
 
-result<void> run_driver::end_body() {
-  if (auto anew = nodes_.begin_anew(*self_); !anew)
+result<void> run_driver::end_body(run_listener& listener) {
+  node_patience patience{[this](milliseconds time) { return pause(time); },
+                         [&](std::string_view text) {
+                           listener.on_note(text);
+                         }};
+  if (auto anew = nodes_.begin_anew(*self_, patience); !anew)
     return anew;
   body_ = {};
   return end_these(body_actors_, config_.runtime.call_timeout);

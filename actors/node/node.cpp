@@ -165,6 +165,8 @@ void node::exited(const protocol::host_exited& x) {
     report.operation = "process";
     report.message = fmt::format("every host {}", x.how);
     send(errors_, report);
+    if (settings_.on_guard_gone)
+      settings_.on_guard_gone();
     return;
   }
   auto i = slots_.find(x.host.slot);

@@ -31,6 +31,9 @@ struct node_settings {
   /// Called with the port of each host that other machines may reach, and with
   /// 0 when the host has ended; null if nobody may.
   std::function<void(std::int32_t slot, std::uint16_t port)> on_port = {};
+  /// Called when the guard has ended, after the error_signal was told; may be
+  /// null.
+  std::function<void()> on_guard_gone = {};
   /// Tells whether a host that was killed ran out of memory.
   process::oom_counter out_of_memory = {};
 };

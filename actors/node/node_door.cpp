@@ -45,7 +45,7 @@ result<protocol::joined> node_door::join(const protocol::join_job& x) {
                     : fmt::format("this node works for job {}", job_));
   auto opened = open_(x);
   if (!opened)
-    return fail(opened.error());
+    return refuse(opened.error().code(), opened.error().message());
   job_ = x.job;
   node_ = opened->node;
   return opened;

@@ -4,55 +4,28 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <thread>
 
 #include <caf/actor_system.hpp>
-#include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/io/middleman.hpp>
 #include <caf/scoped_actor.hpp>
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include "troupe/actors/checkpoint/shared_folder.hpp"
 #include "troupe/actors/net/gate.hpp"
 #include "troupe/actors/net/pulse_link.hpp"
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/neighbours.hpp"
 #include "troupe/actors/node/node.hpp"
 #include "troupe/actors/node/node_door.hpp"
+#include "troupe/actors/node/node_events.hpp"
+#include "troupe/actors/node/node_wait.hpp"
 #include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/node/remote_batches.hpp"
 #include "troupe/actors/node/system_config.hpp"
 #include "troupe/actors/process/signal_watch.hpp"
 #include "troupe/core/log.hpp"
-
-namespace troupe::node {
-
-/// What the process's own thread hears. Stays in the process.
-struct job_came {
-  std::string job;
-  protocol::error_signal_actor errors;
-  protocol::node_actor node;
-  std::chrono::milliseconds grace{};
-};
-
-struct driver_silent {
-  std::chrono::milliseconds silent{};
-};
-
-struct driver_heard {};
-
-struct driver_gone {};
-
-struct stop_signal {};
-
-} // namespace troupe::node
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::job_came)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::driver_silent)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::driver_heard)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::driver_gone)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::stop_signal)
 
 namespace troupe::node {
 
@@ -62,9 +35,6 @@ using std::chrono::milliseconds;
 
 /// How long hosts may take to end when the job is over.
 constexpr auto end_max = std::chrono::milliseconds{1'500};
-
-/// How long the last answer may take on its way to the driver.
-constexpr auto farewell_max = std::chrono::seconds{1};
 
 std::int32_t num_cores() {
   return static_cast<std::int32_t>(
@@ -87,7 +57,8 @@ public:
       mesh_(process::node_slot),
       actor_config_(true),
       system_(actor_config_),
-      self_(system_) {
+      self_(system_),
+      wait_(self_, settings_.tell) {
     // nop
   }
 
@@ -99,7 +70,7 @@ public:
       return refuse(watch.error());
     if (auto opened = open(); !opened)
       return refuse(opened.error());
-    auto end = wait();
+    auto end = wait_.run();
     close();
     return end;
   }
@@ -151,6 +122,8 @@ private:
   // -- a job (the door's thread) ----------------------------------------------
 
   result<protocol::joined> join(const protocol::join_job& x) {
+    if (auto seen = look_at(x.checkpoints); !seen)
+      return fail(seen.error());
     auto key = to_key(x.book.key);
     if (!key)
       return fail(key.error());
@@ -174,6 +147,8 @@ private:
       return fail(errc::refused,
                   fmt::format("cannot make {}: {}", log_dir.string(),
                               problem.message()));
+    if (auto begun = guard_.begin_job(guard_settings_for(x)); !begun)
+      return fail(begun.error());
     auto address = around.gates[here].host;
     auto node = start_node(x, std::move(address), std::move(around), log_dir);
     if (!node)
@@ -187,7 +162,37 @@ private:
                             ::getpid(),
                             settings_.num_device,
                             settings_.device_kind,
-                            num_cores()};
+                            num_cores(),
+                            log_dir.string()};
+  }
+
+  /// Refuses a job whose checkpoints would be out of reach here.
+  static result<void> look_at(const protocol::folder_proof& x) {
+    if (x.file.empty())
+      return {};
+    auto seen = checkpoint::look_for_mark(x.file, x.token, x.write);
+    if (seen)
+      return {};
+    auto advice = seen.error().code() == errc::refused
+                    ? "run driver and nodes as the same user"
+                    : "share that folder among all machines, under the same "
+                      "path";
+    auto other_way = x.write ? ", or set runtime.save_episode_interval: 0" : "";
+    return fail(errc::refused, fmt::format("{}; {}{}", seen.error().message(),
+                                           advice, other_way));
+  }
+
+  /// What was not known when the guard was forked.
+  [[nodiscard]] process::guard_settings
+  guard_settings_for(const protocol::join_job& x) const {
+    process::guard_settings out;
+    out.job_id = x.job;
+    if (settings_.debug || x.debug)
+      return out;
+    out.pulse = milliseconds{std::max(1u, x.pulse_ms)};
+    out.pulse_timeout = milliseconds{std::max(1u, x.pulse_timeout_ms)};
+    out.node_grace = milliseconds{std::max(1u, x.driver_grace_ms)};
+    return out;
   }
 
   result<protocol::node_actor>
@@ -206,6 +211,7 @@ private:
       else
         gate_->route(slot, port);
     };
+    config.on_guard_gone = [me = me()] { caf::anon_send(me, guard_gone{}); };
     host_arguments common;
     common.app = x.app;
     common.job = x.job;
@@ -245,58 +251,7 @@ private:
     });
   }
 
-  // -- waiting (the process's own thread) -------------------------------------
-
-  node_end wait() {
-    std::optional<deadline> grace;
-    std::optional<node_end> end;
-    caf::actor_addr driver;
-    milliseconds grace_time{};
-    auto over = [&](std::string_view why) {
-      settings_.tell(why);
-      end = node_end::job_over;
-    };
-    while (!end) {
-      // A job has no end of its own; what ends it comes as a message.
-      auto timeout = grace ? grace->left_ms() : milliseconds{60'000};
-      self_->receive(
-        [&](const job_came& x) {
-          driver = x.errors.address();
-          grace_time = x.grace;
-          job_node_ = x.node;
-          self_->monitor(x.errors);
-          self_->monitor(x.node);
-          settings_.tell(fmt::format("works for job {}", x.job));
-        },
-        [&](const driver_silent& x) {
-          settings_.tell(
-            fmt::format("the driver has given no sign of life for "
-                        "{} ms; cleaning up in {} s unless it does",
-                        x.silent.count(), grace_time.count() / 1000));
-          grace = deadline::after(grace_time);
-        },
-        [&](driver_heard) {
-          settings_.tell("the driver is back");
-          grace.reset();
-        },
-        [&](driver_gone) { over("the driver is gone"); },
-        [&](const caf::down_msg& x) {
-          if (x.source == driver)
-            return over("the driver is gone");
-          // The node closed: its answer is still on its way.
-          self_->receive([](const caf::down_msg&) {}, [](driver_gone) {},
-                         caf::after(farewell_max) >> [] {});
-          over("the job is over");
-        },
-        [&](stop_signal) { end = node_end::stopped; },
-        caf::after(timeout) >>
-          [&] {
-            if (grace && grace->passed())
-              over("the driver has been silent for too long");
-          });
-    }
-    return *end;
-  }
+  // -- ending (the process's own thread) --------------------------------------
 
   void close() {
     if (auto done = guard_.close(deadline::after(end_max)); !done)
@@ -313,9 +268,9 @@ private:
   system_config actor_config_;
   caf::actor_system system_;
   caf::scoped_actor self_;
+  node_wait wait_;
   std::unique_ptr<net::gate> gate_;
   protocol::node_door_actor door_;
-  protocol::node_actor job_node_;
   std::mutex mutex_;
   std::unique_ptr<net::pulse_link> pulses_;
 };
@@ -324,13 +279,8 @@ private:
 
 node_end run_node_process(const node_process_settings& settings) {
   process::guard_settings config;
-  // A job's name is not known before the guard is forked.
+  // The job, and how it wants to be watched, are not known yet: see `join`.
   config.job_id = make_job_id();
-  if (!settings.debug) {
-    config.pulse = settings.pulse;
-    config.pulse_timeout = settings.pulse_timeout;
-    config.node_grace = settings.node_grace;
-  }
   auto guard = process::guard_client::start(config);
   if (!guard) {
     settings.tell(guard.error().within("starting the guard").message());

@@ -10,7 +10,6 @@
 
 #include "troupe/actors/net/endpoint.hpp"
 #include "troupe/actors/net/tls_identity.hpp"
-#include "troupe/core/deadline.hpp"
 
 namespace troupe::node {
 
@@ -23,12 +22,9 @@ struct node_process_settings {
   std::string device_kind = "cpu";
   /// Where a job's hosts write their logs, in a folder a job.
   std::filesystem::path log_dir;
-  /// Hosts may be stopped by a debugger: nobody watches their pulses.
+  /// Hosts may be stopped by a debugger, whatever the job says: nobody watches
+  /// their pulses.
   bool debug = false;
-  duration pulse = std::chrono::milliseconds{100};
-  duration pulse_timeout = std::chrono::milliseconds{800};
-  /// How long its hosts outlive this process being frozen.
-  duration node_grace = std::chrono::seconds{30};
   /// What people should know, a line each.
   std::function<void(std::string_view)> tell;
 };
@@ -41,6 +37,8 @@ enum class node_end : std::uint8_t {
   refused = 2,
   /// A signal told it to end.
   stopped = 3,
+  /// Its guard is gone, so that it can neither start nor end hosts.
+  broken = 4,
 };
 
 /// Serves one job, from waiting for its driver to having cleaned up after it.
@@ -49,7 +47,9 @@ enum class node_end : std::uint8_t {
 ///
 /// The job is over when the driver closes it, when the driver's process ends
 /// (noticed by TCP, at once), when the driver has given no sign of life for its
-/// grace, or at a signal. Hosts are then ended within two seconds.
+/// grace, when the guard is gone, or at a signal. Hosts are then ended within two
+/// seconds. Pulses and grace are the job's; the guard hears of them when the node
+/// is joined.
 [[nodiscard]] node_end run_node_process(const node_process_settings& settings);
 
 } // namespace troupe::node

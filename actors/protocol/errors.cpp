@@ -17,13 +17,24 @@ errc code_of(caf::sec x) {
     case caf::sec::request_timeout: return errc::timed_out;
     case caf::sec::request_receiver_down:
     case caf::sec::no_route_to_receiving_node:
-    case caf::sec::no_proxy_registry: return errc::lost;
+    case caf::sec::no_proxy_registry:
+    case caf::sec::disconnect_during_handshake: return errc::lost;
     case caf::sec::cannot_connect_to_node:
     case caf::sec::connection_timeout: return errc::unavailable;
     case caf::sec::unexpected_actor_messaging_interface:
     case caf::sec::incompatible_versions:
     case caf::sec::incompatible_application_ids: return errc::refused;
     default: return errc::internal;
+  }
+}
+
+/// What people meet in the daily life of a job in our words, the rest in CAF's.
+std::string text_of(caf::sec what, const caf::error& x) {
+  switch (what) {
+    case caf::sec::request_timeout: return "no answer in time";
+    case caf::sec::disconnect_during_handshake:
+      return "the connection ended while it was being opened";
+    default: return caf::to_string(x);
   }
 }
 
@@ -50,11 +61,10 @@ error from_caf(const caf::error& x) {
   }
   if (x.category() == caf::atom("exit"))
     return from_exit_reason(x);
-  auto code = x.category() == caf::atom("system")
-                ? code_of(static_cast<caf::sec>(x.code()))
-                : errc::internal;
-  return {code,
-          code == errc::timed_out ? "no answer in time" : caf::to_string(x)};
+  if (x.category() != caf::atom("system"))
+    return {errc::internal, caf::to_string(x)};
+  auto what = static_cast<caf::sec>(x.code());
+  return {code_of(what), text_of(what, x)};
 }
 
 error from_exit_reason(const caf::error& reason) {

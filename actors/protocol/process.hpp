@@ -366,10 +366,26 @@ using node_actor = caf::typed_actor<
 
 // -- machines ------------------------------------------------------------------
 
+/// What proves that a machine shares the driver's folder of checkpoints.
+struct folder_proof {
+  /// A file that the driver has just made there, absolute, and what stands in
+  /// it; empty: the job has no checkpoints.
+  std::string file;
+  std::string token;
+  /// Hosts will write there.
+  bool write = false;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 folder_proof& x) {
+    return f(x.file, x.token, x.write);
+  }
+};
+
 /// A driver takes a node for its job. Its shape stays as it is from version to
 /// version, so that a mismatch can be told in a sentence. Sender: driver.
-/// Errors: refused (another version or build), exhausted (the node works for a
-/// job).
+/// Errors: refused (another version or build, or the job's checkpoints are out of
+/// reach there), exhausted (the node works for a job).
 struct join_job {
   std::uint32_t wire = wire_version;
   std::string build;
@@ -382,17 +398,20 @@ struct join_job {
   error_signal_actor errors;
   std::uint64_t store_bytes_max = 0;
   std::string log_level;
-  /// Of hosts (0: nobody watches them), and of the driver.
+  /// Of hosts and guard, and of the driver.
   std::uint32_t pulse_ms = 0;
   std::uint32_t pulse_timeout_ms = 0;
   /// How long to wait for a driver that has fallen silent.
   std::uint32_t driver_grace_ms = 0;
+  /// A debugger may stop hosts: nobody takes them for frozen.
+  bool debug = false;
+  folder_proof checkpoints;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, join_job& x) {
     return f(x.wire, x.build, x.job, x.app, x.node, x.book, x.errors,
              x.store_bytes_max, x.log_level, x.pulse_ms, x.pulse_timeout_ms,
-             x.driver_grace_ms);
+             x.driver_grace_ms, x.debug, x.checkpoints);
   }
 };
 
@@ -404,10 +423,13 @@ struct joined {
   /// `"cpu"`, `"cuda"`.
   std::string device_kind;
   std::int32_t num_cpu = 0;
+  /// Where the job's hosts write their logs there, absolute.
+  std::string log_dir;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, joined& x) {
-    return f(x.node, x.machine, x.pid, x.num_device, x.device_kind, x.num_cpu);
+    return f(x.node, x.machine, x.pid, x.num_device, x.device_kind, x.num_cpu,
+             x.log_dir);
   }
 };
 

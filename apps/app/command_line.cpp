@@ -270,6 +270,11 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
   try {
     cli.parse(argc, argv);
   } catch (const CLI::Success& x) {
+    // Help does not make up for what nobody understands.
+    if (auto unknown = cli.remaining(true); !unknown.empty()) {
+      cli.exit(CLI::ExtrasError{cli.get_name(), unknown});
+      return exit_bad_input;
+    }
     return cli.exit(x);
   } catch (const CLI::ParseError& x) {
     cli.exit(x);

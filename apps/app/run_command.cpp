@@ -298,6 +298,19 @@ bool tell_end(const prepared_job& job, const engine::run_outcome& outcome,
   return !lost;
 }
 
+/// The last words of a new run that has not begun. Nothing of it is kept: there
+/// is nothing to look at, and its name is free again.
+void forget_run(const engine::run_outcome& outcome,
+                const console::run_directory& directory, run_view& view) {
+  view.finish();
+  auto report = make_failure(outcome, directory);
+  report.log_dir.clear();
+  report.far_logs.clear();
+  view.terminal().write(
+    console::render_failure(report, console::style_for(view.terminal())));
+  directory.discard();
+}
+
 } // namespace
 
 std::vector<std::string> all_overrides(const run_arguments& args) {
@@ -345,6 +358,9 @@ int run(const application& app, const run_arguments& args) {
   if (auto written = directory->write_config(yaml); !written)
     return refuse(written.error());
   auto log_file = directory->log_dir() / "driver.log";
+  std::error_code ignored;
+  // Of machines that may not be those of today.
+  std::filesystem::remove(directory->nodes_file(), ignored);
   if (auto opened = log::open(
         {log_file.string(), "driver", level_of(runtime.log_level)});
       !opened)
@@ -363,6 +379,7 @@ int run(const application& app, const run_arguments& args) {
   std::unique_ptr<process::guard_client> guard;
   settings.nodes = job->nodes;
   settings.identity = job->identity;
+  settings.nodes_file = directory->nodes_file();
   if (job->nodes.empty() && job->devices.kind != config::device_kind::inproc) {
     process::guard_settings guard_config;
     guard_config.job_id = settings.job;
@@ -385,7 +402,11 @@ int run(const application& app, const run_arguments& args) {
   if (!outcome)
     outcome = failed_outcome(outcome.error());
   guard.reset();
-  auto complete = tell_end(*job, *outcome, *directory, view);
+  auto complete = true;
+  if (driven.begun || job->resume)
+    complete = tell_end(*job, *outcome, *directory, view);
+  else
+    forget_run(*outcome, *directory, view);
   log::close();
   auto code = exit_code(outcome->end);
   if (code == 0 && !complete)

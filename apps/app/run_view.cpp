@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "troupe/actors/engine/nodes_file.hpp"
 #include "troupe/actors/monitor/status_json.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/reward_plot.hpp"
@@ -321,6 +322,10 @@ console::failure_report make_failure(const engine::run_outcome& outcome,
   if (auto further = way_on(outcome, directory); !further.empty())
     out.advice.push_back(std::move(further));
   out.log_dir = directory.log_dir();
+  if (outcome.verdict.root.node.value() >= 0)
+    out.far_logs = engine::find_node_logs(directory.nodes_file(),
+                                          outcome.verdict.root.node)
+                     .value_or(std::string{});
   return out;
 }
 

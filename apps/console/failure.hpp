@@ -36,6 +36,8 @@ struct failure_report {
   std::vector<std::string> advice;
   /// Where the logs are; empty if there are none.
   std::filesystem::path log_dir;
+  /// Where those of the machine at fault are, if it is another; else empty.
+  std::string far_logs;
 };
 
 } // namespace troupe::console

@@ -210,6 +210,11 @@ run_directory::rewind(std::int64_t episode) const {
   return out;
 }
 
+void run_directory::discard() const {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
 result<void> run_directory::write_config(std::string_view yaml) const {
   return write_file(config_file(), yaml);
 }

@@ -23,6 +23,7 @@ namespace troupe::console {
 ///                     metrics.jsonl  one object an episode
 ///                     ledger.jsonl   which samples each episode trained on
 ///                     errors.jsonl   every error as it was recorded
+///                     nodes.json     with --nodes: which, and their logs
 ///                     checkpoints/   see actors/checkpoint
 ///                     summary.json   written at the end
 ///                     reward.svg     the plot
@@ -102,6 +103,11 @@ public:
     return path_ / orders_file_name;
   }
 
+  /// Which machines serve the run, if there are others.
+  [[nodiscard]] std::filesystem::path nodes_file() const {
+    return path_ / "nodes.json";
+  }
+
   [[nodiscard]] std::filesystem::path checkpoint_dir() const {
     return path_ / "checkpoints";
   }
@@ -113,6 +119,9 @@ public:
   [[nodiscard]] std::filesystem::path plot_file() const {
     return path_ / "reward.svg";
   }
+
+  /// Removes the folder of a run that has not begun, so that its name is free.
+  void discard() const;
 
   /// Writes config.yaml.
   [[nodiscard]] result<void> write_config(std::string_view yaml) const;

@@ -285,7 +285,11 @@ std::string render_failure(const failure_report& report, const style& look) {
     out += '\n';
   }
   if (!report.log_dir.empty())
-    out += fmt::format("logs: {}\n\n", report.log_dir.string());
+    out += fmt::format("logs: {}\n", report.log_dir.string());
+  if (!report.far_logs.empty())
+    out += fmt::format("logs: {}\n", printable(report.far_logs));
+  if (!report.log_dir.empty() || !report.far_logs.empty())
+    out += '\n';
   for (const auto& line : fold(printable(report.first.severity),
                                whereabouts(report.first), columns))
     out += dress(look, "1;31", line) + "\n";

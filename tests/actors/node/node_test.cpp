@@ -315,6 +315,19 @@ BOOST_AUTO_TEST_CASE(a_worker_of_a_life_that_is_over_is_not_noted) {
   BOOST_TEST(status().hosts[0].workers.empty());
 }
 
+BOOST_AUTO_TEST_CASE(
+  whoever_needs_the_guard_hears_of_its_end_after_the_report) {
+  auto told = 0;
+  node::node_settings settings{"job", node_id{2}, 2};
+  settings.on_guard_gone = [&told] { ++told; };
+  machine = spawn<node::node>(settings, launcher, errors);
+  exited(running(0), "exited with code 1");
+  BOOST_TEST(told == 0);
+  exited({node_id{2}, process::node_slot, {}}, "lost its guard");
+  BOOST_TEST(told == 1);
+  BOOST_TEST(reported().size() == 2u);
+}
+
 BOOST_AUTO_TEST_CASE(the_end_of_the_guard_is_the_end_of_every_host) {
   static_cast<void>(running(0));
   exited({node_id{2}, process::node_slot, {}}, "lost its guard");

@@ -83,7 +83,14 @@ BOOST_AUTO_TEST_CASE(errors_of_the_runtime_call_for_the_right_reaction) {
   BOOST_TEST((code(sec::no_route_to_receiving_node) == errc::lost));
   BOOST_TEST((code(sec::cannot_connect_to_node) == errc::unavailable));
   BOOST_TEST((code(sec::incompatible_versions) == errc::refused));
+  BOOST_TEST((code(sec::disconnect_during_handshake) == errc::lost));
   BOOST_TEST((code(sec::unexpected_message) == errc::internal));
+}
+
+BOOST_AUTO_TEST_CASE(
+  a_node_that_ends_while_it_is_joined_is_told_in_a_sentence) {
+  auto x = from_caf(caf::make_error(caf::sec::disconnect_during_handshake));
+  BOOST_TEST(x.message() == "the connection ended while it was being opened");
 }
 
 BOOST_AUTO_TEST_CASE(every_error_of_the_runtime_has_a_text) {

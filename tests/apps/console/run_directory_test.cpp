@@ -64,6 +64,15 @@ BOOST_AUTO_TEST_CASE(a_named_run_gets_its_folders) {
   BOOST_TEST(content(uut->config_file()) == "app: grpo\n");
 }
 
+BOOST_AUTO_TEST_CASE(a_run_that_has_not_begun_leaves_its_name) {
+  auto uut = uut_type::create(root, "demo-1", "grpo");
+  BOOST_REQUIRE(uut.has_value());
+  BOOST_REQUIRE(uut->write_config("app: grpo\n").has_value());
+  uut->discard();
+  BOOST_TEST(!fs::exists(root / "demo-1"));
+  BOOST_TEST(uut_type::create(root, "demo-1", "grpo").has_value());
+}
+
 BOOST_AUTO_TEST_CASE(a_nameless_run_is_called_after_application_and_time) {
   auto first = uut_type::create(root, "", "grpo", noon);
   auto second = uut_type::create(root, "", "grpo", noon);

@@ -134,6 +134,17 @@ BOOST_AUTO_TEST_CASE(the_first_cause_is_the_last_thing_said) {
                 "  no such token: 99\n");
 }
 
+BOOST_AUTO_TEST_CASE(logs_of_another_machine_are_named_beside_ours) {
+  auto report = make_report();
+  report.far_logs = "/srv/logs/78e3 on m2 (10.0.0.3:4100)";
+  auto text = render_failure(report);
+  BOOST_TEST(text.find("logs: runs/demo-1/log\n"
+                       "logs: /srv/logs/78e3 on m2 (10.0.0.3:4100)\n"
+                       "\n"
+                       "error: ")
+             != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(many_consequences_leave_room_for_the_cause) {
   auto report = make_report();
   for (auto i = 0; i < 100; ++i)

@@ -18,10 +18,6 @@ constexpr milliseconds guard_silence{2'400};
 /// driver_grace_ms as the scene sets it.
 constexpr milliseconds driver_grace{2'000};
 
-/// How long the hosts of a frozen node live: its guard was started before the
-/// job was known.
-constexpr milliseconds node_grace{30'000};
-
 /// A node gives its hosts time to end well.
 constexpr milliseconds node_end{1'500};
 
@@ -94,7 +90,7 @@ expectation for_node(const cell& x) {
     // Once is enough, it takes long.
     if (x.when == phase::training) {
       out.leave_frozen = true;
-      out.left_max += node_grace;
+      out.left_max += driver_grace;
     }
   }
   // A parent has nothing to do until the job is over.

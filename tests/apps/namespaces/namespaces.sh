@@ -222,6 +222,21 @@ a_run_goes_on_when_a_lost_machine_comes_back_with_the_same_result() {
     cmp runs/whole/ledger.jsonl runs/again/ledger.jsonl
 }
 
+a_run_waits_for_a_machine_that_is_lost_for_long() {
+  start_nodes "$small"
+  start_run far --set runtime.num_episode=1000000 \
+    --set runtime.on_failure=restart --set runtime.save_episode_interval=1
+  wait_for 200 has_episode far 5 || return 1
+  # Nothing answers there, not even with a refusal.
+  ip -n "$tag-2" link set eth0 down
+  wait_for 100 says far.out "Waiting for node 1 (${net}3:4100" || return 1
+  wait_for 60 no_hosts 2 || return 1
+  ip -n "$tag-2" link set eth0 up
+  wait_for 150 says far.out "Goes on after episode" || return 1
+  ip netns pids "$tag-0" | xargs kill -INT
+  ended 130 10
+}
+
 cases=("$@")
 ((${#cases[@]})) || mapfile -t cases < <(declare -F | awk '{print $3}' |
   grep -E '^(a_|latency_)')

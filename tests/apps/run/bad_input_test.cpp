@@ -98,6 +98,7 @@ const setting settings[] = {
    {"--data", "problems.jsonl"},
    {"problems.jsonl", "reads no file"}},
   {"an unknown option", {"--sed", "1"}, {"--sed"}},
+  {"an unknown option beside --help", {"--sed", "--help"}, {"--sed"}},
   {"an option without its value", {"--seed"}, {"--seed"}},
   {"one word too many", {"surplus"}, {"surplus"}},
   {"an output folder below a file",

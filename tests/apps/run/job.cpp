@@ -106,7 +106,7 @@ job_fixture::checkpoints(const std::string& name) const {
 
 bool job_fixture::has_complete_checkpoint(const std::string& name) const {
   return std::ranges::any_of(checkpoints(name), [](const auto& x) {
-    return !x.ends_with(".partial");
+    return x.starts_with("episode-") && !x.ends_with(".partial");
   });
 }
 

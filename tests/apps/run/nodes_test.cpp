@@ -2,12 +2,14 @@
 // Runs over several nodes, each a program of its own on this machine.
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <functional>
 
 #include <boost/test/unit_test.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <netinet/in.h>
+#include <nlohmann/json.hpp>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -50,19 +52,31 @@ struct fixture : job_fixture {
 
   std::vector<machine> machines;
 
+  /// The program `node` for a machine that has its port.
+  void start_node(machine& x, const std::vector<std::string>& more = {},
+                  const program_options& options = {}) {
+    std::vector<std::string> words{"node", "--listen", x.address(), "--devices",
+                                   "cpu:1"};
+    words.insert(words.end(), more.begin(), more.end());
+    x.node = start(words, options);
+  }
+
   /// Nodes that can be joined; `more` are options of theirs.
   void start_nodes(int count, const std::vector<std::string>& more = {}) {
     for (auto i = 0; i < count; ++i) {
       machine x;
       x.port = free_port();
-      std::vector<std::string> words{"node", "--listen", x.address(),
-                                     "--devices", "cpu:1"};
-      words.insert(words.end(), more.begin(), more.end());
-      x.node = start(words);
+      start_node(x, more);
       machines.push_back(std::move(x));
     }
     for (const auto& x : machines)
       BOOST_REQUIRE(says(x, "waiting for a job at"));
+  }
+
+  /// Ends everything on a machine.
+  void kill_machine(machine& x) {
+    x.node->signal(SIGKILL);
+    BOOST_TEST(x.node->wait(soon()).value_or(-999) == -SIGKILL);
   }
 
   ~fixture() {
@@ -110,11 +124,15 @@ struct fixture : job_fixture {
     return out;
   }
 
-  /// The process in which a node serves its job: the program's child.
-  [[nodiscard]] pid_t job_process_of(const machine& x) {
+  [[nodiscard]] static pid_t first_child(pid_t parent) {
     std::string text = read_file(
-      fmt::format("/proc/{0}/task/{0}/children", x.node->pid()));
+      fmt::format("/proc/{0}/task/{0}/children", parent));
     return std::atoi(text.c_str());
+  }
+
+  /// The process in which a node serves its job: the program's child.
+  [[nodiscard]] static pid_t job_process_of(const machine& x) {
+    return first_child(x.node->pid());
   }
 
   /// Hosts that are there, by their command lines' node ids.
@@ -163,6 +181,14 @@ std::vector<std::string> saving(int num_episode, const std::string& name) {
   return {"--name", name,
           "--set",  "runtime.save_episode_interval=1",
           "--set",  fmt::format("runtime.num_episode={}", num_episode)};
+}
+
+/// Goes on after failures.
+std::vector<std::string> persistent(int num_episode, const std::string& name) {
+  auto out = saving(num_episode, name);
+  for (const auto* x : {"on_failure=restart", "restart_backoff_ms=10"})
+    out.insert(out.end(), {"--set", fmt::format("runtime.{}", x)});
+  return out;
 }
 
 constexpr const char* forever = "runtime.num_episode=1000000";
@@ -218,7 +244,7 @@ BOOST_AUTO_TEST_CASE(nodes_serve_one_run_after_the_other_which_waits) {
 
 BOOST_AUTO_TEST_CASE(a_killed_host_of_another_machine_is_the_cause) {
   start_nodes(2);
-  auto driver = start(words({"--set", forever}));
+  auto driver = start(words({"--name", "far", "--set", forever}));
   BOOST_REQUIRE(eventually([&] { return hosts(1).size() == 1; }));
   auto victim = hosts(1).front();
   BOOST_REQUIRE(says(machines[1], "works for job"));
@@ -230,7 +256,14 @@ BOOST_AUTO_TEST_CASE(a_killed_host_of_another_machine_is_the_cause) {
     BOOST_TEST(
       contains(output,
                fmt::format("(pid {}) ended: killed by signal 9", victim)));
+    // Where to look: on that machine.
+    BOOST_TEST(
+      contains(output, "logs: " + (folder() / "node-logs").string() + "/"));
   }
+  auto written = read_file(runs() / "far" / "nodes.json");
+  BOOST_TEST_CONTEXT("nodes.json:\n" << written)
+  for (const auto& x : machines)
+    BOOST_TEST(contains(written, x.address()));
   no_hosts_left(within(clean_up_bound));
 }
 
@@ -297,10 +330,7 @@ BOOST_AUTO_TEST_CASE(a_driver_that_wakes_after_its_grace_is_too_late) {
 
 BOOST_AUTO_TEST_CASE(a_run_that_loses_a_node_goes_on_with_the_same_result) {
   start_nodes(2);
-  auto words_ = words(saving(60, "lossy"));
-  for (const auto* x : {"on_failure=restart", "restart_backoff_ms=10"})
-    words_.insert(words_.end(), {"--set", fmt::format("runtime.{}", x)});
-  auto driver = start(words_);
+  auto driver = start(words(persistent(60, "lossy")));
   BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint("lossy"); }));
   ::kill(job_process_of(machines[1]), SIGKILL);
   auto status = driver->wait(soon());
@@ -309,6 +339,135 @@ BOOST_AUTO_TEST_CASE(a_run_that_loses_a_node_goes_on_with_the_same_result) {
     BOOST_TEST(contains(flat(driver->output()), "Goes on after episode"));
   }
   check_same("lossy", one_machine("whole", 60));
+}
+
+BOOST_AUTO_TEST_CASE(a_run_waits_for_a_node_that_somebody_starts_again) {
+  start_nodes(2);
+  auto driver = start(words(persistent(60, "patient")));
+  BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint("patient"); }));
+  kill_machine(machines[1]);
+  BOOST_TEST(!driver->wait(within(5s)));
+  start_node(machines[1]);
+  auto output = ends_with(*driver, 0);
+  BOOST_TEST(contains(output, fmt::format("Waiting for node 1 ({}",
+                                          machines[1].address())));
+  BOOST_TEST(contains(output, "Goes on after episode"));
+  check_same("patient", one_machine("whole", 60));
+}
+
+BOOST_AUTO_TEST_CASE(
+  a_node_that_stays_away_ends_the_run_when_its_time_is_over) {
+  start_nodes(2);
+  auto options = persistent(1'000'000, "away");
+  options.insert(options.end(), {"--set", "runtime.node_return_ms=1500"});
+  auto driver = start(words(options));
+  BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint("away"); }));
+  kill_machine(machines[1]);
+  auto output = ends_with(*driver, 1);
+  BOOST_TEST(contains(output, "it has not come back in time"));
+  machines.pop_back();
+}
+
+BOOST_AUTO_TEST_CASE(an_interruption_ends_the_wait_for_a_node) {
+  start_nodes(2);
+  auto driver = start(words(persistent(1'000'000, "stopped")));
+  BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint("stopped"); }));
+  kill_machine(machines[1]);
+  machines.pop_back();
+  BOOST_REQUIRE(
+    eventually([&] { return contains(driver->output(), "Waiting for node"); }));
+  driver->signal(SIGINT);
+  ends_with(*driver, 130, within(5s));
+}
+
+BOOST_AUTO_TEST_CASE(a_node_without_its_guard_is_taken_anew) {
+  start_nodes(2);
+  auto driver = start(words(persistent(60, "unguarded")));
+  BOOST_REQUIRE(
+    eventually([&] { return has_complete_checkpoint("unguarded"); }));
+  auto guard = first_child(job_process_of(machines[1]));
+  BOOST_REQUIRE(guard > 0);
+  ::kill(guard, SIGKILL);
+  auto output = ends_with(*driver, 0);
+  BOOST_TEST(contains(output, "the guard process is gone"));
+  BOOST_TEST(says(machines[1], "the guard process is gone"));
+  check_same("unguarded", one_machine("whole", 60));
+}
+
+BOOST_AUTO_TEST_CASE(hosts_of_a_frozen_node_end_after_the_grace_of_the_run) {
+  start_nodes(2);
+  auto driver = start(
+    words({"--set", forever, "--set", "runtime.driver_grace_ms=1000"}));
+  BOOST_REQUIRE(eventually([&] { return hosts().size() == 3; }));
+  auto frozen = job_process_of(machines[1]);
+  ::kill(frozen, SIGSTOP);
+  ends_with(*driver, 1, within(10s));
+  no_hosts_left(within(1s + clean_up_bound + 2s));
+  ::kill(frozen, SIGCONT);
+  BOOST_TEST(says(machines[1], "waiting for a job at", 2));
+}
+
+BOOST_AUTO_TEST_CASE(a_debugger_may_stop_a_host_elsewhere_if_the_run_says_so) {
+  start_nodes(2);
+  auto driver = start(words({"--set", forever, "--set", "runtime.debug=true"}));
+  BOOST_REQUIRE(eventually([&] { return hosts(1).size() == 1; }));
+  BOOST_TEST(!driver->wait(within(500ms)));
+  auto stopped = hosts(1).front();
+  ::kill(stopped, SIGSTOP);
+  BOOST_TEST(!driver->wait(within(1500ms)));
+  ::kill(stopped, SIGCONT);
+  BOOST_TEST(!driver->wait(within(300ms)));
+  driver->signal(SIGINT);
+  ends_with(*driver, 130);
+}
+
+BOOST_AUTO_TEST_CASE(a_node_that_lags_is_a_warning_and_no_failure) {
+  start_nodes(2);
+  auto driver = start(words({"--name", "slow", "--set", forever, "--set",
+                             "runtime.pulse_timeout_ms=20000"}));
+  BOOST_REQUIRE(eventually([&] { return hosts().size() == 3; }));
+  BOOST_TEST(!driver->wait(within(500ms)));
+  auto held_up = job_process_of(machines[1]);
+  ::kill(held_up, SIGSTOP);
+  BOOST_TEST(!driver->wait(within(1s)));
+  ::kill(held_up, SIGCONT);
+  auto file = runs() / "slow" / "errors.jsonl";
+  BOOST_TEST(eventually([&] { return contains(read_file(file), " ms late"); }));
+  auto rows = read_rows(file);
+  for (const auto& x : rows)
+    if (contains(x.dump(), " ms late"))
+      BOOST_TEST_CONTEXT(x.dump()) {
+        BOOST_TEST(contains(x.dump(), "warning"));
+        BOOST_TEST(contains(x.dump(), machines[1].address()));
+      }
+  driver->signal(SIGINT);
+  ends_with(*driver, 130);
+}
+
+BOOST_AUTO_TEST_CASE(a_machine_without_the_checkpoints_is_named_beforehand) {
+  if (!troupe::test::can_mount()) {
+    BOOST_TEST_MESSAGE("no right to mount: not tested");
+    return;
+  }
+  start_nodes(1);
+  // It has a file system of its own where the driver keeps its runs.
+  std::filesystem::create_directories(runs());
+  program_options alone;
+  alone.folder = runs();
+  alone.small_disk = 1'000'000;
+  machine x;
+  x.port = free_port();
+  start_node(x, {}, alone);
+  machines.push_back(std::move(x));
+  BOOST_REQUIRE(says(machines[1], "waiting for a job at"));
+  auto output = ends_with(*start(words(saving(3, "hidden"))), 1);
+  BOOST_TEST(contains(output, machines[1].address()
+                                + ": this machine does not "
+                                  "see"));
+  BOOST_TEST(contains(output, "save_episode_interval: 0"));
+  // Nothing is left, and nobody is lost.
+  BOOST_TEST(!std::filesystem::exists(runs() / "hidden"));
+  ends_with(*start(words({"--name", "hidden"})), 0);
 }
 
 BOOST_AUTO_TEST_CASE(certificates_let_in_who_has_them) {
@@ -345,7 +504,8 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_joined_is_said_in_a_sentence) {
      "device"},
   };
   for (const auto& row : rows) {
-    std::vector<std::string> all{"run", config().string()};
+    // Of a run that has not begun nothing is kept: the name stays free.
+    std::vector<std::string> all{"run", config().string(), "--name", "same"};
     all.insert(all.end(), row.words.begin(), row.words.end());
     auto driver = start(all);
     auto status = driver->wait(soon());
@@ -354,8 +514,12 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_joined_is_said_in_a_sentence) {
                                  << driver->output()) {
       BOOST_TEST(status.value_or(-999) == row.status);
       BOOST_TEST(contains(flat(driver->output()), row.says));
+      BOOST_TEST(!std::filesystem::exists(runs() / "same"));
     }
   }
+  auto unknown = start({"node", "--bogus", "--help"});
+  BOOST_TEST(unknown->wait(soon()).value_or(-999) == 2);
+  BOOST_TEST(contains(unknown->output(), "--bogus"));
   auto public_node = start({"node", "--listen", "0.0.0.0:0"});
   BOOST_TEST(public_node->wait(soon()).value_or(-999) == 2);
   BOOST_TEST(contains(flat(public_node->output()), "without TLS"));
