@@ -400,7 +400,8 @@ void engine::close(run_end how) {
   auto finish = [this] {
     if (std::exchange(ended_, true))
       return;
-    wanted_.clear();
+    for (auto& x : std::exchange(wanted_, {}))
+      x.out.deliver(fail(errc::unavailable, "the run has ended"));
     send(parts_.owner, run_ended{std::move(outcome_), std::move(standing_),
                                  std::move(parts_.members)});
     quit();
