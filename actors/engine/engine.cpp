@@ -52,6 +52,8 @@ void engine::on_exit() {
   // CAF's clock may hold us, for a timeout that is over, when the system ends.
   // The threads of these two wait for their last reference, and the system
   // waits for the threads.
+  after_saving_ = {};
+  wanted_.clear();
   parts_.applier = applier_actor{};
   parts_.keeper = checkpoint_keeper_actor{};
 }
@@ -400,6 +402,8 @@ void engine::close(run_end how) {
   auto finish = [this] {
     if (std::exchange(ended_, true))
       return;
+    // It may hold the promise of an order.
+    after_saving_ = {};
     for (auto& x : std::exchange(wanted_, {}))
       x.out.deliver(fail(errc::unavailable, "the run has ended"));
     send(parts_.owner, run_ended{std::move(outcome_), std::move(standing_),

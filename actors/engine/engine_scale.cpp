@@ -17,6 +17,9 @@ namespace {
 /// Whoever wants more at once is refused.
 constexpr std::size_t wanted_max = 16;
 
+/// Of one model: each is placed in turn, and nobody else is heard meanwhile.
+constexpr std::int32_t replicas_max = 1024;
+
 } // namespace
 
 result<void> engine::check(const protocol::scale_model& x) const {
@@ -37,6 +40,9 @@ result<void> engine::check(const protocol::scale_model& x) const {
   if (x.num_replica < 1)
     return invalid(fmt::format("{} needs at least 1 replica, not {}", x.model,
                                x.num_replica));
+  if (x.num_replica > replicas_max)
+    return invalid(fmt::format("{} replicas are too many; at most {}",
+                               x.num_replica, replicas_max));
   if (model->trainable())
     return invalid(fmt::format("{} trains: the number of its ranks is part of "
                                "how it does; only models that do not can be "

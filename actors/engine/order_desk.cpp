@@ -161,6 +161,9 @@ void order_desk::run() {
                                SOCK_CLOEXEC | SOCK_NONBLOCK)};
     if (socket)
       serve(socket.get());
+    else if (errno == EMFILE || errno == ENFILE)
+      // It stays readable: not at once again.
+      wait_for(stop_.get(), POLLIN, deadline::after(patience / 10));
   }
 }
 
@@ -191,7 +194,9 @@ result<std::string> give_order(const std::filesystem::path& path,
   // A socket of this kind is connected at once, or not.
   if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&*at), sizeof(*at))
       != 0)
-    return fail(errc::unavailable, "nobody takes orders there");
+    return fail(errno == EAGAIN
+                  ? error{errc::exhausted, "too many orders wait already"}
+                  : error{errc::unavailable, "nobody takes orders there"});
   if (auto sent = write_line(socket.get(), line, until); !sent)
     return fail(sent.error());
   return read_line(socket.get(), std::size_t{1} << 20, until);

@@ -11,7 +11,9 @@ std::vector<way> ways_on(const recovery_facts& x) {
     return episode && (!x.repaired || *episode > *x.repaired);
   };
   auto reachable = !x.machine_lost || x.drop;
-  if (reachable && leads_further(x.standing)
+  // What a module remembers besides what it saves nobody takes back.
+  auto exact = x.deterministic && !x.drop;
+  if (!exact && reachable && leads_further(x.standing)
       && (!x.saved || *x.standing >= *x.saved))
     out.push_back(way::in_memory);
   if (reachable && leads_further(x.saved))
@@ -30,7 +32,6 @@ repair_orders(const module_registry& models, way how,
               const recovery_facts& facts, const recovery_folders& from,
               std::uint64_t scope, std::chrono::milliseconds timeout) {
   auto in_step = facts.saved && facts.saved == facts.standing;
-  auto exact = facts.deterministic && !facts.drop;
   std::map<std::string, protocol::repair_model> out;
   for (const auto& model : models.models()) {
     auto& x = out[model->name()];
@@ -42,10 +43,10 @@ repair_orders(const module_registry& models, way how,
       continue;
     }
     x.scope = scope;
-    x.must_load = exact || model->trainable();
+    x.must_load = model->trainable();
     if (in_step || (facts.saved && !x.must_load))
       x.checkpoint = from.checkpoint.string();
-    else if (!exact && model->trainable() && model->same_on_data_ranks())
+    else if (model->trainable() && model->same_on_data_ranks())
       x.rescue = from.rescue.string();
   }
   return out;

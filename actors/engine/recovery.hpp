@@ -16,7 +16,8 @@ namespace troupe::engine {
 
 /// How a run that failed can go on.
 enum class way : std::uint8_t {
-  /// With the models as they stand: what is lost is made anew.
+  /// With the models as they stand: what is lost is made anew. Not where the
+  /// result must be exact: calls may have left traces in a module.
   in_memory,
   /// The same, but everybody loads the last checkpoint.
   reload,
@@ -62,9 +63,8 @@ struct recovery_folders {
 /// In memory: a lost replica of a model that trains loads the checkpoint if that is of the
 /// episode where the run stands, else what its data-parallel peers know
 /// (`same_on_data_ranks`); another one loads the checkpoint, and gets its
-/// weights by the next sync if it is kept in step. Where the result must be
-/// exact, nothing but a checkpoint of that very episode will do. `reload`: all
-/// load the checkpoint.
+/// weights by the next sync if it is kept in step. `reload`: all load the
+/// checkpoint.
 [[nodiscard]] std::map<std::string, protocol::repair_model>
 repair_orders(const module_registry& models, way how,
               const recovery_facts& facts, const recovery_folders& from,

@@ -14,9 +14,9 @@ using protocol::repaired;
 
 namespace {
 
-/// Joining anew, saving what peers know, making, setting up, loading: each may
-/// take the whole timeout.
-constexpr auto repair_steps = 5;
+/// Joining anew (four), loading, saving what peers know, making, setting up,
+/// loading: each may take the whole timeout.
+constexpr auto repair_steps = 9;
 
 } // namespace
 

@@ -59,6 +59,12 @@ void roster::apply(const std::string& model, const roster_change& x) {
     replicas.erase(id);
 }
 
+void roster::keep_only(const std::string& model,
+                       const std::set<replica_id>& ids) {
+  std::erase_if(models_[model],
+                [&](const auto& x) { return ids.count(x.first) == 0; });
+}
+
 planner::placement roster::plan() const {
   auto out = first_;
   for (auto& model : out.models) {

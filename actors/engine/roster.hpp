@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,6 +38,9 @@ public:
                                              std::int32_t num_replica) const;
 
   void apply(const std::string& model, const roster_change& x);
+
+  /// Forgets the replicas of a model that are none of these.
+  void keep_only(const std::string& model, const std::set<replica_id>& ids);
 
   /// As a plan to begin with: there a replica's number is its place in the
   /// list.

@@ -30,6 +30,9 @@ run_driver::go_on(run_ended& ended, data_source& data, const batch& origin,
   auto found = checkpoint::checkpoint_folder{settings_.checkpoint_dir}.latest();
   if (found)
     outcome.saved_episode = found->episode;
+  // It did lead further.
+  if (repaired_episode_ && outcome.episodes > *repaired_episode_)
+    repaired_episode_.reset();
   auto facts = facts_of(ended, outcome.saved_episode);
   auto ways = ways_on(facts);
   if (ways.empty())
@@ -125,7 +128,7 @@ result<repaired_run> run_driver::repair(way how, standing_point from,
                                   caf::actor_cast<caf::strong_actor_ptr>(
                                     self_->ptr()))));
   caf::anon_send(crew, repair_all{});
-  result<models> done = fail(errc::aborted, "interrupted");
+  result<models> done = fail(errc::aborted, "the repair was given up");
   auto over = false;
   // Every wait of the crew has a deadline.
   (*self_)->receive_while([&] { return !over && !interrupted_; })(
@@ -134,7 +137,10 @@ result<repaired_run> run_driver::repair(way how, standing_point from,
       over = true;
     },
     [&](stop_run) { interrupted_ = true; },
-    [&](const caf::down_msg& x) { gone_.insert(x.source); });
+    [&](const caf::down_msg& x) {
+      gone_.insert(x.source);
+      over = over || x.source == crew.address();
+    });
   std::filesystem::remove_all(folders.rescue, ignored);
   if (!done)
     return fail(done.error());
@@ -143,7 +149,10 @@ result<repaired_run> run_driver::repair(way how, standing_point from,
   out.saved_episode = facts.saved.value_or(-1);
   for (auto& [name, x] : *done) {
     tell_repair(name, x, listener);
-    members_.apply(name, {{}, x.dropped});
+    std::set<replica_id> left;
+    for (const auto& rank : x.members.items)
+      left.insert(rank.worker.replica);
+    members_.keep_only(name, left);
     out.members[name] = std::move(x.members);
   }
   return out;

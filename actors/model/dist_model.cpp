@@ -42,7 +42,12 @@ const char* dist_model::name() const {
 template <class Reply, class Message>
 void dist_model::ask_all(milliseconds timeout, const Message& message,
                          continuation<std::vector<Reply>> done) {
-  ask_these<Reply>(ids(), timeout, message, std::move(done));
+  // Those that are being made have nothing to say yet.
+  std::vector<replica_id> made;
+  for (const auto& [id, x] : members_)
+    if (x.actor)
+      made.push_back(id);
+  ask_these<Reply>(made, timeout, message, std::move(done));
 }
 
 template <class Reply, class Request>
@@ -79,6 +84,9 @@ void dist_model::invoke(const protocol::invoke& request,
     return done(
       fail(errc::unavailable, fmt::format("{} is not set up", job_.spec.name)));
   auto targets = ids();
+  // Whoever gets rows belongs to the model.
+  for (auto& [id, x] : members_)
+    x.on_trial = false;
   std::vector<process::batch_ref> inputs(targets.size(), request.input);
   auto rows = request.input.rows();
   if (rows > 0) {

@@ -37,7 +37,7 @@ private:
   struct member {
     std::vector<protocol::rank_seat> seats;
     protocol::replica_actor actor = {};
-    /// Added to a model that serves.
+    /// Added since the last call.
     bool on_trial = false;
   };
 
@@ -75,6 +75,9 @@ private:
 
   [[nodiscard]] std::vector<replica_id> ids() const;
   [[nodiscard]] bool ready() const;
+
+  /// An answer that comes too late, because of a repair since `era`.
+  [[nodiscard]] result<void> check_era(std::uint64_t era) const;
   [[nodiscard]] protocol::replica_spec spec_of(replica_id id) const;
 
   // -- asking -----------------------------------------------------------------
@@ -99,6 +102,8 @@ private:
   model_job job_;
   model_surroundings around_;
   std::map<replica_id, member> members_;
+  /// How often it was repaired: what was begun before is given up.
+  std::uint64_t era_ = 0;
   call::caller<dist_model> calls_;
 };
 

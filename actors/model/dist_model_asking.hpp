@@ -15,9 +15,13 @@ void dist_model::ask_these(const std::vector<replica_id>& ids,
                            milliseconds timeout, const Message& message,
                            continuation<std::vector<Reply>> done) {
   auto all = std::make_shared<call::gather<Reply>>(ids.size(), std::move(done));
-  for (std::size_t i = 0; i < ids.size(); ++i)
-    calls_.ask<Reply>(members_.at(ids[i]).actor, timeout, message,
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    auto found = members_.find(ids[i]);
+    calls_.ask<Reply>(found == members_.end() ? protocol::replica_actor{}
+                                              : found->second.actor,
+                      timeout, message,
                       [all, i](result<Reply> x) { all->set(i, std::move(x)); });
+  }
 }
 
 } // namespace troupe::model

@@ -22,9 +22,19 @@ milliseconds with_grace(milliseconds x) {
   return call::with_grace(x, call::layer::dist_model);
 }
 
+/// What a replica may take its whole time for: to wait for its workers, to open
+/// and to connect groups, to list parameters.
+constexpr auto rejoin_steps = 4;
+
 } // namespace
 
 // -- what there is -------------------------------------------------------------
+
+result<void> dist_model::check_era(std::uint64_t era) const {
+  if (era != era_)
+    return fail(errc::aborted, "the model was repaired meanwhile");
+  return {};
+}
 
 std::vector<replica_id> dist_model::ids() const {
   std::vector<replica_id> out;
@@ -82,11 +92,14 @@ void dist_model::make_replicas(milliseconds timeout, continuation<ack> done) {
     protocol::make_replica request{std::move(spec),
                                    caf::actor_cast<protocol::dist_model_actor>(
                                      this)};
-    auto keep = [=, this](result<protocol::made_replica> x) {
+    auto keep = [=, this, era = era_](result<protocol::made_replica> x) {
       if (!x)
         return all->set(index, fail(x.error()));
-      if (auto i = members_.find(id); i != members_.end())
+      auto i = members_.find(id);
+      if (era == era_ && i != members_.end())
         i->second.actor = x->replica;
+      else
+        send_exit(x->replica, caf::exit_reason::user_shutdown);
       all->set(index, ack{});
     };
     calls_.ask<protocol::made_replica>(around_.nodes[node], timeout,
@@ -102,12 +115,17 @@ void dist_model::make_ready(const std::vector<replica_id>& ids,
                             const protocol::run_checkpoint& load,
                             continuation<manifests> done) {
   milliseconds timeout{load.timeout_ms};
+  auto era = era_;
   make_replicas(timeout, [=, this](const result<ack>& made) {
     if (!made)
       return done(fail(made.error()));
+    if (auto now = check_era(era); !now)
+      return done(fail(now.error()));
     auto ready = [=, this](result<std::vector<manifests>> told) {
       if (!told)
         return done(fail(told.error()));
+      if (auto now = check_era(era); !now)
+        return done(fail(now.error()));
       auto all = std::make_shared<manifests>(join(std::move(*told)));
       if (load.directory.empty())
         return done(std::move(*all));
@@ -127,6 +145,11 @@ void dist_model::make_ready(const std::vector<replica_id>& ids,
 
 void dist_model::repair(const protocol::repair_model& request,
                         continuation<protocol::repaired> done) {
+  auto era = ++era_;
+  // Nobody knows of those that were being added.
+  for (auto id : ids())
+    if (members_.at(id).on_trial)
+      leave_out(id);
   milliseconds timeout{request.timeout_ms};
   struct state {
     std::vector<replica_id> whole;
@@ -142,6 +165,8 @@ void dist_model::repair(const protocol::repair_model& request,
     auto next = [=, this](const result<std::vector<ack>>& loaded) {
       if (!loaded)
         return done(fail(loaded.error()));
+      if (auto now = check_era(era); !now)
+        return done(fail(now.error()));
       replace(request, std::move(found->lost), std::move(found->kept), done);
     };
     if (!request.load_all)
@@ -159,14 +184,17 @@ void dist_model::repair(const protocol::repair_model& request,
         found->whole.push_back(id);
         std::move(x->items.begin(), x->items.end(),
                   std::back_inserter(found->kept.members.items));
-      } else if (x.error().code() == errc::lost) {
+      } else if (x.error().code() == errc::lost
+                 || x.error().code() == errc::unavailable) {
+        // Gone, or never set up.
         found->lost.push_back(id);
       } else if (!found->problem) {
         found->problem = x.error();
       }
       all->set(i, ack{});
     };
-    calls_.ask<manifests>(members_.at(id).actor, with_grace(timeout),
+    calls_.ask<manifests>(members_.at(id).actor,
+                          rejoin_steps * with_grace(timeout),
                           protocol::rejoin{request.scope, request.timeout_ms,
                                            request.load_all},
                           heard);
@@ -196,11 +224,14 @@ void dist_model::replace(const protocol::repair_model& request,
                                  lost.front().value(),
                                  request.drop ? "has no other one"
                                               : "nothing to load it from")));
+  auto era = era_;
   auto make = [=, this,
                kept = std::make_shared<protocol::repaired>(std::move(kept))](
                 const result<ack>& saved) {
     if (!saved)
       return done(fail(saved.error()));
+    if (auto now = check_era(era); !now)
+      return done(fail(now.error()));
     for (auto id : lost)
       end_now(id);
     protocol::run_checkpoint load{true, request.checkpoint, request.timeout_ms};
@@ -279,14 +310,14 @@ void dist_model::change(const protocol::change_replicas& request,
     members_[x.id] = {x.ranks, {}, true};
     fresh.push_back(x.id);
   }
-  auto finish = [=, this](result<manifests> x) {
+  auto finish = [=, this, era = era_](result<manifests> x) {
+    if (auto now = check_era(era); !now)
+      return done(fail(now.error()));
     if (!x) {
       for (auto id : fresh)
         leave_out(id);
       return done(fail(x.error()));
     }
-    for (auto id : fresh)
-      members_.at(id).on_trial = false;
     for (auto id : request.remove)
       leave_out(id);
     done(std::move(x));

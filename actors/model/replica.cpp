@@ -70,6 +70,9 @@ replica::replica(caf::actor_config& config, protocol::replica_spec spec,
   movers_.resize(world());
   controls_.resize(world());
   hosts_.resize(world());
+  // Nobody's process until one is acquired.
+  for (auto& x : hosts_)
+    x.slot = -1;
   calls_.watch(owner, [this](const error&) {
     closing_ = true;
     quit(caf::exit_reason::user_shutdown);

@@ -26,11 +26,14 @@ milliseconds with_grace(milliseconds x) {
 void replica::rejoin(const protocol::rejoin& request,
                      continuation<protocol::manifests> done) {
   using protocol::manifests;
-  ++era_;
+  auto era = ++era_;
   milliseconds timeout{request.timeout_ms};
   auto joined = [=, this](result<std::vector<manifests>> answers) {
     if (!answers)
       return done(fail(answers.error()));
+    // Whoever asked has given up and asks again.
+    if (era != era_)
+      return done(fail(errc::aborted, "the ranks join anew already"));
     auto told = std::make_shared<manifests>();
     for (auto& x : *answers)
       for (auto& item : x.items)

@@ -464,16 +464,22 @@ result<ack> worker_state::load(const protocol::run_checkpoint& request) {
   ++writes_;
   return guarded("load checkpoint", [&]() -> result<ack> {
     auto rank = loaded_rank(request);
-    checkpoint_reader from{directory_in(request.directory), rank};
+    checkpoint_reader from{loaded_directory(request.directory), rank};
     auto file = own_file(from.directory(), rank);
     auto own = checkpoint::read_batch(file);
     if (!own)
       return fail(own.error());
     const auto* text = own->find_meta("generator");
+    std::mt19937_64 generator;
     if (!text || !std::holds_alternative<std::string>(*text)
-        || !from_text(std::get<std::string>(*text), context_->generator()))
+        || !from_text(std::get<std::string>(*text), generator))
       return fail(errc::corrupt, fmt::format("{} holds no state of a generator",
                                              file.string()));
+    // Two that draw the same numbers would be of little use.
+    auto is_own = rank == spec_.name.rank
+                  && from.directory() == directory_in(request.directory);
+    if (is_own)
+      context_->generator() = generator;
     module_->load_checkpoint(from);
     // Ranks whose calls differed are in step again.
     writes_ = 0;

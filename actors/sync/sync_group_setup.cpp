@@ -107,6 +107,10 @@ void sync_group::prepare(const protocol::prepare_sync& request,
                              std::string{to_string(machine_.mode())}});
   };
   auto timeout_ms = request.timeout_ms;
+  // A new plan may count ranks, and so name links, in another way.
+  for (std::size_t i = 0; i < lanes_.size(); ++i)
+    if (lanes_[i].generation > first_generation_)
+      leave_links(i, timeout_ms, [](const result<ack>&) {});
   if (auto planned = plan(request); !planned)
     return finish(fail(planned.error()));
   if (options_.when_lost == "drop")
@@ -180,7 +184,7 @@ void sync_group::build_links(std::size_t index, std::uint32_t timeout_ms,
                              continuation<ack> done) {
   using protocol::group_addresses;
   // What is left of the last generation is of no use; nobody waits for it.
-  if (lanes_[index].generation > 0)
+  if (lanes_[index].generation > first_generation_)
     leave_links(index, timeout_ms, [](const result<ack>&) {});
   auto generation = ++lanes_[index].generation;
   const auto& route = lanes_[index].route;

@@ -26,6 +26,8 @@ struct module_notes {
   /// Runs in `setup`, `on_sync` and the checkpoint functions with their name;
   /// may throw.
   std::function<void(const std::string&)> before;
+  /// Runs in `echo`.
+  std::function<void(worker_context&)> on_call;
   /// Of the parameter; its memory stays two elements.
   shape extents{2};
 };
@@ -68,6 +70,8 @@ public:
   /// Its input, with who answered in "worker" (replica * 10 + rank).
   batch echo(const batch& in) {
     note("echo");
+    if (notes_->on_call)
+      notes_->on_call(*ctx_);
     batch out;
     for (const auto& [name, x] : in.tensors())
       out.set(name, x);

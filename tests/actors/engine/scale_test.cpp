@@ -106,6 +106,7 @@ BOOST_AUTO_TEST_CASE(what_makes_no_sense_is_refused_at_once) {
   BOOST_TEST(order("polizy", 2).failure().message()
              == "there is no model 'polizy'; did you mean 'policy'?");
   BOOST_TEST((order("policy", 0).failure().code() == errc::invalid));
+  BOOST_TEST((order("policy", 1'000'000).failure().code() == errc::invalid));
   BOOST_TEST((order("trainer", 2).failure().code() == errc::invalid));
   go_on();
   BOOST_TEST((outcome().end == run_end::finished));
@@ -151,6 +152,20 @@ BOOST_AUTO_TEST_CASE(at_the_end_nobody_waits_for_an_answer) {
   BOOST_TEST((outcome().end == run_end::finished));
   BOOST_TEST(done.failure().message() == "the run has ended");
   BOOST_TEST(policy->changes.empty());
+}
+
+BOOST_AUTO_TEST_CASE(an_order_that_waits_for_a_disk_ends_with_the_run) {
+  parts.syncs.pop_back();
+  parts.config.runtime.save_episode_interval = 1;
+  start();
+  trainer->silent.insert("save");
+  auto done = order("policy", 2);
+  go_on();
+  BOOST_TEST(!done.ready());
+  tell(runner, engine::stop_run{});
+  BOOST_TEST((outcome().end == run_end::interrupted));
+  run_jobs();
+  BOOST_TEST(done.ready());
 }
 
 BOOST_AUTO_TEST_CASE(there_is_a_bound_to_what_waits) {

@@ -143,6 +143,35 @@ BOOST_AUTO_TEST_CASE(a_replica_that_was_added_gets_its_share_of_the_rows) {
   BOOST_TEST(calls_of("echo") == 3u);
 }
 
+// The run has failed before anybody could use it.
+BOOST_AUTO_TEST_CASE(a_repair_leaves_out_what_was_just_added) {
+  auto policy = ready(1);
+  change_replicas more;
+  more.timeout_ms = 1000;
+  more.add = {seats(1, 1)};
+  ask_and_run<manifests>(policy, more).value();
+  BOOST_TEST(
+    (members_of(repair(policy, {}).value().members) == std::vector{0}));
+  check_serves(policy, 4);
+  ask_and_run<manifests>(policy, more).value();
+  check_serves(policy, 4);
+  BOOST_TEST(
+    (members_of(repair(policy, {}).value().members) == std::vector{0, 1}));
+}
+
+BOOST_AUTO_TEST_CASE(a_repair_gives_up_what_was_being_added) {
+  auto policy = ready(1);
+  change_replicas more;
+  more.timeout_ms = 1000;
+  more.add = {seats(1, 1)};
+  auto added = ask<manifests>(policy, more);
+  run_one();
+  auto kept = repair(policy, {}).value();
+  BOOST_TEST((members_of(kept.members) == std::vector{0}));
+  BOOST_TEST((added.failure().code() == errc::aborted));
+  check_serves(policy, 4);
+}
+
 BOOST_AUTO_TEST_CASE(a_replica_that_was_removed_is_closed) {
   auto policy = ready(3);
   change_replicas less;

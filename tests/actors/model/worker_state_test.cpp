@@ -31,10 +31,11 @@ struct fixture {
     worker = make("policy");
   }
 
-  std::unique_ptr<worker_state> make(const std::string& model) {
+  std::unique_ptr<worker_state> make(const std::string& model,
+                                     std::int32_t replica = 0) {
     auto job = test::job_of(model, 1, 1);
     protocol::worker_spec spec;
-    spec.name = {model, replica_id{0}, rank_id{0}};
+    spec.name = {model, replica_id{replica}, rank_id{0}};
     spec.config = job.config;
     return std::make_unique<worker_state>(spec,
                                           model::host_services{{},
@@ -268,6 +269,63 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_that_is_not_there_is_named) {
   BOOST_TEST((loaded.error().code() == errc::lost));
   BOOST_TEST(loaded.error().message().find("policy/0/troupe.rank0")
              != std::string::npos);
+}
+
+// It was added since.
+BOOST_AUTO_TEST_CASE(a_replica_that_was_not_saved_loads_what_another_one_was) {
+  test::scratch folder;
+  for (auto replica : {3, 1}) {
+    auto saver = make("policy", replica);
+    BOOST_REQUIRE(saver->set_up());
+    auto files = saver->save({false, folder.path().string(), 1000});
+    BOOST_REQUIRE(files);
+    for (const auto& [file, content] : *files)
+      BOOST_REQUIRE(checkpoint::write_batch(file, content));
+  }
+  for (auto [replica, loaded] : {std::pair{0, 1}, std::pair{3, 3}}) {
+    notes->calls.clear();
+    auto loader = make("policy", replica);
+    BOOST_REQUIRE(loader->set_up());
+    auto done = loader->load({true, folder.path().string(), 1000});
+    BOOST_REQUIRE_MESSAGE(done, to_string(done ? error{} : done.error()));
+    BOOST_TEST(notes->calls.back()
+               == fmt::format("load {}/policy/{}/weight.rank0",
+                              folder.path().string(), loaded));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(who_rejoins_draws_again_what_the_repeated_calls_drew) {
+  BOOST_REQUIRE(worker->set_up());
+  auto drawn = std::make_shared<std::vector<std::uint64_t>>();
+  notes->on_call = [drawn](worker_context& ctx) {
+    drawn->push_back(ctx.generator()());
+  };
+  BOOST_REQUIRE(call("echo"));
+  BOOST_REQUIRE(call("echo"));
+  BOOST_REQUIRE(worker->rejoin({5, 1000}));
+  BOOST_REQUIRE(call("echo"));
+  BOOST_REQUIRE(call("echo"));
+  // Of another scope: nothing to take back.
+  BOOST_REQUIRE(worker->rejoin({7, 1000}));
+  BOOST_REQUIRE(call("echo"));
+  BOOST_REQUIRE(drawn->size() == 5u);
+  BOOST_TEST(drawn->at(0) != drawn->at(1));
+  BOOST_TEST(drawn->at(2) == drawn->at(0));
+  BOOST_TEST(drawn->at(3) == drawn->at(1));
+  BOOST_TEST(drawn->at(4) != drawn->at(0));
+}
+
+BOOST_AUTO_TEST_CASE(who_rejoins_is_not_pinned_any_more) {
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_REQUIRE(order(protocol::sync_action::pin));
+  BOOST_REQUIRE(worker->rejoin({5, 1000}));
+  BOOST_TEST(!worker->pinned());
+  // What a sync has left half written stays closed, unless a load follows.
+  BOOST_REQUIRE(fence(true));
+  BOOST_REQUIRE(worker->rejoin({5, 1000}));
+  BOOST_TEST(refused(call("echo"), errc::unavailable, "being replaced"));
+  BOOST_REQUIRE(worker->rejoin({5, 1000, true}));
+  BOOST_TEST(call("echo").has_value());
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_says_which_weights_made_it) {

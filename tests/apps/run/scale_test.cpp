@@ -76,6 +76,37 @@ BOOST_AUTO_TEST_CASE(a_model_shrinks_and_grows_between_episodes) {
   BOOST_TEST(left_after(within(2s)) == "");
 }
 
+// The last checkpoint knows nothing of the new replicas.
+BOOST_AUTO_TEST_CASE(a_run_that_has_grown_goes_on_after_a_failure) {
+  auto words = fault_options({"policy", 0, 0, "generation", "slow"});
+  auto more = fault_options({"trainer", 0, 1, "training", "segv"});
+  words.insert(words.end(), more.begin(), more.end());
+  words.insert(words.end(),
+               {"--name", "elastic", "--set", "runtime.num_episode=12", "--set",
+                "models.trainer.fault_nth=6", "--set",
+                fmt::format("models.trainer.fault_once={}",
+                            (folder() / "once").string()),
+                "--set", "runtime.on_failure=restart", "--set",
+                "runtime.save_episode_interval=100"});
+  auto driver = start_run(words);
+  auto until = soon();
+  while (!contains(driver->output(), "episode") && !until.passed())
+    if (driver->wait(within(20ms)))
+      break;
+  auto x = order("reward", "3");
+  BOOST_TEST(x.status == 0, x.text);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 0, driver->output());
+  auto said = flat(driver->output());
+  BOOST_TEST(contains(said, "trainer replica 0 was made anew."), said);
+  auto summary = json::parse(read_file(runs() / "elastic/summary.json"));
+  auto replicas = 0;
+  for (const auto& process : summary["processes"])
+    for (const auto& model : process["models"])
+      replicas += model.get<std::string>().starts_with("reward/") ? 1 : 0;
+  BOOST_TEST(replicas == 3);
+  BOOST_TEST(left_after(within(2s)) == "");
+}
+
 BOOST_AUTO_TEST_CASE(what_makes_no_sense_is_refused_and_the_run_goes_on) {
   auto driver = begin(5);
   auto refused = [&](const std::string& model, const std::string& count,
