@@ -192,11 +192,13 @@ result<std::string> give_order(const std::filesystem::path& path,
   if (!socket)
     return fail(process::system_error(errc::exhausted, "no socket", errno));
   // A socket of this kind is connected at once, or not.
-  if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&*at), sizeof(*at))
-      != 0)
-    return fail(errno == EAGAIN
-                  ? error{errc::exhausted, "too many orders wait already"}
-                  : error{errc::unavailable, "nobody takes orders there"});
+  auto connected = ::connect(socket.get(), reinterpret_cast<sockaddr*>(&*at),
+                             sizeof(*at))
+                   == 0;
+  if (!connected && errno == EAGAIN)
+    return fail(errc::exhausted, "too many orders wait already");
+  if (!connected)
+    return fail(errc::unavailable, "nobody takes orders there");
   if (auto sent = write_line(socket.get(), line, until); !sent)
     return fail(sent.error());
   return read_line(socket.get(), std::size_t{1} << 20, until);
