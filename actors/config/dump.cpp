@@ -215,6 +215,7 @@ void put_runtime(std::string& out, const runtime_config& runtime,
   keys.put("max_restarts", runtime.max_restarts);
   keys.put("restart_backoff_ms", runtime.restart_backoff.count());
   keys.put("node_return_ms", runtime.node_return.count());
+  keys.put("rejoin_timeout_ms", runtime.rejoin_timeout.count());
   keys.put("on_non_finite", runtime.warn_on_non_finite ? "warn" : "stop");
   keys.put("straggler_factor", runtime.straggler_factor);
   keys.put("straggler_min_ms", runtime.straggler_min.count());

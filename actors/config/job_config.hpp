@@ -123,6 +123,9 @@ struct runtime_config {
   std::chrono::milliseconds restart_backoff{500};
   /// How long such a run waits for a machine that was lost to come back.
   std::chrono::milliseconds node_return{60'000};
+  /// How long a process that a failure has left may be busy with what it was
+  /// doing: if one is for longer, all begin anew.
+  std::chrono::milliseconds rejoin_timeout{10'000};
   /// `on_non_finite: warn`: a metric of a training step that is NaN or infinite
   /// does not end the run.
   bool warn_on_non_finite = false;

@@ -164,6 +164,7 @@ void read_restarts(section& keys, runtime_config& runtime) {
   keys.integer("max_restarts", runtime.max_restarts, 0);
   keys.milliseconds("restart_backoff_ms", runtime.restart_backoff);
   keys.milliseconds("node_return_ms", runtime.node_return);
+  keys.milliseconds("rejoin_timeout_ms", runtime.rejoin_timeout);
   if (runtime.on_failure == failure_policy::restart
       && runtime.save_episode_interval == 0)
     keys.complain("on_failure", "restart needs checkpoints to go on from; set "

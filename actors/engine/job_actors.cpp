@@ -47,6 +47,7 @@ job_body make_body(const application& app, const config::job_config& config,
     job.seed = static_cast<std::uint64_t>(config.runtime.seed);
     job.num_threads = nodes.threads_per_host();
     job.collective_timeout = config.runtime.collective_timeout;
+    job.rejoin_timeout = config.runtime.rejoin_timeout;
     out.models[x.name] = system.spawn<model::dist_model>(job, around);
   }
   out.storage = system.spawn<model::storage>(nodes.all(), &nodes.store());

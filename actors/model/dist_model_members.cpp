@@ -158,6 +158,7 @@ void dist_model::repair(const protocol::repair_model& request,
     std::optional<error> problem;
   };
   auto found = std::make_shared<state>();
+  auto patience = std::min(job_.rejoin_timeout, timeout);
   auto all_ids = ids();
   auto judge = [=, this](const result<std::vector<ack>>&) {
     if (found->problem)
@@ -194,8 +195,8 @@ void dist_model::repair(const protocol::repair_model& request,
       all->set(i, ack{});
     };
     calls_.ask<manifests>(members_.at(id).actor,
-                          rejoin_steps * with_grace(timeout),
-                          protocol::rejoin{request.scope, request.timeout_ms,
+                          rejoin_steps * with_grace(patience),
+                          protocol::rejoin{request.scope, call::to_ms(patience),
                                            request.load_all},
                           heard);
   }

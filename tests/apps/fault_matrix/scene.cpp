@@ -44,6 +44,7 @@ runtime:
   # Nobody has to wait half a minute for a driver that is frozen.
   driver_grace_ms: 2000
   restart_backoff_ms: 10
+  rejoin_timeout_ms: 500
   run_name: it
   output_dir: runs
 )";
