@@ -4,6 +4,7 @@
 #include <random>
 
 #include <boost/test/unit_test.hpp>
+#include <fmt/core.h>
 
 using namespace troupe;
 using planner::cluster;
@@ -120,7 +121,7 @@ BOOST_AUTO_TEST_CASE(plans_that_grow_stay_sound) {
     job_spec job;
     auto count = pick(1, 3);
     for (auto i = 0; i < count; ++i)
-      job.models.push_back(on_devices("m" + std::to_string(i), pick(1, 3),
+      job.models.push_back(on_devices(fmt::format("m{}", i), pick(1, 3),
                                       1 << pick(0, 1), pick(1, 2)));
     auto machines = cluster::uniform(pick(1, 3), pick(1, 8));
     auto placed = planner::place(job, machines);
