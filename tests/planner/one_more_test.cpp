@@ -37,7 +37,7 @@ using numbers = std::vector<std::int32_t>;
 
 } // namespace
 
-BOOST_AUTO_TEST_SUITE(planner_one_more)
+BOOST_AUTO_TEST_SUITE(one_more)
 
 BOOST_AUTO_TEST_CASE(free_devices_come_first) {
   job_spec job;
@@ -111,7 +111,7 @@ BOOST_AUTO_TEST_CASE(a_model_that_is_not_there_is_an_error) {
 // What the verifier, which knows nothing of this rule, thinks of it.
 BOOST_AUTO_TEST_CASE(plans_that_grow_stay_sound) {
   auto seed = std::random_device{}();
-  BOOST_TEST_MESSAGE("planner_one_more: seed " << seed);
+  BOOST_TEST_MESSAGE("one_more: seed " << seed);
   std::mt19937 random{seed};
   auto pick = [&](int least, int most) {
     return std::uniform_int_distribution<std::int32_t>{least, most}(random);
