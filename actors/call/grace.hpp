@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 
 namespace troupe::call {
@@ -34,6 +35,13 @@ with_grace(std::chrono::milliseconds timeout, layer who) {
 [[nodiscard]] inline std::chrono::milliseconds
 with_grace(std::uint32_t timeout_ms, layer who) {
   return with_grace(std::chrono::milliseconds{timeout_ms}, who);
+}
+
+/// How long to wait for what is asked through `hops` others: each waits a little
+/// longer than the next, and all together less than a layer does.
+[[nodiscard]] inline std::chrono::milliseconds
+through_hops(std::chrono::milliseconds timeout, std::size_t hops) {
+  return timeout + std::chrono::milliseconds{20} * static_cast<int>(hops);
 }
 
 } // namespace troupe::call

@@ -31,6 +31,7 @@ job_body make_body(const application& app, const config::job_config& config,
                    caf::actor_system& system,
                    const protocol::error_signal_actor& errors) {
   model::model_surroundings around{nodes.all(), errors, {}, &nodes.store()};
+  around.far_nodes = !nodes.local();
   for (const auto& x : nodes.cluster().nodes)
     around.devices_per_node.push_back(
       static_cast<std::int32_t>(x.devices.size()));

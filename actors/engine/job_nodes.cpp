@@ -79,6 +79,7 @@ result<void> job_nodes::start_here(caf::actor_system& system,
   x.job = settings_.job;
   x.num_device = settings_.devices.count;
   x.device_kind = "cpu";
+  x.far_hosts = settings_.guard != nullptr;
   if (settings_.guard)
     return start_guarded(system, x, errors);
   model::host_services services{{}, &app_.models, &store_, &hub_};

@@ -87,7 +87,7 @@ void dist_model::invoke(const protocol::invoke& request,
   // Whoever gets rows belongs to the model.
   for (auto& [id, x] : members_)
     x.on_trial = false;
-  std::vector<process::batch_ref> inputs(targets.size(), request.input);
+  std::vector<process::batch_ref> inputs;
   auto rows = request.input.rows();
   if (rows > 0) {
     // Fewer rows than replicas: the others have nothing to do.
@@ -98,6 +98,8 @@ void dist_model::invoke(const protocol::invoke& request,
     if (!split)
       return done(fail(split.error()));
     inputs = std::move(*split);
+  } else {
+    inputs.assign(targets.size(), request.input);
   }
   auto timeout_ms = request.timeout_ms;
   auto finish =
@@ -117,9 +119,10 @@ void dist_model::invoke(const protocol::invoke& request,
   auto all = std::make_shared<call::gather<protocol::invoked>>(inputs.size(),
                                                                std::move(
                                                                  finish));
+  auto together = calls_.collect();
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    auto share = request;
-    share.input = std::move(inputs[i]);
+    protocol::invoke share{request.function, std::move(inputs[i]),
+                           request.scope, timeout_ms};
     calls_.ask<protocol::invoked>(members_.at(targets[i]).actor,
                                   with_grace(timeout_ms), std::move(share),
                                   [all, i](result<protocol::invoked> x) {

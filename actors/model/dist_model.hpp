@@ -45,7 +45,8 @@ private:
 
   void set_up(milliseconds timeout, continuation<protocol::manifests> done);
 
-  /// Has the nodes make the replicas that do not exist yet.
+  /// Has the nodes make the replicas that do not exist yet. Those that share
+  /// another machine are asked through its node from now on.
   void make_replicas(milliseconds timeout, continuation<protocol::ack> done);
 
   /// Makes and sets up those, and lets them load if `load` names a directory.

@@ -15,6 +15,7 @@ void dist_model::ask_these(const std::vector<replica_id>& ids,
                            milliseconds timeout, const Message& message,
                            continuation<std::vector<Reply>> done) {
   auto all = std::make_shared<call::gather<Reply>>(ids.size(), std::move(done));
+  auto together = calls_.collect();
   for (std::size_t i = 0; i < ids.size(); ++i) {
     auto found = members_.find(ids[i]);
     calls_.ask<Reply>(found == members_.end() ? protocol::replica_actor{}

@@ -75,9 +75,12 @@ protocol::replica_spec dist_model::spec_of(replica_id id) const {
 
 void dist_model::make_replicas(milliseconds timeout, continuation<ack> done) {
   std::vector<replica_id> missing;
-  for (const auto& [id, x] : members_)
+  std::map<node_id, int> on_node;
+  for (const auto& [id, x] : members_) {
+    ++on_node[x.seats.front().node];
     if (!x.actor)
       missing.push_back(id);
+  }
   auto all = std::make_shared<call::gather<ack>>(missing.size(),
                                                  [done = std::move(done)](
                                                    result<std::vector<ack>> x) {
@@ -88,7 +91,9 @@ void dist_model::make_replicas(milliseconds timeout, continuation<ack> done) {
   for (std::size_t index = 0; index < missing.size(); ++index) {
     auto id = missing[index];
     auto spec = spec_of(id);
-    auto node = static_cast<std::size_t>(spec.ranks.front().node.value());
+    auto home = spec.ranks.front().node;
+    auto node = static_cast<std::size_t>(home.value());
+    auto through_node = around_.far_nodes && on_node[home] > 1;
     protocol::make_replica request{std::move(spec),
                                    caf::actor_cast<protocol::dist_model_actor>(
                                      this)};
@@ -96,10 +101,14 @@ void dist_model::make_replicas(milliseconds timeout, continuation<ack> done) {
       if (!x)
         return all->set(index, fail(x.error()));
       auto i = members_.find(id);
-      if (era == era_ && i != members_.end())
+      if (era == era_ && i != members_.end()) {
         i->second.actor = x->replica;
-      else
+        if (through_node)
+          calls_.route(x->replica,
+                       {caf::actor_cast<caf::actor>(around_.nodes[node])});
+      } else {
         send_exit(x->replica, caf::exit_reason::user_shutdown);
+      }
       all->set(index, ack{});
     };
     calls_.ask<protocol::made_replica>(around_.nodes[node], timeout,
@@ -178,6 +187,7 @@ void dist_model::repair(const protocol::repair_model& request,
                    next);
   };
   auto all = std::make_shared<call::gather<ack>>(all_ids.size(), judge);
+  auto together = calls_.collect();
   for (std::size_t i = 0; i < all_ids.size(); ++i) {
     auto id = all_ids[i];
     auto heard = [=](result<manifests> x) {

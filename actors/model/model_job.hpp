@@ -35,6 +35,8 @@ struct model_surroundings {
   std::vector<std::int32_t> devices_per_node;
   /// The driver's store; outlives the actors.
   process::batch_store* store = nullptr;
+  /// The nodes are on other machines.
+  bool far_nodes = false;
 };
 
 } // namespace troupe::model

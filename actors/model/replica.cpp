@@ -86,6 +86,7 @@ const char* replica::name() const {
 void replica::on_exit() {
   // Node and replica hold each other.
   around_ = replica_surroundings{};
+  nodes_.clear();
 }
 
 std::size_t replica::world() const noexcept {
@@ -158,6 +159,7 @@ void replica::ask_all(const std::string& operation, milliseconds timeout,
                       const Message& message,
                       continuation<std::vector<Reply>> done) {
   auto all = std::make_shared<call::gather<Reply>>(world(), std::move(done));
+  auto together = calls_.collect();
   for (std::size_t rank = 0; rank < world(); ++rank)
     ask<Reply>(rank, operation, timeout, message,
                [all, rank](result<Reply> x) { all->set(rank, std::move(x)); });
@@ -190,6 +192,7 @@ void replica::relay_to(const std::vector<Handle>& targets,
       done(fail(answers.error()));
   });
   std::size_t index = 0;
+  auto together = calls_.collect();
   for (auto& [rank, share] : shares) {
     auto timeout = from_ms(share.timeout_ms);
     auto at = static_cast<std::size_t>(rank.value());
@@ -249,6 +252,7 @@ void replica::set_up(milliseconds timeout,
     call::gather<ack>>(world(), [=, this](result<std::vector<ack>> x) {
     if (!x)
       return done(fail(x.error()));
+    find_routes();
     join_ranks(timeout, [=, this](result<ack> joined) {
       if (!joined)
         return done(fail(joined.error()));
@@ -378,12 +382,14 @@ void replica::invoke(const protocol::invoke& request,
                      continuation<protocol::invoked> done) {
   using planner::dimension;
   auto parts = static_cast<std::size_t>(layout_.size(dimension::data));
-  std::vector<process::batch_ref> inputs(parts, request.input);
+  std::vector<process::batch_ref> inputs;
   if (request.input.rows() > 0 && parts > 1) {
     auto split = request.input.split(parts);
     if (!split)
       return done(fail(split.error()));
     inputs = std::move(*split);
+  } else {
+    inputs.assign(parts, request.input);
   }
   auto timeout = from_ms(request.timeout_ms);
   auto layout = layout_;
@@ -412,8 +418,12 @@ void replica::invoke(const protocol::invoke& request,
     joined.times = std::move(times);
     done(std::move(joined));
   });
+  auto together = calls_.collect();
   for (std::size_t rank = 0; rank < world(); ++rank) {
-    auto share = request;
+    protocol::invoke share{request.function,
+                           {},
+                           request.scope,
+                           request.timeout_ms};
     auto data = layout_.coordinates_of(rank_id{static_cast<std::int32_t>(rank)})
                   .at(dimension::data);
     share.input = inputs[static_cast<std::size_t>(data)];
@@ -520,6 +530,7 @@ replica::behavior_type replica::make_behavior() {
         out.deliver(ack{});
         quit();
       });
+      auto together = calls_.collect();
       for (std::size_t rank = 0; rank < world(); ++rank)
         ask<ack>(rank, "close", from_ms(x.timeout_ms), x,
                  // A worker that is gone already is closed.

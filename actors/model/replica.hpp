@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct replica_surroundings {
   /// Null if there is no other machine.
   protocol::neighbours_actor others;
   protocol::error_signal_actor errors;
+  /// Hosts are other processes.
+  bool far_hosts = false;
 };
 
 /// The actor of one copy of a model: makes its workers where the plan says,
@@ -65,6 +68,10 @@ private:
   void make_worker(std::size_t rank, milliseconds timeout,
                    continuation<protocol::ack> done);
   void join_ranks(milliseconds timeout, continuation<protocol::ack> done);
+
+  /// Ranks that share another machine are asked through its node, ranks that
+  /// share a host through that.
+  void find_routes();
 
   // -- after a failure elsewhere ----------------------------------------------
 
@@ -139,6 +146,8 @@ private:
   std::vector<protocol::mover_actor> movers_;
   std::vector<protocol::host_actor> controls_;
   std::vector<protocol::host_name> hosts_;
+  /// Of the ranks' machines, as far as they are known.
+  std::map<node_id, protocol::node_actor> nodes_;
   bool closing_ = false;
   /// How often the ranks were joined anew.
   std::uint64_t era_ = 0;

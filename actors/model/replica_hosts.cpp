@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a replica comes to its workers: node, host, worker, one after the other.
+#include <map>
+
+#include <caf/actor_cast.hpp>
 #include <fmt/core.h>
 
 #include "troupe/actors/call/grace.hpp"
@@ -28,6 +31,7 @@ void replica::start_worker(std::size_t rank, milliseconds timeout,
              [=, this](const result<protocol::node_actor>& node) {
                if (!node)
                  return failed(node.error());
+               nodes_[spec_.ranks[rank].node] = *node;
                acquire_host(*node, rank, timeout,
                             [=, this](const result<ack>& acquired) {
                               if (!acquired)
@@ -119,6 +123,27 @@ void replica::make_worker(std::size_t rank, milliseconds timeout,
                                        protocol::start_worker{
                                          worker_spec(rank)},
                                        keep);
+}
+
+void replica::find_routes() {
+  if (!around_.far_hosts)
+    return;
+  std::map<node_id, int> on_node;
+  std::map<protocol::host_name, int> in_host;
+  for (const auto& x : hosts_) {
+    ++on_node[x.node];
+    ++in_host[x];
+  }
+  for (std::size_t rank = 0; rank < world(); ++rank) {
+    const auto& host = hosts_[rank];
+    std::vector<caf::actor> via;
+    if (host.node != around_.here && on_node[host.node] > 1)
+      via.push_back(caf::actor_cast<caf::actor>(nodes_[host.node]));
+    if (in_host[host] > 1)
+      via.push_back(caf::actor_cast<caf::actor>(controls_[rank]));
+    calls_.route(workers_[rank], via);
+    calls_.route(movers_[rank], via);
+  }
 }
 
 } // namespace troupe::model

@@ -45,6 +45,7 @@ void replica::rejoin(const protocol::rejoin& request,
     });
   };
   auto all = std::make_shared<call::gather<manifests>>(world(), joined);
+  auto together = calls_.collect();
   for (std::size_t rank = 0; rank < world(); ++rank)
     calls_.ask<manifests>(workers_[rank], with_grace(timeout), request,
                           [all, rank](result<manifests> x) {
@@ -64,6 +65,7 @@ void replica::save_by_peers(const protocol::run_checkpoint& request,
     done(ack{});
   };
   auto all = std::make_shared<call::gather<ack>>(world(), saved);
+  auto together = calls_.collect();
   for (std::size_t rank = 0; rank < world(); ++rank)
     calls_.ask<ack>(workers_[rank], with_grace(timeout), request,
                     [=](result<ack> x) {

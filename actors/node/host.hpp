@@ -8,6 +8,7 @@
 
 #include <caf/typed_event_based_actor.hpp>
 
+#include "troupe/actors/call/bundle_book.hpp"
 #include "troupe/actors/call/caller.hpp"
 #include "troupe/actors/call/reply.hpp"
 #include "troupe/actors/model/host_services.hpp"
@@ -19,7 +20,8 @@ namespace troupe::node {
 using model::worker_threads;
 
 /// The control actor of one host: makes workers, answers at any time what they
-/// are doing, and can abort their communicators while they are stuck in one.
+/// are doing, passes on what comes for several of them in one message, and can
+/// abort their communicators while they are stuck in one.
 class host : public protocol::host_actor::base {
 public:
   /// `on_closed` runs once every worker has ended after a shut_down.
@@ -65,6 +67,7 @@ private:
   worker_threads threads_;
   std::function<void()> on_closed_;
   std::map<protocol::worker_name, slot> workers_;
+  call::bundle_book bundles_;
   call::caller<host> calls_;
 };
 

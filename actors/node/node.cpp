@@ -150,6 +150,7 @@ node::make_replica(const protocol::make_replica& x) {
   around.node = caf::actor_cast<protocol::node_actor>(this);
   around.others = settings_.others;
   around.errors = errors_;
+  around.far_hosts = settings_.far_hosts;
   return protocol::made_replica{
     spawn<model::replica>(x.spec, std::move(around), x.owner)};
 }
@@ -283,6 +284,16 @@ void node::close(std::chrono::milliseconds timeout,
 node::behavior_type node::make_behavior() {
   using namespace protocol;
   return {
+    [this](const bundle& x) {
+      call::reply<bundle_answers> out{make_response_promise<bundle_answers>()};
+      bundles_.pass_on(calls_, x, out);
+      return out.promise();
+    },
+    [this](const get_rest& x) {
+      call::reply<bundle_answers> out{make_response_promise<bundle_answers>()};
+      bundles_.fetch(x.rest, out);
+      return out.promise();
+    },
     [this](const host_hello& x) -> caf::result<host_welcome> {
       auto y = welcome(x);
       if (!y)

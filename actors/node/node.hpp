@@ -10,6 +10,7 @@
 
 #include <caf/typed_event_based_actor.hpp>
 
+#include "troupe/actors/call/bundle_book.hpp"
 #include "troupe/actors/call/caller.hpp"
 #include "troupe/actors/call/reply.hpp"
 #include "troupe/actors/node/launcher.hpp"
@@ -34,12 +35,15 @@ struct node_settings {
   /// Called when the guard has ended, after the error_signal was told; may be
   /// null.
   std::function<void()> on_guard_gone = {};
+  /// Hosts are other processes.
+  bool far_hosts = false;
   /// Tells whether a host that was killed ran out of memory.
   process::oom_counter out_of_memory = {};
 };
 
 /// The actor of one machine: starts a host for each device when it is first
-/// asked for, resolves hosts for replicas, and tells the error_signal which
+/// asked for, resolves hosts for replicas, passes on what comes for several
+/// actors of this machine in one message, and tells the error_signal which
 /// workers a dead process took with it.
 class node : public protocol::node_actor::base {
 public:
@@ -114,6 +118,7 @@ private:
   bool closing_ = false;
   /// Nobody can start or end hosts any more.
   bool guard_gone_ = false;
+  call::bundle_book bundles_;
   call::caller<node> calls_;
 };
 

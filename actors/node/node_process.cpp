@@ -203,6 +203,7 @@ private:
     config.id = x.node;
     config.num_device = settings_.num_device;
     config.device_kind = settings_.device_kind;
+    config.far_hosts = true;
     config.others = system_.spawn<neighbours>(std::move(around));
     config.book = x.book;
     config.on_port = [this](std::int32_t slot, std::uint16_t port) {

@@ -75,18 +75,13 @@ result<batch_ref> batch_ref::slice(std::int64_t begin, std::int64_t end) const {
 result<std::vector<batch_ref>> batch_ref::split(std::size_t n) const {
   if (n == 0)
     return fail(errc::invalid, "a batch cannot be split into 0 parts");
-  auto total = rows();
-  auto count = static_cast<std::int64_t>(n);
   std::vector<batch_ref> out;
   out.reserve(n);
-  std::int64_t begin = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    auto end = begin + total / count + (i < total % count ? 1 : 0);
-    auto part = slice(begin, end);
+  for (const auto& range : split_rows(rows(), n)) {
+    auto part = slice(range.begin, range.end);
     if (!part)
       return fail(part.error());
     out.push_back(std::move(*part));
-    begin = end;
   }
   return out;
 }
@@ -95,6 +90,19 @@ batch_ref batch_ref::concat(std::span<const batch_ref> xs) {
   batch_ref out;
   for (const auto& x : xs)
     out.parts.insert(out.parts.end(), x.parts.begin(), x.parts.end());
+  return out;
+}
+
+std::vector<row_range> split_rows(std::int64_t rows, std::size_t n) {
+  auto count = static_cast<std::int64_t>(n);
+  std::vector<row_range> out;
+  out.reserve(n);
+  std::int64_t begin = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    auto end = begin + rows / count + (i < rows % count ? 1 : 0);
+    out.push_back({begin, end});
+    begin = end;
+  }
   return out;
 }
 

@@ -84,6 +84,16 @@ struct batch_ref {
   }
 };
 
+struct row_range {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
+/// `rows` rows in `n` ranges whose sizes differ by at most one, the larger ones
+/// first. `n` is at least 1.
+[[nodiscard]] std::vector<row_range> split_rows(std::int64_t rows,
+                                                std::size_t n);
+
 /// Rows [begin, end) of every tensor, with the metadata; shares the bytes.
 /// Fails with `errc::invalid` outside of the rows.
 [[nodiscard]] result<batch> slice_rows(const batch& x, std::int64_t begin,

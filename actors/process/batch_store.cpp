@@ -320,25 +320,24 @@ result<std::vector<batch_ref>> batch_store::split(const batch_ref& x,
                                                   std::size_t n,
                                                   std::uint64_t scope,
                                                   deadline until) {
-  auto shares = x.split(n);
-  if (!shares || x.parts.size() != 1
-      || x.inline_bytes() * n <= split_inline_bytes_max)
-    return shares;
+  // Each share of a batch inside a message carries all of it.
+  if (x.parts.size() != 1 || x.inline_bytes() * n <= split_inline_bytes_max)
+    return x.split(n);
   auto all = get(x, until);
   if (!all)
     return fail(all.error());
-  std::int64_t begin = 0;
-  for (auto& share : *shares) {
-    auto rows = slice_rows(*all, begin, begin + share.rows());
-    begin += share.rows();
+  std::vector<batch_ref> out;
+  out.reserve(n);
+  for (const auto& range : split_rows(x.rows(), n)) {
+    auto rows = slice_rows(*all, range.begin, range.end);
     if (!rows)
       return fail(rows.error());
     auto part = put(*rows, scope, x.parts.front().version);
     if (!part)
       return fail(part.error());
-    share.parts.assign(1, std::move(*part));
+    out.push_back({{std::move(*part)}});
   }
-  return shares;
+  return out;
 }
 
 result<batch> batch_store::get(const batch_part& x, deadline until) {

@@ -9,6 +9,8 @@
 
 #include <caf/actor_addr.hpp>
 #include <caf/actor_control_block.hpp>
+#include <caf/error.hpp>
+#include <caf/message.hpp>
 
 namespace troupe::protocol {
 
@@ -40,8 +42,10 @@ public:
     if constexpr (is_variant<T>::value)
       is_variant<T>::check();
     // CAF packs a handle as an address: no floating point inside, and its
-    // inspect function wants a real serializer.
-    if constexpr (is_actor_handle<T>)
+    // inspect function wants a real serializer. What a message or an error
+    // holds is registered, and checked, itself.
+    if constexpr (is_actor_handle<T> || std::is_same_v<T, caf::message>
+                  || std::is_same_v<T, caf::error>)
       return;
     else
       check_members<T>();

@@ -8,6 +8,7 @@
 #include <caf/replies_to.hpp>
 #include <caf/typed_actor.hpp>
 
+#include "troupe/actors/protocol/bundle.hpp"
 #include "troupe/actors/protocol/model.hpp"
 #include "troupe/actors/protocol/monitor.hpp"
 
@@ -16,7 +17,7 @@
 namespace troupe::protocol {
 
 /// Changes whenever a message changes: driver and hosts must agree.
-inline constexpr std::uint32_t wire_version = 4;
+inline constexpr std::uint32_t wire_version = 5;
 
 /// Where a worker's process stands.
 enum class host_kind : std::uint8_t { device, cpu };
@@ -124,7 +125,7 @@ struct shut_down {
 
 /// The control actor of a host: event-based, so that it answers whatever the
 /// workers' threads are doing.
-using host_actor = caf::typed_actor<
+using host_actor = courier_actor::extend<
   caf::replies_to<start_worker>::with<started_worker>,
   caf::replies_to<abort_groups>::with<ack>, caf::reacts_to<release_batches>,
   caf::replies_to<get_host_status>::with<host_status>,
@@ -353,7 +354,7 @@ struct made_replica {
 };
 
 /// One machine: owns its devices, ports and hosts.
-using node_actor = caf::typed_actor<
+using node_actor = courier_actor::extend<
   caf::replies_to<host_hello>::with<host_welcome>,
   caf::replies_to<make_replica>::with<made_replica>,
   caf::replies_to<acquire_host>::with<acquired_host>,

@@ -4,6 +4,7 @@
 #include <caf/actor_system_config.hpp>
 #include <caf/type_id.hpp>
 
+#include "troupe/actors/protocol/bundle.hpp"
 #include "troupe/actors/protocol/errors.hpp"
 #include "troupe/actors/protocol/float_check.hpp"
 #include "troupe/actors/protocol/model.hpp"
@@ -29,6 +30,11 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::wire_double))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::worker_name))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::host_name))
 CAF_ADD_TYPE_ID(troupe, (troupe::process::batch_ref))
+
+// bundle.hpp
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::bundle))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::bundle_answers))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_rest))
 
 // model.hpp
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::set_up))

@@ -347,13 +347,9 @@ int run(const application& app, const run_arguments& args) {
     return refuse(job.error());
   const auto& runtime = job->config.runtime;
   const auto& directory = job->directory;
-  std::vector<console::episode_row> rows;
-  if (job->resume) {
-    auto kept = directory->rewind(job->resume->episode);
-    if (!kept)
+  if (job->resume)
+    if (auto kept = directory->rewind(job->resume->episode); !kept)
       return refuse(kept.error());
-    rows = std::move(*kept);
-  }
   auto yaml = config::dump_yaml(job->config, app.schema());
   if (auto written = directory->write_config(yaml); !written)
     return refuse(written.error());
@@ -396,7 +392,7 @@ int run(const application& app, const run_arguments& args) {
     settings.guard = guard.get();
   }
   run_view view{*directory, fmt::format("{} {}", app.name, directory->name()),
-                args.plain, std::move(rows)};
+                args.plain};
   auto driven = engine::drive(app, job->config, job->data, settings, view);
   auto& outcome = driven.outcome;
   if (!outcome)

@@ -79,11 +79,10 @@ nlohmann::ordered_json make_ledger_line(const engine::episode_result& x) {
 } // namespace
 
 run_view::run_view(const console::run_directory& directory, std::string title,
-                   bool plain, std::vector<console::episode_row> rows)
+                   bool plain)
   : directory_(directory),
     terminal_(make_output(plain)),
-    progress_(console::make_progress(*terminal_, std::move(title))),
-    rows_(std::move(rows)) {
+    progress_(console::make_progress(*terminal_, std::move(title))) {
   open_files();
   lose(errors_.open(directory.errors_file()));
   ticker_ = std::thread{[this] {
@@ -107,7 +106,6 @@ void run_view::on_episode(const engine::episode_result& result) {
   keep(metrics_, row);
   keep(ledger_, make_ledger_line(result));
   progress_->episode(row);
-  rows_.push_back(std::move(row));
 }
 
 void run_view::on_note(std::string_view text) {
@@ -131,11 +129,7 @@ void run_view::on_restart(const engine::restart_notice& x) {
                                 x.number_max, where, to_string(x.cause)));
   metrics_.close();
   ledger_.close();
-  auto kept = directory_.rewind(x.episode);
-  if (kept)
-    rows_ = std::move(*kept);
-  else
-    lose(fail(kept.error()));
+  lose(directory_.rewind(x.episode));
   open_files();
 }
 
@@ -148,9 +142,11 @@ void run_view::on_error(const protocol::error_report& report) {
 
 void run_view::write_plot(const console::run_directory& directory,
                           const std::string& app) {
-  if (rows_.empty())
+  // Not kept all the time: a run may have any number of episodes.
+  auto rows = directory.rows();
+  if (rows.empty())
     return;
-  lose(console::write_plot(directory.plot_file(), rows_,
+  lose(console::write_plot(directory.plot_file(), rows,
                            fmt::format("{} {}", app, directory.name())));
 }
 

@@ -22,10 +22,9 @@ namespace troupe::app_command {
 /// the console's.
 class run_view final : public engine::run_listener {
 public:
-  /// `rows` are of the episodes before, for the plot. `directory` outlives the
-  /// view.
+  /// `directory` outlives the view.
   run_view(const console::run_directory& directory, std::string title,
-           bool plain, std::vector<console::episode_row> rows = {});
+           bool plain);
   ~run_view() override;
 
   void on_phase(std::string_view name, std::int64_t done,
@@ -63,7 +62,6 @@ private:
   console::line_writer metrics_;
   console::line_writer ledger_;
   console::line_writer errors_;
-  std::vector<console::episode_row> rows_;
   mutable std::mutex lost_mutex_;
   std::optional<error> lost_;
   /// Keeps the clock on the screen going during long calls.

@@ -159,19 +159,25 @@ result<void> run_directory::claim() {
 
 namespace {
 
+template <class Visitor>
+void for_each_row(const std::filesystem::path& file, Visitor visit) {
+  std::ifstream in{file};
+  for (std::string line; std::getline(in, line);) {
+    auto row = nlohmann::ordered_json::parse(line, nullptr, false);
+    if (row.is_object() && row.contains("episode")
+        && row["episode"].is_number_integer())
+      visit(std::move(row));
+  }
+}
+
 /// The lines of `file` that are JSON objects of episodes up to `episode`.
 std::vector<nlohmann::ordered_json>
 rows_until(const std::filesystem::path& file, std::int64_t episode) {
   std::vector<nlohmann::ordered_json> out;
-  std::ifstream in{file};
-  for (std::string line; std::getline(in, line);) {
-    auto row = nlohmann::ordered_json::parse(line, nullptr, false);
-    if (!row.is_object() || !row.contains("episode")
-        || !row["episode"].is_number_integer())
-      continue;
+  for_each_row(file, [&](nlohmann::ordered_json&& row) {
     if (row["episode"].get<std::int64_t>() <= episode)
       out.push_back(std::move(row));
-  }
+  });
   return out;
 }
 
@@ -192,21 +198,22 @@ bool run_directory::finished() const {
          && summary["exit_reason"] == "finished";
 }
 
-result<std::vector<episode_row>>
-run_directory::rewind(std::int64_t episode) const {
+result<void> run_directory::rewind(std::int64_t episode) const {
   std::error_code ignored;
   std::filesystem::remove(summary_file(), ignored);
   if (std::filesystem::exists(ledger_file(), ignored))
     if (auto done = write_rows(ledger_file(),
                                rows_until(ledger_file(), episode));
         !done)
-      return fail(done.error());
-  auto rows = rows_until(metrics_file(), episode);
-  if (auto done = write_rows(metrics_file(), rows); !done)
-    return fail(done.error());
+      return done;
+  return write_rows(metrics_file(), rows_until(metrics_file(), episode));
+}
+
+std::vector<episode_row> run_directory::rows() const {
   std::vector<episode_row> out;
-  for (const auto& row : rows)
+  for_each_row(metrics_file(), [&](nlohmann::ordered_json&& row) {
     out.push_back(row_from_json(row));
+  });
   return out;
 }
 

@@ -62,10 +62,11 @@ public:
   reopen(const std::filesystem::path& path);
 
   /// Forgets what happened after `episode`: the summary, later lines of
-  /// metrics.jsonl and ledger.jsonl, and what a kill left of a line. Gives the
-  /// rows that remain.
-  [[nodiscard]] result<std::vector<episode_row>>
-  rewind(std::int64_t episode) const;
+  /// metrics.jsonl and ledger.jsonl, and what a kill left of a line.
+  [[nodiscard]] result<void> rewind(std::int64_t episode) const;
+
+  /// The rows of metrics.jsonl; lines that are none are left out.
+  [[nodiscard]] std::vector<episode_row> rows() const;
 
   /// Whether its summary says that the run has reached its end.
   [[nodiscard]] bool finished() const;

@@ -38,33 +38,42 @@ result<bare_actor> connect(caf::actor_system& system,
 } // namespace
 
 result<bare_peers> bare_peers::start(caf::actor_system& system,
-                                     std::size_t count, deadline until) {
+                                     std::size_t processes,
+                                     std::size_t actors_each, deadline until) {
   bare_peers out;
-  for (std::size_t i = 0; i < count; ++i) {
-    auto process = child_process::start({bare_peer_verb});
+  for (std::size_t i = 0; i < processes; ++i) {
+    auto process = child_process::start(
+      {bare_peer_verb, std::to_string(actors_each)});
     if (!process)
       return fail(process.error());
     out.processes_.push_back(std::move(*process));
   }
-  for (const auto& process : out.processes_) {
-    auto actor = connect(system, process, until);
-    if (!actor)
-      return fail(actor.error());
-    out.actors_.push_back(std::move(*actor));
-  }
+  for (const auto& process : out.processes_)
+    for (std::size_t i = 0; i < actors_each; ++i) {
+      auto actor = connect(system, process, until);
+      if (!actor)
+        return fail(actor.error());
+      out.actors_.push_back(std::move(*actor));
+    }
   return out;
 }
 
-int bare_peer_main() {
+int bare_peer_main(std::string_view actors) {
+  std::size_t count = 0;
+  auto* end = actors.data() + actors.size();
+  if (std::from_chars(actors.data(), end, count).ptr != end)
+    return 2;
   node::system_config config;
   caf::actor_system system{config};
-  auto actor = system.spawn(echo);
-  auto port = system.middleman().publish(actor, 0, "127.0.0.1");
-  if (!port)
-    return 1;
-  auto line = fmt::format("{}\n", *port);
-  if (::write(STDOUT_FILENO, line.data(), line.size()) < 0)
-    return 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    auto actor = system.spawn(echo);
+    auto port = system.middleman().publish(actor, 0, "127.0.0.1");
+    if (!port)
+      return 1;
+    auto line = fmt::format("{}\n", *port);
+    if (::write(STDOUT_FILENO, line.data(), line.size()) < 0)
+      return 1;
+  }
   char ignored = 0;
   while (::read(STDIN_FILENO, &ignored, 1) > 0) {
     // Nothing is said here; only the end counts.

@@ -104,10 +104,10 @@ std::vector<double> ratios(const std::vector<double>& a,
 }
 
 double calls_per_second(const std::vector<double>& fan_outs_us,
-                        std::int32_t processes) {
+                        std::int32_t workers) {
   auto total_us = std::accumulate(fan_outs_us.begin(), fan_outs_us.end(), 0.);
   return static_cast<double>(fan_outs_us.size())
-         * static_cast<double>(processes) * 1e6 / total_us;
+         * static_cast<double>(workers) * 1e6 / total_us;
 }
 
 /// Rounds until the plan is fulfilled or its time is over, after one that does
@@ -130,7 +130,7 @@ result<void> measure_round_trips(troupe_node& node, const call_plan& plan,
   auto worker = node.start_worker(0);
   if (!worker)
     return fail(worker.error().within("starting a worker"));
-  auto peers = bare_peers::start(node.system(), 1,
+  auto peers = bare_peers::start(node.system(), 1, 1,
                                  deadline::after(round_timeout));
   if (!peers)
     return fail(peers.error());
@@ -184,17 +184,18 @@ result<void> measure_round_trips(troupe_node& node, const call_plan& plan,
   return {};
 }
 
-result<void> measure_fan_out(troupe_node& node, std::int32_t processes,
+result<void> measure_fan_out(troupe_node& node, worker_shape shape,
                              const call_plan& plan, bench_report& out) {
-  auto model = node.start_model(processes);
+  auto model = node.start_model(shape);
   if (!model)
     return fail(model.error().within("starting the model"));
   auto peers = bare_peers::start(node.system(),
-                                 static_cast<std::size_t>(processes),
+                                 static_cast<std::size_t>(shape.processes),
+                                 static_cast<std::size_t>(shape.workers_each),
                                  deadline::after(round_timeout));
   if (!peers)
     return fail(peers.error());
-  auto call = stub_call(node.store(), processes, call_timeout);
+  auto call = stub_call(node.store(), shape.workers(), call_timeout);
   if (!call)
     return fail(call.error());
   measured_trip troupe{node, troupe_call(*model, *call)};
@@ -209,17 +210,21 @@ result<void> measure_fan_out(troupe_node& node, std::int32_t processes,
     if (!b)
       return fail(b.error().within("fan-out to workers"));
     if (counts) {
-      bare_rates.push_back(calls_per_second(*a, processes));
-      troupe_rates.push_back(calls_per_second(*b, processes));
+      bare_rates.push_back(calls_per_second(*a, shape.workers()));
+      troupe_rates.push_back(calls_per_second(*b, shape.workers()));
     }
     return {};
   };
   if (auto done = run_rounds(plan, round); !done)
     return done;
   out.begin_section(
-    fmt::format("Fan-out to {} workers in as many processes, {} rounds of {}",
-                processes, bare_rates.size(), plan.calls));
-  auto name = fmt::format("fanout{}", processes);
+    fmt::format("Fan-out to {} workers in {} processes, {} rounds of {}",
+                shape.workers(), shape.processes, bare_rates.size(),
+                plan.calls));
+  auto name = shape.workers_each == 1
+                ? fmt::format("fanout{}", shape.processes)
+                : fmt::format("fanout{}x{}", shape.processes,
+                              shape.workers_each);
   out.add_rounds(name + "_calls_per_s", troupe_rates);
   out.add_rounds("bare_" + name + "_calls_per_s", bare_rates);
   auto over = summarize(troupe_rates).median / summarize(bare_rates).median;

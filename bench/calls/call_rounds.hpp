@@ -2,6 +2,7 @@
 #pragma once
 
 #include "troupe/bench/support/bench_report.hpp"
+#include "troupe/bench/support/stub_model.hpp"
 #include "troupe/bench/support/troupe_node.hpp"
 
 namespace troupe::bench {
@@ -20,11 +21,12 @@ struct call_plan {
                                                const call_plan& plan,
                                                bench_report& out);
 
-/// Calls to `processes` workers at once, in turn with as many bare requests:
+/// Calls to all workers of a model at once, in turn with as many bare requests:
 /// the figures `fanoutN_calls_per_s`, `bare_fanoutN_calls_per_s` and
-/// `fanoutN_over_bare`. Its hosts are gone when it returns.
+/// `fanoutN_over_bare`, where N is the number of processes, or `8x8` if each
+/// holds eight. Its hosts are gone when it returns.
 [[nodiscard]] result<void> measure_fan_out(troupe_node& node,
-                                           std::int32_t processes,
+                                           worker_shape shape,
                                            const call_plan& plan,
                                            bench_report& out);
 

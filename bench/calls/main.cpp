@@ -33,8 +33,8 @@ result<void> measure(bench::troupe_node& node, bool quick,
                                  quick ? seconds{3} : seconds{60}},
                                 out);
   };
-  auto fan_outs = [&](std::int32_t processes, std::size_t calls) {
-    return bench::measure_fan_out(node, processes,
+  auto fan_outs = [&](bench::worker_shape shape, std::size_t calls) {
+    return bench::measure_fan_out(node, shape,
                                   {quick ? 7u : 15u, quick ? calls / 2 : calls,
                                    quick ? seconds{2} : seconds{30}},
                                   out);
@@ -50,9 +50,11 @@ result<void> measure(bench::troupe_node& node, bool quick,
                                           out);
   if (!trips)
     return trips;
-  if (auto done = fan_outs(8, 100); !done)
+  if (auto done = fan_outs({8, 1}, 100); !done)
     return done;
-  return fan_outs(64, 20);
+  if (auto done = fan_outs({8, 8}, 40); !done)
+    return done;
+  return fan_outs({64, 1}, 20);
 }
 
 result<void> run(const bench::bench_options& options,
@@ -91,7 +93,7 @@ int main(int argc, char** argv) {
   if (verb == bench::raw_echo_verb)
     return bench::raw_echo_main();
   if (verb == bench::bare_peer_verb)
-    return bench::bare_peer_main();
+    return bench::bare_peer_main(argc > 2 ? argv[2] : "");
   if (verb == node::host_verb)
     return node::host_main(bench::stub_registry(), {argv + 2, argv + argc}, {});
   process::hold_signals();

@@ -22,7 +22,7 @@ result<double> start_hosts(troupe_node& node, std::int32_t processes) {
   if (!call)
     return fail(call.error());
   auto start = clock::now();
-  auto model = node.start_model(processes);
+  auto model = node.start_model({processes, 1});
   if (!model)
     return fail(model.error());
   auto reply = node.ask<protocol::invoked>(*model, reply_timeout, *call);

@@ -74,7 +74,7 @@ private:
 
 result<void> measure_idle(troupe_node& node, std::int32_t processes,
                           duration time, bench_report& out) {
-  auto model = node.start_model(processes);
+  auto model = node.start_model({processes, 1});
   if (!model)
     return fail(model.error().within("starting the workers"));
   node.watch_errors();
@@ -96,7 +96,7 @@ result<void> measure_idle(troupe_node& node, std::int32_t processes,
 
 result<void> soak(troupe_node& node, duration time, bench_report& out) {
   constexpr auto processes = 8;
-  auto model = node.start_model(processes);
+  auto model = node.start_model({processes, 1});
   if (!model)
     return fail(model.error().within("starting the workers"));
   node.watch_errors();

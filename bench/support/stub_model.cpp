@@ -26,14 +26,19 @@ const module_registry& stub_registry() {
   return registry;
 }
 
-model::model_job stub_job(std::int32_t replicas) {
+model::model_job stub_job(worker_shape shape) {
   model::model_job job;
   job.spec.name = stub_name;
-  job.spec.num_gpu = replicas;
-  job.spec.num_replica = replicas;
+  job.spec.num_gpu = shape.processes;
+  job.spec.num_replica = shape.processes;
+  job.spec.parallel.data = shape.workers_each;
   job.place.name = stub_name;
-  for (std::int32_t i = 0; i < replicas; ++i)
-    job.place.replicas.push_back({{{node_id{0}, {device_id{i}}}}});
+  for (std::int32_t i = 0; i < shape.processes; ++i) {
+    planner::replica_place replica;
+    for (auto rank = 0; rank < shape.workers_each; ++rank)
+      replica.ranks.push_back({node_id{0}, {device_id{i}}});
+    job.place.replicas.push_back(std::move(replica));
+  }
   bytes config;
   options{}.encode(config);
   job.config = protocol::to_payload(config);

@@ -15,8 +15,18 @@ inline constexpr const char* stub_name = "stub";
 /// The declarations that driver and hosts of a benchmark share.
 [[nodiscard]] const module_registry& stub_registry();
 
-/// The model with `replicas` replicas of one rank, one a device.
-[[nodiscard]] model::model_job stub_job(std::int32_t replicas);
+/// Which workers the model has: one replica a process, on a device of its own,
+/// with `workers_each` data-parallel ranks.
+struct worker_shape {
+  std::int32_t processes = 1;
+  std::int32_t workers_each = 1;
+
+  [[nodiscard]] std::int32_t workers() const noexcept {
+    return processes * workers_each;
+  }
+};
+
+[[nodiscard]] model::model_job stub_job(worker_shape shape);
 
 /// A call with `rows` rows of 4 bytes, carried inside the message.
 [[nodiscard]] result<protocol::invoke>

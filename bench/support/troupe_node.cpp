@@ -51,6 +51,7 @@ result<void> troupe_node::start_node(process::guard_client& guard) {
   node::node_settings x;
   x.job = settings_.job;
   x.num_device = settings_.num_device;
+  x.far_hosts = true;
   node::host_arguments common;
   common.app = "bench";
   common.job = settings_.job;
@@ -87,12 +88,12 @@ troupe_node::~troupe_node() {
 // -- models --------------------------------------------------------------------
 
 result<protocol::dist_model_actor>
-troupe_node::start_model(std::int32_t replicas) {
+troupe_node::start_model(worker_shape shape) {
   model::model_surroundings around{{node_},
                                    errors_,
                                    {settings_.num_device},
                                    &store_};
-  auto out = spawn<model::dist_model>(stub_job(replicas), around);
+  auto out = spawn<model::dist_model>(stub_job(shape), around);
   auto up = ask<protocol::manifests>(out, start_timeout + milliseconds{2000},
                                      protocol::set_up{count(start_timeout)});
   if (!up)
@@ -117,7 +118,7 @@ result<protocol::worker_actor> troupe_node::start_worker(std::int32_t device) {
   protocol::start_worker request;
   request.spec.name = {stub_name, extra_replica, rank_id{0}};
   request.spec.device = device;
-  request.spec.config = stub_job(1).config;
+  request.spec.config = stub_job({}).config;
   auto started = ask<protocol::started_worker>(*host, start_timeout, request);
   if (!started)
     return fail(started.error());

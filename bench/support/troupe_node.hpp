@@ -17,6 +17,7 @@
 #include "troupe/actors/process/guard_client.hpp"
 #include "troupe/actors/process/peer_mesh.hpp"
 #include "troupe/actors/protocol/register.hpp"
+#include "troupe/bench/support/stub_model.hpp"
 
 namespace troupe::bench {
 
@@ -62,10 +63,9 @@ public:
     return out;
   }
 
-  /// The stub model, one replica on each of the first `replicas` devices; starts
-  /// hosts where none runs.
+  /// The stub model on the first devices; starts hosts where none runs.
   [[nodiscard]] result<protocol::dist_model_actor>
-  start_model(std::int32_t replicas);
+  start_model(worker_shape shape);
 
   /// One more worker in the host of `device`, for direct calls.
   [[nodiscard]] result<protocol::worker_actor>

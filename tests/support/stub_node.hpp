@@ -31,6 +31,8 @@ protected:
   behavior_type make_behavior() override {
     using namespace protocol; // tidy: allow using: inside one function
     return {
+      [](const bundle&) { return bundle_answers{}; },
+      [](const get_rest&) { return bundle_answers{}; },
       [](const host_hello&) { return host_welcome{}; },
       [](const make_replica&) -> caf::result<made_replica> {
         return to_caf({errc::exhausted, "a stub makes no replicas"});

@@ -129,6 +129,25 @@ BOOST_AUTO_TEST_CASE(every_call_has_a_deadline_of_its_own) {
   BOOST_TEST(first.ready());
 }
 
+BOOST_AUTO_TEST_CASE(the_clock_does_not_keep_what_was_answered) {
+  target_actor quick = spawn<target>(manner::answers);
+  auto before = sched.clock().schedule().size();
+  for (auto i = 0; i < 1000; ++i) {
+    auto got = self.ask(quick, 60s);
+    run_jobs();
+    got.value();
+    advance_time(1ms);
+  }
+  BOOST_TEST(sched.clock().schedule().size() <= before + 1);
+  // A shorter deadline is kept all the same.
+  auto late = self.ask(spawn<target>(manner::keeps), 100ms);
+  run_jobs();
+  advance_time(99ms);
+  BOOST_TEST(!late.ready());
+  advance_time(1ms);
+  BOOST_TEST((late.failure().code() == errc::timed_out));
+}
+
 BOOST_AUTO_TEST_CASE(an_answer_after_the_deadline_is_ignored) {
   target_actor slow = spawn<target>(manner::keeps);
   auto got = self.ask(slow, 100ms);

@@ -9,6 +9,7 @@
 #include "support/actor_fixture.hpp"
 
 using namespace troupe;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -46,6 +47,37 @@ BOOST_AUTO_TEST_CASE(a_target_that_goes_down_fails_its_calls_in_their_order) {
     odd.push_back(i);
   BOOST_TEST(failed == odd, boost::test_tools::per_element());
   BOOST_TEST(calls.size() == 50u);
+}
+
+BOOST_AUTO_TEST_CASE(deadlines_pass_in_their_order) {
+  table calls;
+  table::time_point begin{};
+  std::vector<int> late;
+  auto add = [&](int i, std::chrono::seconds after) {
+    return calls.add(
+      i,
+      [&late, i](const error& x) {
+        BOOST_TEST((x == gone));
+        late.push_back(i);
+      },
+      begin + after);
+  };
+  static_cast<void>(add(1, 30s));
+  auto second = add(2, 10s);
+  static_cast<void>(add(3, 20s));
+  static_cast<void>(add(4, 20s));
+  // A watch.
+  static_cast<void>(calls.add(5, [](const error&) {}));
+  BOOST_TEST((calls.next_deadline() == begin + 10s));
+  BOOST_TEST(calls.settle(second));
+  BOOST_TEST((calls.next_deadline() == begin + 20s));
+  calls.expire(begin + 19s, gone);
+  BOOST_TEST(late.empty());
+  calls.expire(begin + 20s, gone);
+  BOOST_TEST(late == (std::vector{3, 4}), boost::test_tools::per_element());
+  calls.target_down(1, gone);
+  BOOST_TEST(!calls.next_deadline());
+  BOOST_TEST(calls.size() == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(a_failure_handler_may_make_calls_of_its_own) {

@@ -62,6 +62,8 @@ public:
 protected:
   behavior_type make_behavior() override {
     return {
+      [](const bundle&) { return bundle_answers{}; },
+      [](const get_rest&) { return bundle_answers{}; },
       [](const start_worker&) { return started_worker{}; },
       [this](const abort_groups& x) {
         return note(fmt::format("abort {}", x.reason));

@@ -168,6 +168,7 @@ struct simulation : test::actor_fixture {
         i / devices_per_node};
     model::model_surroundings around{nodes, errors, {}, &store};
     around.devices_per_node.assign(nodes.size(), devices_per_node);
+    around.far_nodes = true;
     policy = spawn<model::dist_model>(std::move(job), around);
   }
 
