@@ -33,13 +33,13 @@ caf::behavior any_reply(Taker take) {
                              result<caf::message>{fail(protocol::from_caf(x))});
                          }};
   };
-  using namespace protocol;
-  return of(static_cast<ack*>(nullptr), static_cast<manifests*>(nullptr),
-            static_cast<group_addresses*>(nullptr),
-            static_cast<invoked*>(nullptr),
-            static_cast<sync_standings*>(nullptr),
-            static_cast<transfer_reports*>(nullptr),
-            static_cast<operations*>(nullptr));
+  return of(static_cast<protocol::ack*>(nullptr),
+            static_cast<protocol::manifests*>(nullptr),
+            static_cast<protocol::group_addresses*>(nullptr),
+            static_cast<protocol::invoked*>(nullptr),
+            static_cast<protocol::sync_standings*>(nullptr),
+            static_cast<protocol::transfer_reports*>(nullptr),
+            static_cast<protocol::operations*>(nullptr));
 }
 
 /// The answer in a message of one element.

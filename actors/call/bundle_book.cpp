@@ -34,7 +34,8 @@ void bundle_book::set(std::uint64_t id, std::size_t index,
 void bundle_book::fetch(std::uint64_t id, answer out) {
   auto at = open_.find(id);
   if (at == open_.end())
-    return out.deliver(fail(errc::invalid, "no bundle has this number"));
+    return out.deliver(
+      fail(errc::aborted, "the answers were not fetched in time"));
   at->second.out = std::move(out);
   tell(at);
 }

@@ -21,7 +21,7 @@ class bundle_book {
 public:
   /// Bundles with answers that nobody has fetched: more than that, and the
   /// oldest is forgotten. Whoever asked for it is gone.
-  static constexpr std::size_t unclaimed_max = 64;
+  static constexpr std::size_t unclaimed_max = 1024;
 
   using answer = reply<protocol::bundle_answers>;
 
@@ -31,10 +31,9 @@ public:
     auto id = open(x.items.size(), out);
     auto together = calls.collect();
     for (std::size_t i = 0; i < x.items.size(); ++i)
-      calls.forward(x.items[i],
-                    [this, id, i](result<caf::message> y) {
-                      set(id, i, std::move(y));
-                    });
+      calls.forward(x.items[i], [this, id, i](result<caf::message> y) {
+        set(id, i, std::move(y));
+      });
   }
 
   /// Begins a bundle of `count` requests.
@@ -45,6 +44,9 @@ public:
 
   /// Somebody asks for the rest of a bundle.
   void fetch(std::uint64_t id, answer out);
+
+  /// Forgets all: the promises they hold would keep their actor.
+  void clear() { open_.clear(); }
 
   /// Bundles that are not answered in full.
   [[nodiscard]] std::size_t size() const noexcept { return open_.size(); }

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <caf/abstract_actor.hpp>
 #include <caf/actor.hpp>
 #include <caf/actor_addr.hpp>
 #include <caf/actor_cast.hpp>
@@ -37,11 +38,12 @@ namespace troupe::call {
 ///  * Every target is monitored: when it goes down all calls to it fail at once
 ///    with `errc::lost`, and so does every later call to it.
 ///  * The handler runs exactly once, on the actor, with the answer or an error;
-///    never after the actor has ended: handlers are destroyed then, and the
+///    never after the actor has quit: handlers are destroyed then, and the
 ///    promises they hold (reply.hpp) tell whoever waits.
 ///  * A target with a route (`route`) is asked through others, in the order of
 ///    the calls; what is asked while a `collection` lives takes one message for
-///    all that begin with the same hop, and their answers one back.
+///    all that begin with the same hop, and their answers one back. The next
+///    hop is monitored then, and each hop monitors the one behind it.
 ///
 /// `Self` is the event-based actor; it must outlive the caller, which is why
 /// the caller is a member of it.
@@ -54,6 +56,7 @@ public:
     // somebody lets go of it, neither is ever destroyed.
     self_->attach_functor([this] {
       outbox_.clear();
+      routes_.clear();
       pending_.clear();
     });
   }
@@ -65,6 +68,8 @@ public:
   template <class Reply, class Handle, class Message, class Handler>
   void ask(const Handle& target, std::chrono::milliseconds timeout,
            Message message, Handler handler) {
+    if (is_ending())
+      return;
     auto shared = std::make_shared<Handler>(std::move(handler));
     auto address = caf::actor_cast<caf::actor_addr>(target);
     if (!target || dead_.count(address) > 0) {
@@ -144,6 +149,8 @@ public:
   /// target if there is none.
   template <class Handler>
   void forward(protocol::parcel x, Handler handler) {
+    if (is_ending())
+      return;
     auto shared = std::make_shared<Handler>(std::move(handler));
     auto next = x.via.empty() ? x.to : x.via.front();
     auto address = caf::actor_cast<caf::actor_addr>(next);
@@ -206,7 +213,14 @@ private:
     };
   }
 
+  /// What waits for an answer keeps an actor alive that has quit.
+  [[nodiscard]] bool is_ending() const {
+    return self_->getf(caf::abstract_actor::is_shutting_down_flag);
+  }
+
   void send_out() {
+    if (is_ending())
+      return;
     for (auto& [address, x] : std::exchange(outbox_, {}))
       ask_for_answers(x.next, std::move(x.bundle),
                       std::make_shared<std::vector<taker>>(
@@ -221,7 +235,7 @@ private:
       .then(
         [=, this](protocol::bundle_answers& x) {
           // First, so that what the answers set off does not hold it up.
-          if (x.rest != 0)
+          if (x.rest != 0 && !is_ending())
             ask_for_answers(next, protocol::get_rest{x.rest}, takers);
           for (auto& item : x.items)
             if (item.index < takers->size()) {
@@ -250,20 +264,29 @@ private:
   /// Has CAF's clock wake us for the next deadline, unless it does so earlier.
   void wind_up() {
     auto next = pending_.next_deadline();
-    if (!next || (!alarms_.empty() && *alarms_.begin() <= *next))
+    if (is_ending() || !next || (!alarms_.empty() && *alarms_.begin() <= *next))
       return;
     alarms_.insert(*next);
-    auto left = std::max<typename time_point::duration>(
-      *next - self_->clock().now(), std::chrono::nanoseconds{1});
+    auto left = std::max<
+      typename time_point::duration>(*next - self_->clock().now(),
+                                     std::chrono::nanoseconds{1});
     // A request that is sent to nobody ends when its time is over.
     auto id = self_->new_request_id(caf::message_priority::normal);
     self_->request_response_timeout(caf::duration{left}, id);
-    self_->add_multiplexed_response_handler(
-      id.response_id(), caf::behavior{[this, at = *next](caf::error& reason) {
-        alarms_.erase(at);
-        pending_.expire(self_->clock().now(), protocol::from_caf(reason));
-        wind_up();
-      }});
+    self_->add_multiplexed_response_handler(id.response_id(),
+                                            caf::behavior{
+                                              [this,
+                                               at = *next](caf::error& reason) {
+                                                alarms_.erase(at);
+                                                auto late = pending_.expire(
+                                                  self_->clock().now());
+                                                // First: one of these may end the actor.
+                                                wind_up();
+                                                auto why = protocol::from_caf(
+                                                  reason);
+                                                for (auto& handler : late)
+                                                  handler(why);
+                                              }});
   }
 
   void on_down(caf::down_msg& x) {

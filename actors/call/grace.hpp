@@ -23,13 +23,18 @@ enum class layer : std::uint8_t {
   return static_cast<std::uint32_t>(std::max<std::int64_t>(x.count(), 1));
 }
 
-/// `timeout`, and for each layer a quarter of it, at least 50 ms and at most
+/// What a layer waits longer: a quarter of `timeout`, at least 50 ms and at most
 /// half a second.
 [[nodiscard]] inline std::chrono::milliseconds
-with_grace(std::chrono::milliseconds timeout, layer who) {
+grace_step(std::chrono::milliseconds timeout) {
   using std::chrono::milliseconds;
-  auto step = std::clamp(timeout / 4, milliseconds{50}, milliseconds{500});
-  return timeout + step * static_cast<int>(who);
+  return std::clamp(timeout / 4, milliseconds{50}, milliseconds{500});
+}
+
+/// `timeout`, and a step for each layer.
+[[nodiscard]] inline std::chrono::milliseconds
+with_grace(std::chrono::milliseconds timeout, layer who) {
+  return timeout + grace_step(timeout) * static_cast<int>(who);
 }
 
 [[nodiscard]] inline std::chrono::milliseconds
@@ -38,10 +43,10 @@ with_grace(std::uint32_t timeout_ms, layer who) {
 }
 
 /// How long to wait for what is asked through `hops` others: each waits a little
-/// longer than the next, and all together less than a layer does.
+/// longer than the next, and two together less than a layer does.
 [[nodiscard]] inline std::chrono::milliseconds
 through_hops(std::chrono::milliseconds timeout, std::size_t hops) {
-  return timeout + std::chrono::milliseconds{20} * static_cast<int>(hops);
+  return timeout + grace_step(timeout) / 4 * static_cast<int>(hops);
 }
 
 } // namespace troupe::call

@@ -52,15 +52,15 @@ public:
     return true;
   }
 
-  /// Fails every call whose deadline has passed, the earliest first.
-  void expire(time_point now, const error& reason) {
+  /// Forgets every call whose deadline has passed and gives their handlers, the
+  /// earliest first: whoever runs them sees to the table first, because a
+  /// handler may make calls of its own.
+  [[nodiscard]] std::vector<failure_handler> expire(time_point now) {
     std::vector<failure_handler> failed;
     while (!deadlines_.empty() && deadlines_.begin()->first <= now)
       failed.push_back(
         remove(calls_.find(deadlines_.begin()->second)).on_failure);
-    // A handler may make calls of its own.
-    for (auto& handler : failed)
-      handler(reason);
+    return failed;
   }
 
   /// None if no call has one.

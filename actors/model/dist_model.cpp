@@ -68,6 +68,7 @@ void dist_model::relay(const Request& request, continuation<Reply> done) {
       done(fail(answers.error()));
   });
   std::size_t index = 0;
+  auto together = calls_.collect();
   for (auto& [id, share] : shares) {
     auto timeout = with_grace(share.timeout_ms);
     calls_.ask<Reply>(members_.at(id).actor, timeout, std::move(share),

@@ -271,8 +271,10 @@ void dist_model::replace(const protocol::repair_model& request,
 
 void dist_model::end_now(replica_id id) {
   auto& x = members_.at(id).actor;
-  if (x)
+  if (x) {
     send_exit(x, caf::exit_reason::user_shutdown);
+    calls_.route(x, {});
+  }
   x = protocol::replica_actor{};
 }
 

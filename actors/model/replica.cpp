@@ -285,6 +285,7 @@ void replica::complete_all(protocol::manifests told, milliseconds timeout,
                             else
                               done(fail(whole.error()));
                           });
+  auto together = calls_.collect();
   for (std::size_t i = 0; i < told.items.size(); ++i)
     complete(std::move(told.items[i]), timeout,
              [all, i](result<protocol::manifests> x) {

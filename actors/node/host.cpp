@@ -28,6 +28,10 @@ const char* host::name() const {
   return "host";
 }
 
+void host::on_exit() {
+  bundles_.clear();
+}
+
 void host::start(order x) {
   const auto& name = x.spec.name;
   if (!services_.registry->find(name.model))

@@ -29,6 +29,7 @@ public:
        worker_threads threads, std::function<void()> on_closed);
 
   const char* name() const override;
+  void on_exit() override;
 
 protected:
   behavior_type make_behavior() override;

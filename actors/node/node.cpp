@@ -35,6 +35,7 @@ void node::on_exit() {
   // Owed answers hold the node.
   slots_.clear();
   ending_.clear();
+  bundles_.clear();
   settings_.others = protocol::neighbours_actor{};
 }
 

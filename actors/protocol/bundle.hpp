@@ -72,7 +72,7 @@ struct bundle_answers {
   }
 };
 
-/// Answer: bundle_answers. Errors: invalid (no such bundle).
+/// Answer: bundle_answers. Errors: aborted (nothing is known of it any more).
 struct get_rest {
   std::uint64_t rest = 0;
 

@@ -44,8 +44,9 @@ public:
     // CAF packs a handle as an address: no floating point inside, and its
     // inspect function wants a real serializer. What a message or an error
     // holds is registered, and checked, itself.
-    if constexpr (is_actor_handle<T> || std::is_same_v<T, caf::message>
-                  || std::is_same_v<T, caf::error>)
+    if constexpr (
+      is_actor_handle<
+        T> || std::is_same_v<T, caf::message> || std::is_same_v<T, caf::error>)
       return;
     else
       check_members<T>();

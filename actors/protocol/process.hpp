@@ -359,8 +359,8 @@ using node_actor = courier_actor::extend<
   caf::replies_to<make_replica>::with<made_replica>,
   caf::replies_to<acquire_host>::with<acquired_host>,
   caf::reacts_to<worker_placed>, caf::reacts_to<worker_removed>,
-  caf::reacts_to<host_exited>,
-  caf::replies_to<abort_groups>::with<ack>, caf::reacts_to<release_batches>,
+  caf::reacts_to<host_exited>, caf::replies_to<abort_groups>::with<ack>,
+  caf::reacts_to<release_batches>,
   caf::replies_to<get_node_status>::with<node_status>,
   caf::replies_to<end_hosts>::with<ack>,
   caf::replies_to<close_node>::with<ack>>;

@@ -26,9 +26,10 @@ using bare_actor = caf::typed_actor<
 class bare_peers {
 public:
   /// `actors_each` actors in each of `processes` processes.
-  [[nodiscard]] static result<bare_peers>
-  start(caf::actor_system& system, std::size_t processes,
-        std::size_t actors_each, deadline until);
+  [[nodiscard]] static result<bare_peers> start(caf::actor_system& system,
+                                                std::size_t processes,
+                                                std::size_t actors_each,
+                                                deadline until);
 
   [[nodiscard]] const std::vector<bare_actor>& actors() const noexcept {
     return actors_;

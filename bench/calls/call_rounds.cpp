@@ -106,8 +106,8 @@ std::vector<double> ratios(const std::vector<double>& a,
 double calls_per_second(const std::vector<double>& fan_outs_us,
                         std::int32_t workers) {
   auto total_us = std::accumulate(fan_outs_us.begin(), fan_outs_us.end(), 0.);
-  return static_cast<double>(fan_outs_us.size())
-         * static_cast<double>(workers) * 1e6 / total_us;
+  return static_cast<double>(fan_outs_us.size()) * static_cast<double>(workers)
+         * 1e6 / total_us;
 }
 
 /// Rounds until the plan is fulfilled or its time is over, after one that does

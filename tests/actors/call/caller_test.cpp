@@ -148,6 +148,36 @@ BOOST_AUTO_TEST_CASE(the_clock_does_not_keep_what_was_answered) {
   BOOST_TEST((late.failure().code() == errc::timed_out));
 }
 
+BOOST_AUTO_TEST_CASE(an_actor_may_quit_when_a_deadline_has_passed) {
+  target_actor silent = spawn<target>(manner::keeps);
+  auto ended = 0;
+  self.calls.ask<scope_opened>(silent, 100ms, open_scope{},
+                               [&](const result<scope_opened>&) {
+                                 ++ended;
+                                 self.quit();
+                               });
+  auto later = self.ask(silent, 60s);
+  run_jobs();
+  advance_time(100ms);
+  BOOST_TEST(ended == 1);
+  // The other one is of no interest any more, and keeps nobody.
+  BOOST_TEST(!later.ready());
+  object_of<target>(silent).kept.clear();
+  handle = nullptr;
+  run_jobs();
+  BOOST_TEST(!later.ready());
+}
+
+BOOST_AUTO_TEST_CASE(whoever_has_quit_asks_nobody) {
+  target_actor silent = spawn<target>(manner::keeps);
+  self.quit();
+  auto got = self.ask(silent);
+  BOOST_TEST(self.calls.pending() == 0u);
+  run_jobs();
+  BOOST_TEST(object_of<target>(silent).kept.empty());
+  BOOST_TEST(!got.ready());
+}
+
 BOOST_AUTO_TEST_CASE(an_answer_after_the_deadline_is_ignored) {
   target_actor slow = spawn<target>(manner::keeps);
   auto got = self.ask(slow, 100ms);

@@ -64,7 +64,10 @@ struct fixture {
   std::shared_ptr<node::inproc_launcher> launcher;
   node_actor machine;
 
-  fixture() {
+  bool far;
+
+  /// Through nodes and hosts, as if they were other machines and processes.
+  explicit fixture(bool far_away = true) : far(far_away) {
     auto& model = models.add("trainer", [notes = notes] {
       return std::make_unique<summing_module>(notes);
     });
@@ -75,9 +78,9 @@ struct fixture {
       node::inproc_launcher>(system, "job",
                              model::host_services{{}, &models, &store, &hub},
                              node::worker_threads::own);
-    machine = system.spawn<node::node>(node::node_settings{"job", node_id{0},
-                                                           8},
-                                       launcher, errors);
+    node::node_settings settings{"job", node_id{0}, 8};
+    settings.far_hosts = far;
+    machine = system.spawn<node::node>(settings, launcher, errors);
     launcher->report_to(machine);
   }
 
@@ -106,11 +109,9 @@ struct fixture {
       for (std::size_t i = 0; i < replica.ranks.size(); ++i)
         replica.ranks[i].devices = {
           device_id{devices.empty() ? 0 : devices[i]}};
-    auto model = system.spawn<
-      model::dist_model>(job, model::model_surroundings{{machine},
-                                                        errors,
-                                                        {8},
-                                                        &store});
+    model::model_surroundings around{{machine}, errors, {8}, &store};
+    around.far_nodes = far;
+    auto model = system.spawn<model::dist_model>(job, around);
     auto made = ask<manifests>(model, set_up{10'000});
     if (!made)
       BOOST_FAIL(to_string(made.error()));
@@ -162,8 +163,9 @@ struct fixture {
 BOOST_FIXTURE_TEST_SUITE(model_replica, fixture)
 
 BOOST_AUTO_TEST_CASE(data_parallel_ranks_share_the_rows_and_sum_together) {
-  for (auto replicas : {1, 2}) {
-    fixture run;
+  for (auto [replicas, far] :
+       {std::pair{1, false}, {2, false}, {1, true}, {2, true}}) {
+    fixture run{far};
     auto trainer = run.make(replicas, 2);
     for (std::int64_t rows = 2; rows <= 7; ++rows) {
       BOOST_TEST_INFO_SCOPE(rows << " rows over " << replicas << " x 2 ranks");

@@ -22,7 +22,7 @@ namespace {
 class filler {
 public:
   using result_type = void;
-  enum class mode { random, largest };
+  enum class mode { random, largest, to_be_cut };
 
   filler(std::mt19937_64& random, mode how) : random_(random), how_(how) {
     // nop
@@ -44,9 +44,13 @@ public:
     else if constexpr (requires { x.address(); })
       x = T{}; // nobody
     else if constexpr (std::is_same_v<T, caf::message>)
-      x = caf::make_message(protocol::get_errors{});
+      // CAF takes a cut message inside another one for empty and reads on
+      // behind it, so those that are cut hold none.
+      x = how_ == mode::to_be_cut ? caf::message{}
+                                  : caf::make_message(protocol::get_errors{});
     else if constexpr (std::is_same_v<T, caf::error>)
-      x = protocol::to_caf({errc::lost, "gone"});
+      x = how_ == mode::to_be_cut ? caf::error{}
+                                  : protocol::to_caf({errc::lost, "gone"});
     else if constexpr (std::is_same_v<T, std::string>)
       fill_bytes(x);
     else if constexpr (std::is_same_v<T, protocol::payload>)
@@ -121,11 +125,6 @@ struct fixture : test::actor_fixture {
   }
 };
 
-/// Messages inside messages.
-template <class T>
-constexpr bool holds_messages = std::is_same_v<T, protocol::bundle>
-                                || std::is_same_v<T, protocol::bundle_answers>;
-
 } // namespace
 
 BOOST_FIXTURE_TEST_SUITE(protocol_register, fixture)
@@ -162,16 +161,15 @@ BOOST_AUTO_TEST_CASE(a_message_cut_short_is_refused) {
   std::mt19937_64 random{seed};
   for_each_message([&]<class T>() {
     T x{};
-    filler{random, filler::mode::random}.fill(x);
+    filler{random, filler::mode::to_be_cut}.fill(x);
     auto whole = pack(caf::make_message(x));
     for (std::size_t size = 0; size < whole.size(); ++size) {
       caf::message got;
       if (!unpack({whole.begin(), whole.begin() + static_cast<long>(size)},
                   got))
         continue;
-      // CAF takes the first bytes alone for an empty message, also inside
-      // another one, and reads on behind it.
-      BOOST_TEST((got.empty() || pack(got).size() <= size || holds_messages<T>));
+      // CAF takes the first bytes alone for an empty message.
+      BOOST_TEST((got.empty() || pack(got).size() <= size));
     }
   });
 }

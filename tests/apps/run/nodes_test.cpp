@@ -51,12 +51,14 @@ struct fixture : job_fixture {
   };
 
   std::vector<machine> machines;
+  /// Of each node.
+  std::string devices = "cpu:1";
 
   /// The program `node` for a machine that has its port.
   void start_node(machine& x, const std::vector<std::string>& more = {},
                   const program_options& options = {}) {
     std::vector<std::string> words{"node", "--listen", x.address(), "--devices",
-                                   "cpu:1"};
+                                   devices};
     words.insert(words.end(), more.begin(), more.end());
     x.node = start(words, options);
   }
@@ -160,11 +162,14 @@ struct fixture : job_fixture {
     return flat(driver.output());
   }
 
-  [[nodiscard]] std::string one_machine(const std::string& name,
-                                        int num_episode) {
-    auto driver = start_run(
-      {"--name", name, "--set",
-       fmt::format("runtime.num_episode={}", num_episode)});
+  [[nodiscard]] std::string
+  one_machine(const std::string& name, int num_episode,
+              const std::vector<std::string>& more = {}) {
+    std::vector<std::string> options{"--name", name, "--set",
+                                     fmt::format("runtime.num_episode={}",
+                                                 num_episode)};
+    options.insert(options.end(), more.begin(), more.end());
+    auto driver = start_run(options);
     BOOST_TEST(driver->wait(soon()).value_or(-999) == 0);
     return name;
   }
@@ -206,6 +211,26 @@ BOOST_AUTO_TEST_CASE(two_machines_compute_what_one_computes) {
                       "every replica equals its source bit for bit"));
   no_hosts_left(within(clean_up_bound));
   check_same("two", one_machine("one", 10));
+}
+
+BOOST_AUTO_TEST_CASE(machines_of_several_devices_compute_and_recover_alike) {
+  // Replicas that share a machine are asked through its node, and so are two
+  // ranks of the trainer.
+  devices = "cpu:2";
+  start_nodes(2);
+  std::vector<std::string> four{"--set", "models.trainer.num_gpu=4",
+                                "--set", "models.policy.num_gpu=4",
+                                "--set", "models.reward.num_cpu=2"};
+  auto options = persistent(60, "shared");
+  options.insert(options.end(), four.begin(), four.end());
+  auto driver = start(words(options));
+  BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint("shared"); }));
+  BOOST_TEST(hosts(1).size() >= 2u);
+  ::kill(hosts(1).back(), SIGKILL);
+  auto output = ends_with(*driver, 0);
+  BOOST_TEST(contains(output, "Goes on after episode"));
+  four.insert(four.end(), {"--devices", "cpu:4"});
+  check_same("shared", one_machine("whole", 60, four));
 }
 
 BOOST_AUTO_TEST_CASE(latency_and_loss_change_nothing_but_the_time) {
