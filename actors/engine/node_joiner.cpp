@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/engine/node_joiner.hpp"
 
-#include <caf/scoped_actor.hpp>
+#include <chrono>
+#include <future>
+#include <utility>
+
+#include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
 #include <poll.h>
 
+#include "troupe/actors/call/caller.hpp"
 #include "troupe/actors/net/dial.hpp"
 #include "troupe/actors/node/local_connection.hpp"
 #include "troupe/actors/process/host_types.hpp"
@@ -19,6 +25,43 @@ constexpr auto answer_max = std::chrono::seconds{10};
 constexpr auto restart_max = std::chrono::seconds{3};
 
 constexpr auto retry_interval = std::chrono::milliseconds{100};
+
+/// Asks a door. A node's process ends with its job, perhaps just now: CAF's own
+/// request would wait for its answer to the end.
+class visitor : public caf::event_based_actor {
+public:
+  visitor(caf::actor_config& config, protocol::node_door_actor door,
+          protocol::join_job request, std::chrono::milliseconds timeout,
+          std::promise<result<protocol::joined>> out)
+    : caf::event_based_actor(config),
+      door_(std::move(door)),
+      request_(std::move(request)),
+      timeout_(timeout),
+      out_(std::move(out)),
+      calls_(this) {
+    // nop
+  }
+
+  const char* name() const override { return "visitor"; }
+
+protected:
+  caf::behavior make_behavior() override {
+    calls_.ask<protocol::joined>(std::exchange(door_, {}), timeout_, request_,
+                                 [this](result<protocol::joined> x) {
+                                   out_.set_value(std::move(x));
+                                   quit();
+                                 });
+    // It hears answers alone.
+    return {[](caf::unit_t) {}};
+  }
+
+private:
+  protocol::node_door_actor door_;
+  protocol::join_job request_;
+  std::chrono::milliseconds timeout_;
+  std::promise<result<protocol::joined>> out_;
+  call::caller<visitor> calls_;
+};
 
 } // namespace
 
@@ -44,15 +87,19 @@ node_joiner::try_join(const net::endpoint& gate,
                                                                until);
   if (!door)
     return fail(door.error());
-  result<joined_node> out = fail(errc::internal, "no answer came");
-  caf::scoped_actor self{system_};
-  self->request(*door, until.left_ms(), request)
-    .receive(
-      [&](protocol::joined& x) {
-        out = joined_node{std::move(x), std::move(*opened)};
-      },
-      [&](caf::error& x) { out = fail(protocol::from_caf(x)); });
-  return out;
+  std::promise<result<protocol::joined>> promise;
+  auto answer = promise.get_future();
+  auto who = system_.spawn<visitor>(*door, request, until.left_ms(),
+                                    std::move(promise));
+  if (answer.wait_for(until.left_ms() + std::chrono::seconds{1})
+      != std::future_status::ready) {
+    caf::anon_send_exit(who, caf::exit_reason::kill);
+    return fail(errc::timed_out, "no answer in time");
+  }
+  auto joined = answer.get();
+  if (!joined)
+    return fail(joined.error());
+  return joined_node{std::move(*joined), std::move(*opened)};
 }
 
 result<joined_node> node_joiner::join(const net::endpoint& gate,
