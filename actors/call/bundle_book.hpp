@@ -15,8 +15,8 @@
 
 namespace troupe::call {
 
-/// The bundles that somebody passes on, and what has been answered of each. A
-/// member of nodes and hosts. One thread.
+/// The bundles that an actor passes on, and what has been answered of each. A
+/// member of nodes and hosts, which are `protocol::courier_actor`s. One thread.
 class bundle_book {
 public:
   /// Bundles with answers that nobody has fetched: more than that, and the
@@ -25,15 +25,27 @@ public:
 
   using answer = reply<protocol::bundle_answers>;
 
-  /// Asks all parcels of `x` with `calls`, and answers `out`.
-  template <class Calls>
-  void pass_on(Calls& calls, const protocol::bundle& x, const answer& out) {
+  using promise = caf::typed_response_promise<protocol::bundle_answers>;
+
+  /// What `self` does with a bundle: asks all its parcels with `calls`.
+  template <class Self, class Calls>
+  promise pass_on(Self* self, Calls& calls, const protocol::bundle& x) {
+    auto out = answer_of(self);
     auto id = open(x.items.size(), out);
     auto together = calls.collect();
     for (std::size_t i = 0; i < x.items.size(); ++i)
       calls.forward(x.items[i], [this, id, i](result<caf::message> y) {
         set(id, i, std::move(y));
       });
+    return out.promise();
+  }
+
+  /// What `self` does when it is asked for the rest of a bundle.
+  template <class Self>
+  promise fetch(Self* self, const protocol::get_rest& x) {
+    auto out = answer_of(self);
+    fetch(x.rest, out);
+    return out.promise();
   }
 
   /// Begins a bundle of `count` requests.
@@ -59,6 +71,12 @@ private:
     /// Who waits for the next answers, if somebody does.
     std::optional<answer> out;
   };
+
+  template <class Self>
+  static answer answer_of(Self* self) {
+    return answer{
+      self->template make_response_promise<protocol::bundle_answers>()};
+  }
 
   using position = std::map<std::uint64_t, entry>::iterator;
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
-#include <map>
 #include <memory>
 #include <set>
 #include <utility>
@@ -23,6 +22,7 @@
 
 #include "troupe/actors/call/any_reply.hpp"
 #include "troupe/actors/call/grace.hpp"
+#include "troupe/actors/call/outbox.hpp"
 #include "troupe/actors/call/pending_calls.hpp"
 #include "troupe/actors/protocol/errors.hpp"
 #include "troupe/actors/protocol/register.hpp"
@@ -56,7 +56,6 @@ public:
     // somebody lets go of it, neither is ever destroyed.
     self_->attach_functor([this] {
       outbox_.clear();
-      routes_.clear();
       pending_.clear();
     });
   }
@@ -76,10 +75,10 @@ public:
       (*shared)(result<Reply>{fail(errc::lost, "its process is gone")});
       return;
     }
-    if (auto i = routes_.find(address); i != routes_.end()) {
+    if (const auto* via = outbox_.route_to(address)) {
       protocol::parcel x;
       x.to = caf::actor_cast<caf::actor>(target);
-      x.via = i->second;
+      x.via = *via;
       x.content = caf::make_message(std::move(message));
       x.timeout_ms = to_ms(timeout);
       return forward(std::move(x), [shared](result<caf::message> answer) {
@@ -119,24 +118,22 @@ public:
   /// any, directly.
   template <class Handle>
   void route(const Handle& target, std::vector<caf::actor> via) {
-    auto address = caf::actor_cast<caf::actor_addr>(target);
-    if (via.empty())
-      routes_.erase(address);
-    else
-      routes_.insert_or_assign(address, std::move(via));
+    outbox_.route(caf::actor_cast<caf::actor_addr>(target), std::move(via));
   }
 
   /// While one lives, what is asked through others waits for more.
   class collection {
   public:
-    explicit collection(caller& owner) : owner_(owner) { ++owner_.collecting_; }
+    explicit collection(caller& owner) : owner_(owner) {
+      owner_.outbox_.hold();
+    }
 
     collection(const collection&) = delete;
     collection& operator=(const collection&) = delete;
 
     ~collection() {
-      if (--owner_.collecting_ == 0)
-        owner_.send_out();
+      owner_.outbox_.release();
+      owner_.send_out();
     }
 
   private:
@@ -172,28 +169,16 @@ public:
       self_->add_multiplexed_response_handler(id, any_reply(std::move(take)));
       return;
     }
-    auto& waiting = outbox_[address];
-    waiting.next = next;
-    x.via.erase(x.via.begin());
-    waiting.bundle.items.push_back(std::move(x));
-    waiting.takers.push_back(std::move(take));
-    if (collecting_ == 0)
-      send_out();
+    outbox_.add(std::move(x), std::move(take));
+    send_out();
   }
 
   /// Calls not yet answered, and watches.
   [[nodiscard]] std::size_t pending() const noexcept { return pending_.size(); }
 
 private:
-  using taker = std::function<void(result<caf::message>)>;
-
-  /// What goes to one next hop.
-  struct outgoing {
-    caf::actor next;
-    protocol::bundle bundle;
-    /// By index in the bundle.
-    std::vector<taker> takers;
-  };
+  using time_point = caf::actor_clock::time_point;
+  using takers = std::vector<outbox::taker>;
 
   /// Remembers a call; what it returns gives the handler to the first who has
   /// an answer.
@@ -221,25 +206,24 @@ private:
   void send_out() {
     if (is_ending())
       return;
-    for (auto& [address, x] : std::exchange(outbox_, {}))
+    for (auto& x : outbox_.leave())
       ask_for_answers(x.next, std::move(x.bundle),
-                      std::make_shared<std::vector<taker>>(
-                        std::move(x.takers)));
+                      std::make_shared<takers>(std::move(x.takers)));
   }
 
   /// Asks for the answers to a bundle until all are there.
   template <class Message>
   void ask_for_answers(const caf::actor& next, Message message,
-                       const std::shared_ptr<std::vector<taker>>& takers) {
+                       const std::shared_ptr<takers>& all) {
     self_->request(next, caf::infinite, std::move(message))
       .then(
         [=, this](protocol::bundle_answers& x) {
           // First, so that what the answers set off does not hold it up.
           if (x.rest != 0 && !is_ending())
-            ask_for_answers(next, protocol::get_rest{x.rest}, takers);
+            ask_for_answers(next, protocol::get_rest{x.rest}, all);
           for (auto& item : x.items)
-            if (item.index < takers->size()) {
-              auto take = std::exchange((*takers)[item.index], nullptr);
+            if (item.index < all->size()) {
+              auto take = std::exchange((*all)[item.index], nullptr);
               if (!take)
                 continue;
               if (item.why)
@@ -248,8 +232,8 @@ private:
                 take(std::move(item.content));
             }
         },
-        [takers](caf::error& reason) {
-          for (auto& x : *takers)
+        [all](caf::error& reason) {
+          for (auto& x : *all)
             if (auto take = std::exchange(x, nullptr))
               take(fail(protocol::from_caf(reason)));
         });
@@ -273,30 +257,28 @@ private:
     // A request that is sent to nobody ends when its time is over.
     auto id = self_->new_request_id(caf::message_priority::normal);
     self_->request_response_timeout(caf::duration{left}, id);
+    auto ring = [this, at = *next](caf::error& reason) {
+      on_alarm(at, protocol::from_caf(reason));
+    };
     self_->add_multiplexed_response_handler(id.response_id(),
-                                            caf::behavior{
-                                              [this,
-                                               at = *next](caf::error& reason) {
-                                                alarms_.erase(at);
-                                                auto late = pending_.expire(
-                                                  self_->clock().now());
-                                                // First: one of these may end the actor.
-                                                wind_up();
-                                                auto why = protocol::from_caf(
-                                                  reason);
-                                                for (auto& handler : late)
-                                                  handler(why);
-                                              }});
+                                            caf::behavior{std::move(ring)});
+  }
+
+  void on_alarm(time_point at, const error& why) {
+    alarms_.erase(at);
+    auto late = pending_.expire(self_->clock().now());
+    // First: one of these may end the actor.
+    wind_up();
+    for (auto& handler : late)
+      handler(why);
   }
 
   void on_down(caf::down_msg& x) {
     dead_.insert(x.source);
     watched_.erase(x.source);
-    routes_.erase(x.source);
+    outbox_.forget(x.source);
     pending_.target_down(x.source, protocol::from_exit_reason(x.reason));
   }
-
-  using time_point = caf::actor_clock::time_point;
 
   Self* self_;
   pending_calls<caf::actor_addr> pending_;
@@ -304,10 +286,7 @@ private:
   std::set<time_point> alarms_;
   std::set<caf::actor_addr> watched_;
   std::set<caf::actor_addr> dead_;
-  std::map<caf::actor_addr, std::vector<caf::actor>> routes_;
-  /// By next hop.
-  std::map<caf::actor_addr, outgoing> outbox_;
-  std::size_t collecting_ = 0;
+  outbox outbox_;
 };
 
 } // namespace troupe::call

@@ -132,16 +132,8 @@ void host::abort_all(const std::string& reason) {
 host::behavior_type host::make_behavior() {
   using namespace protocol;
   return {
-    [this](const bundle& x) {
-      call::reply<bundle_answers> out{make_response_promise<bundle_answers>()};
-      bundles_.pass_on(calls_, x, out);
-      return out.promise();
-    },
-    [this](const get_rest& x) {
-      call::reply<bundle_answers> out{make_response_promise<bundle_answers>()};
-      bundles_.fetch(x.rest, out);
-      return out.promise();
-    },
+    [this](const bundle& x) { return bundles_.pass_on(this, calls_, x); },
+    [this](const get_rest& x) { return bundles_.fetch(this, x); },
     [this](const start_worker& x) {
       // The promise takes the sender with it.
       auto starter = caf::actor_cast<caf::actor>(current_sender());

@@ -285,16 +285,8 @@ void node::close(std::chrono::milliseconds timeout,
 node::behavior_type node::make_behavior() {
   using namespace protocol;
   return {
-    [this](const bundle& x) {
-      call::reply<bundle_answers> out{make_response_promise<bundle_answers>()};
-      bundles_.pass_on(calls_, x, out);
-      return out.promise();
-    },
-    [this](const get_rest& x) {
-      call::reply<bundle_answers> out{make_response_promise<bundle_answers>()};
-      bundles_.fetch(x.rest, out);
-      return out.promise();
-    },
+    [this](const bundle& x) { return bundles_.pass_on(this, calls_, x); },
+    [this](const get_rest& x) { return bundles_.fetch(this, x); },
     [this](const host_hello& x) -> caf::result<host_welcome> {
       auto y = welcome(x);
       if (!y)

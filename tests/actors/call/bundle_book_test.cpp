@@ -6,10 +6,12 @@
 #include <boost/test/unit_test.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
+#include "actors/call/asking_client.hpp"
 #include "support/actor_fixture.hpp"
 #include "support/random_seed.hpp"
 
 using namespace troupe;
+using call_test::asking_client;
 using namespace std::chrono_literals;
 using protocol::ack;
 using protocol::bundle;
@@ -41,17 +43,11 @@ protected:
       [this](const bundle& x) {
         ++bundles;
         parcels += x.items.size();
-        call::reply<bundle_answers> out{
-          make_response_promise<bundle_answers>()};
-        book.pass_on(calls_, x, out);
-        return out.promise();
+        return book.pass_on(this, calls_, x);
       },
       [this](const get_rest& x) {
         ++asked_for_more;
-        call::reply<bundle_answers> out{
-          make_response_promise<bundle_answers>()};
-        book.fetch(x.rest, out);
-        return out.promise();
+        return book.fetch(this, x);
       },
     };
   }
@@ -86,47 +82,29 @@ protected:
   }
 };
 
-class client : public caf::event_based_actor {
-public:
-  explicit client(caf::actor_config& config)
-    : caf::event_based_actor(config),
-      calls(this) {
-    // nop
-  }
+struct fixture : test::actor_fixture {
+  caf::actor handle = spawn<asking_client>();
+  asking_client& self = object_of<asking_client>(handle);
+  protocol::courier_actor node = spawn<courier>();
+  protocol::courier_actor host = spawn<courier>();
+  std::vector<target_actor> targets{spawn<target>(), spawn<target>(),
+                                    spawn<target>()};
 
-  const char* name() const override { return "client"; }
-
-  caf::behavior make_behavior() override {
-    return {[](caf::unit_t) {}};
-  }
+  using actor_fixture::ask;
 
   test::answer<ack> ask(const target_actor& whom,
                         std::chrono::milliseconds timeout = 1s) {
-    test::answer<ack> out;
-    calls.ask<ack>(whom, timeout, close_model{call::to_ms(timeout)},
-                   [out](result<ack> x) { out.set(std::move(x)); });
-    return out;
+    return self.ask<ack>(whom, timeout, close_model{call::to_ms(timeout)});
   }
 
   /// Asks all of them together.
   std::vector<test::answer<ack>> ask_all(const std::vector<target_actor>& all) {
     std::vector<test::answer<ack>> out;
-    auto together = calls.collect();
+    auto together = self.calls.collect();
     for (const auto& x : all)
       out.push_back(ask(x));
     return out;
   }
-
-  call::caller<client> calls;
-};
-
-struct fixture : test::actor_fixture {
-  caf::actor handle = spawn<client>();
-  client& self = object_of<client>(handle);
-  protocol::courier_actor node = spawn<courier>();
-  protocol::courier_actor host = spawn<courier>();
-  std::vector<target_actor> targets{spawn<target>(), spawn<target>(),
-                                    spawn<target>()};
 
   courier& at(const protocol::courier_actor& x) {
     return object_of<courier>(x);
@@ -155,7 +133,7 @@ BOOST_FIXTURE_TEST_SUITE(call_bundle_book, fixture)
 
 BOOST_AUTO_TEST_CASE(what_is_asked_together_takes_one_message) {
   route_all({node});
-  auto got = self.ask_all(targets);
+  auto got = ask_all(targets);
   run_jobs();
   BOOST_TEST(at(node).bundles == 1u);
   BOOST_TEST(at(node).parcels == 3u);
@@ -175,7 +153,7 @@ BOOST_AUTO_TEST_CASE(what_is_asked_together_takes_one_message) {
 
 BOOST_AUTO_TEST_CASE(a_tree_of_two_hops_takes_one_message_a_hop) {
   route_all({node, host});
-  auto got = self.ask_all(targets);
+  auto got = ask_all(targets);
   run_jobs();
   BOOST_TEST(at(node).bundles == 1u);
   BOOST_TEST(at(host).bundles == 1u);
@@ -188,7 +166,7 @@ BOOST_AUTO_TEST_CASE(a_tree_of_two_hops_takes_one_message_a_hop) {
 
 BOOST_AUTO_TEST_CASE(what_is_asked_alone_goes_the_same_way) {
   route_all({node});
-  auto got = self.ask(targets[0]);
+  auto got = ask(targets[0]);
   run_jobs();
   BOOST_TEST(at(node).bundles == 1u);
   answer(0);
@@ -198,7 +176,7 @@ BOOST_AUTO_TEST_CASE(what_is_asked_alone_goes_the_same_way) {
 BOOST_AUTO_TEST_CASE(requests_to_one_target_stay_in_order) {
   route_all({node, host});
   for (std::uint32_t i = 1; i <= 20; ++i)
-    self.ask(targets[0], std::chrono::milliseconds{1000 + i});
+    ask(targets[0], std::chrono::milliseconds{1000 + i});
   run_jobs();
   BOOST_REQUIRE(of(0).heard.size() == 20u);
   for (std::uint32_t i = 1; i <= 20; ++i)
@@ -206,21 +184,21 @@ BOOST_AUTO_TEST_CASE(requests_to_one_target_stay_in_order) {
 }
 
 BOOST_AUTO_TEST_CASE(without_a_route_nobody_is_in_between) {
-  auto got = self.ask_all(targets);
+  auto got = ask_all(targets);
   run_jobs();
   BOOST_TEST(at(node).bundles == 0u);
   answer(2);
   got[2].value();
   route_all({node});
   route_all({});
-  self.ask(targets[0]);
+  ask(targets[0]);
   run_jobs();
   BOOST_TEST(at(node).bundles == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_failure_does_not_wait_for_the_others) {
   route_all({node, host});
-  auto got = self.ask_all(targets);
+  auto got = ask_all(targets);
   run_jobs();
   answer(0);
   answer(1, fail(errc::failed, "the module threw"));
@@ -238,7 +216,7 @@ BOOST_AUTO_TEST_CASE(a_failure_does_not_wait_for_the_others) {
 BOOST_AUTO_TEST_CASE(a_target_that_dies_fails_its_calls_alone) {
   route_all({node, host});
   kill(targets[1]);
-  auto got = self.ask_all(targets);
+  auto got = ask_all(targets);
   run_jobs();
   BOOST_TEST((got[1].failure().code() == errc::lost));
   answer(0);
@@ -249,16 +227,16 @@ BOOST_AUTO_TEST_CASE(a_target_that_dies_fails_its_calls_alone) {
 
 BOOST_AUTO_TEST_CASE(whoever_dies_on_the_way_fails_all_at_once) {
   route_all({node, host});
-  auto got = self.ask_all(targets);
+  auto got = ask_all(targets);
   run_jobs();
   kill(host);
   for (const auto& x : got)
     BOOST_TEST((x.failure().code() == errc::lost));
-  auto later = self.ask(targets[0]);
+  auto later = ask(targets[0]);
   run_jobs();
   BOOST_TEST((later.failure().code() == errc::lost));
   kill(node);
-  auto last = self.ask(targets[0]);
+  auto last = ask(targets[0]);
   BOOST_TEST((last.failure().code() == errc::lost));
 }
 
@@ -268,8 +246,8 @@ BOOST_AUTO_TEST_CASE(each_request_has_its_own_deadline) {
   test::answer<ack> second;
   {
     auto together = self.calls.collect();
-    first = self.ask(targets[0], 100ms);
-    second = self.ask(targets[1], 10s);
+    first = ask(targets[0], 100ms);
+    second = ask(targets[1], 10s);
   }
   run_jobs();
   advance_time(101ms);
@@ -282,12 +260,12 @@ BOOST_AUTO_TEST_CASE(each_request_has_its_own_deadline) {
 BOOST_AUTO_TEST_CASE(a_courier_that_is_stuck_is_not_waited_for) {
   auto stuck = spawn<target>();
   self.calls.route(targets[0], {caf::actor_cast<caf::actor>(stuck)});
-  auto got = self.ask(targets[0], 100ms);
+  auto got = ask(targets[0], 100ms);
   run_jobs();
   // It does not even know what a bundle is.
   BOOST_TEST(!got.get().has_value());
   self.calls.route(targets[0], {caf::actor_cast<caf::actor>(node)});
-  auto late = self.ask(targets[0], 100ms);
+  auto late = ask(targets[0], 100ms);
   advance_time(99ms);
   BOOST_TEST(!late.ready());
   advance_time(50ms);
@@ -333,7 +311,7 @@ BOOST_AUTO_TEST_CASE(every_request_ends_once_whatever_happens) {
   shuffle_jobs(random);
   std::vector<test::answer<ack>> all;
   for (auto round = 0; round < 100; ++round) {
-    for (auto& x : self.ask_all(targets))
+    for (auto& x : ask_all(targets))
       all.push_back(x);
     if (random() % 2 == 0)
       run_jobs();

@@ -4,10 +4,12 @@
 #include <boost/test/unit_test.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
+#include "actors/call/asking_client.hpp"
 #include "support/actor_fixture.hpp"
 #include "troupe/actors/call/reply.hpp"
 
 using namespace troupe;
+using call_test::asking_client;
 using namespace std::chrono_literals;
 using protocol::ack;
 using protocol::open_scope;
@@ -56,37 +58,14 @@ private:
   manner how_;
 };
 
-/// Makes calls when the test tells it to.
-class client : public caf::event_based_actor {
-public:
-  explicit client(caf::actor_config& config)
-    : caf::event_based_actor(config),
-      calls(this) {
-    // nop
-  }
-
-  const char* name() const override { return "client"; }
-
-  caf::behavior make_behavior() override {
-    return {[](caf::unit_t) {}};
-  }
+struct fixture : test::actor_fixture {
+  caf::actor handle = spawn<asking_client>();
+  asking_client& self = object_of<asking_client>(handle);
 
   test::answer<scope_opened> ask(const target_actor& whom,
                                  std::chrono::milliseconds timeout = 1s) {
-    test::answer<scope_opened> out;
-    calls.ask<scope_opened>(whom, timeout, open_scope{},
-                            [out](result<scope_opened> x) {
-                              out.set(std::move(x));
-                            });
-    return out;
+    return self.ask<scope_opened>(whom, timeout, open_scope{});
   }
-
-  call::caller<client> calls;
-};
-
-struct fixture : test::actor_fixture {
-  caf::actor handle = spawn<client>();
-  client& self = object_of<client>(handle);
 };
 
 } // namespace
@@ -94,7 +73,7 @@ struct fixture : test::actor_fixture {
 BOOST_FIXTURE_TEST_SUITE(call_caller, fixture)
 
 BOOST_AUTO_TEST_CASE(an_answer_reaches_the_handler) {
-  auto got = self.ask(spawn<target>(manner::answers));
+  auto got = ask(spawn<target>(manner::answers));
   BOOST_TEST(self.calls.pending() == 1u);
   run_jobs();
   BOOST_TEST(got.value().scope == 1u);
@@ -102,13 +81,13 @@ BOOST_AUTO_TEST_CASE(an_answer_reaches_the_handler) {
 }
 
 BOOST_AUTO_TEST_CASE(an_error_keeps_its_code_and_text) {
-  auto got = self.ask(spawn<target>(manner::refuses));
+  auto got = ask(spawn<target>(manner::refuses));
   run_jobs();
   BOOST_TEST((got.failure() == error{errc::exhausted, "no scopes"}));
 }
 
 BOOST_AUTO_TEST_CASE(a_call_that_is_not_answered_ends_at_its_deadline) {
-  auto got = self.ask(spawn<target>(manner::drops), 100ms);
+  auto got = ask(spawn<target>(manner::drops), 100ms);
   run_jobs();
   advance_time(99ms);
   BOOST_TEST(!got.ready());
@@ -119,8 +98,8 @@ BOOST_AUTO_TEST_CASE(a_call_that_is_not_answered_ends_at_its_deadline) {
 
 BOOST_AUTO_TEST_CASE(every_call_has_a_deadline_of_its_own) {
   auto silent = spawn<target>(manner::drops);
-  auto first = self.ask(silent, 300ms);
-  auto second = self.ask(silent, 100ms);
+  auto first = ask(silent, 300ms);
+  auto second = ask(silent, 100ms);
   run_jobs();
   advance_time(200ms);
   BOOST_TEST(!first.ready());
@@ -133,14 +112,14 @@ BOOST_AUTO_TEST_CASE(the_clock_does_not_keep_what_was_answered) {
   target_actor quick = spawn<target>(manner::answers);
   auto before = sched.clock().schedule().size();
   for (auto i = 0; i < 1000; ++i) {
-    auto got = self.ask(quick, 60s);
+    auto got = ask(quick, 60s);
     run_jobs();
     got.value();
     advance_time(1ms);
   }
   BOOST_TEST(sched.clock().schedule().size() <= before + 1);
   // A shorter deadline is kept all the same.
-  auto late = self.ask(spawn<target>(manner::keeps), 100ms);
+  auto late = ask(spawn<target>(manner::keeps), 100ms);
   run_jobs();
   advance_time(99ms);
   BOOST_TEST(!late.ready());
@@ -156,7 +135,7 @@ BOOST_AUTO_TEST_CASE(an_actor_may_quit_when_a_deadline_has_passed) {
                                  ++ended;
                                  self.quit();
                                });
-  auto later = self.ask(silent, 60s);
+  auto later = ask(silent, 60s);
   run_jobs();
   advance_time(100ms);
   BOOST_TEST(ended == 1);
@@ -171,7 +150,7 @@ BOOST_AUTO_TEST_CASE(an_actor_may_quit_when_a_deadline_has_passed) {
 BOOST_AUTO_TEST_CASE(whoever_has_quit_asks_nobody) {
   target_actor silent = spawn<target>(manner::keeps);
   self.quit();
-  auto got = self.ask(silent);
+  auto got = ask(silent);
   BOOST_TEST(self.calls.pending() == 0u);
   run_jobs();
   BOOST_TEST(object_of<target>(silent).kept.empty());
@@ -180,7 +159,7 @@ BOOST_AUTO_TEST_CASE(whoever_has_quit_asks_nobody) {
 
 BOOST_AUTO_TEST_CASE(an_answer_after_the_deadline_is_ignored) {
   target_actor slow = spawn<target>(manner::keeps);
-  auto got = self.ask(slow, 100ms);
+  auto got = ask(slow, 100ms);
   run_jobs();
   advance_time(200ms);
   BOOST_TEST((got.failure().code() == errc::timed_out));
@@ -194,8 +173,8 @@ BOOST_AUTO_TEST_CASE(a_target_that_goes_down_fails_all_its_calls_at_once) {
   target_actor other = spawn<target>(manner::drops);
   std::vector<test::answer<scope_opened>> lost;
   for (auto i = 0; i < 10; ++i)
-    lost.push_back(self.ask(doomed));
-  auto kept = self.ask(other);
+    lost.push_back(ask(doomed));
+  auto kept = ask(other);
   run_jobs();
   kill(doomed);
   for (const auto& x : lost)
@@ -206,10 +185,10 @@ BOOST_AUTO_TEST_CASE(a_target_that_goes_down_fails_all_its_calls_at_once) {
 
 BOOST_AUTO_TEST_CASE(a_call_to_a_target_that_is_known_to_be_dead_fails) {
   target_actor doomed = spawn<target>(manner::answers);
-  auto before = self.ask(doomed);
+  auto before = ask(doomed);
   run_jobs();
   kill(doomed);
-  auto after = self.ask(doomed);
+  auto after = ask(doomed);
   BOOST_TEST((after.failure().code() == errc::lost));
   run_jobs();
   BOOST_TEST(before.value().scope == 1u);
@@ -220,13 +199,13 @@ BOOST_AUTO_TEST_CASE(a_call_to_a_target_that_died_unseen_fails) {
   target_actor doomed = spawn<target>(manner::answers);
   run_jobs();
   kill(doomed);
-  auto got = self.ask(doomed);
+  auto got = ask(doomed);
   run_jobs();
   BOOST_TEST((got.failure().code() == errc::lost));
 }
 
 BOOST_AUTO_TEST_CASE(a_call_to_nobody_fails) {
-  auto got = self.ask(target_actor{});
+  auto got = ask(target_actor{});
   BOOST_TEST((got.failure().code() == errc::lost));
   BOOST_TEST(self.calls.pending() == 0u);
 }
@@ -254,7 +233,7 @@ BOOST_AUTO_TEST_CASE(a_watch_tells_of_the_end_once) {
     ++ends;
     BOOST_TEST((why.code() == errc::lost));
   });
-  auto got = self.ask(doomed);
+  auto got = ask(doomed);
   run_jobs();
   BOOST_TEST(got.ready());
   BOOST_TEST(ends == 0);
@@ -274,7 +253,7 @@ BOOST_AUTO_TEST_CASE(a_watch_of_nobody_tells_at_once) {
 
 BOOST_AUTO_TEST_CASE(no_handler_runs_after_its_actor_has_ended) {
   target_actor slow = spawn<target>(manner::keeps);
-  auto got = self.ask(slow);
+  auto got = ask(slow);
   run_jobs();
   kill(handle);
   object_of<target>(slow).kept.front().deliver(scope_opened{5});
@@ -351,7 +330,7 @@ BOOST_AUTO_TEST_CASE(every_handler_runs_exactly_once_in_any_schedule) {
         case 3: run.run_jobs(); break;
         default:
           got.push_back(
-            run.self.ask(whom, std::chrono::milliseconds{1 + random() % 100}));
+            run.ask(whom, std::chrono::milliseconds{1 + random() % 100}));
           for (auto some = random() % 4; some > 0 && run.sched.has_job();
                --some) {
             std::shuffle(run.sched.jobs.begin(), run.sched.jobs.end(), random);
