@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <memory>
@@ -26,7 +27,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view prefix = "episode-";
-constexpr std::string_view partial = ".partial";
 constexpr const char* manifest_name = "MANIFEST";
 constexpr const char* state_name = "troupe.engine";
 constexpr std::size_t piece_bytes = std::size_t{4} << 20;
@@ -182,6 +182,33 @@ std::optional<std::string> find_damage(const fs::path& directory) {
   return named(found->begin()->first, "does not belong there");
 }
 
+/// Gives `draft` the name `directory`. What has that name already is of a run
+/// that went on from an earlier episode: it is there until the new one is, and
+/// then goes. Returns 0, or the error number.
+int replace_folder(const fs::path& draft, const fs::path& directory) {
+  std::error_code problem;
+  // Nothing is there as a rule, or nothing but an empty folder.
+  if (::rename(draft.c_str(), directory.c_str()) == 0)
+    return 0;
+  if (errno != ENOTEMPTY && errno != EEXIST)
+    return errno;
+  if (::renameat2(AT_FDCWD, draft.c_str(), AT_FDCWD, directory.c_str(),
+                  RENAME_EXCHANGE)
+      == 0) {
+    fs::remove_all(draft, problem);
+    return 0;
+  }
+  // A file system that cannot: there is a moment without either.
+  auto older = directory;
+  older += fmt::format(".older{}", unfinished_suffix);
+  fs::rename(directory, older, problem);
+  fs::rename(draft, directory, problem);
+  if (problem)
+    return problem.value();
+  fs::remove_all(older, problem);
+  return 0;
+}
+
 } // namespace
 
 checkpoint_folder::checkpoint_folder(fs::path folder)
@@ -219,10 +246,10 @@ result<fs::path> checkpoint_folder::begin(std::int64_t episode) const {
     return fail(file_error(problem.value(), "make the folder", folder_));
   // What a killed run left half written.
   for (const auto& x : fs::directory_iterator{folder_, problem})
-    if (x.path().extension() == partial)
+    if (x.path().extension() == unfinished_suffix)
       fs::remove_all(x.path(), problem);
   auto directory = directory_of(episode);
-  directory += partial;
+  directory += unfinished_suffix;
   fs::create_directory(directory, problem);
   if (problem)
     return fail(file_error(problem.value(), "make the folder", directory));
@@ -233,7 +260,7 @@ result<void> checkpoint_folder::commit(std::int64_t episode,
                                        const batch& state) const {
   auto directory = directory_of(episode);
   auto draft = directory;
-  draft += partial;
+  draft += unfinished_suffix;
   if (auto done = write_batch(draft / state_name, state); !done)
     return done;
   auto stock = take_stock(draft, true);
@@ -243,16 +270,8 @@ result<void> checkpoint_folder::commit(std::int64_t episode,
     return done;
   if (auto done = bring_to_disk(draft); !done)
     return done;
-  // One of the same episode is of a run that went on from an earlier one. It is
-  // there, by either name, until the new one is.
-  std::error_code problem;
-  auto older = directory;
-  older += fmt::format(".older{}", partial);
-  fs::rename(directory, older, problem);
-  fs::rename(draft, directory, problem);
-  if (problem)
-    return fail(file_error(problem.value(), "rename", draft));
-  fs::remove_all(older, problem);
+  if (auto code = replace_folder(draft, directory); code != 0)
+    return fail(file_error(code, "rename", draft));
   return bring_to_disk(folder_);
 }
 
@@ -265,7 +284,7 @@ void checkpoint_folder::prune(std::int64_t episode, std::size_t count) const {
     // First the name, so that nothing half removed looks complete.
     auto directory = directory_of(x);
     auto doomed = directory;
-    doomed += partial;
+    doomed += unfinished_suffix;
     std::error_code ignored;
     fs::rename(directory, doomed, ignored);
     fs::remove_all(doomed, ignored);

@@ -5,12 +5,18 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "troupe/core/batch.hpp"
 #include "troupe/core/error.hpp"
 
 namespace troupe::checkpoint {
+
+/// What ends with this in a folder of checkpoints is not whole, or is there for a
+/// while only: whoever writes the next checkpoint removes it, and so does the
+/// sweeper of a run that was killed.
+inline constexpr std::string_view unfinished_suffix = ".partial";
 
 /// A complete checkpoint.
 struct saved {

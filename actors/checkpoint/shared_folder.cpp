@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/actors/checkpoint/file_io.hpp"
 
 namespace troupe::checkpoint {
@@ -33,7 +34,7 @@ std::string make_token() {
                      random());
 }
 
-/// FOLDER of FOLDER/.shared-TOKEN/token.
+/// FOLDER of FOLDER/.shared-TOKEN.partial/token.
 fs::path folder_of(const fs::path& file) {
   return file.parent_path().parent_path();
 }
@@ -79,7 +80,7 @@ result<shared_folder_mark> shared_folder_mark::leave(const fs::path& folder) {
     if (x.path().filename().string().starts_with(prefix))
       fs::remove_all(x.path(), problem);
   auto token = make_token();
-  auto home = folder / fmt::format("{}{}", prefix, token);
+  auto home = folder / fmt::format("{}{}{}", prefix, token, unfinished_suffix);
   fs::create_directory(home, problem);
   if (problem)
     return fail(file_error(problem.value(), "make the folder", home));

@@ -12,7 +12,7 @@ namespace troupe::checkpoint {
 /// folder of its own that has the rights a checkpoint will have, with words that
 /// nobody can guess.
 ///
-///     FOLDER/.shared-TOKEN/token
+///     FOLDER/.shared-TOKEN.partial/token
 ///
 /// The name is new each time, so that no machine remembers that it was not there.
 class shared_folder_mark {

@@ -37,7 +37,7 @@ result<void> write_nodes_file(const std::filesystem::path& file,
     out["nodes"].push_back(std::move(x));
   }
   auto draft = file;
-  draft += ".partial";
+  draft += ".part";
   {
     std::ofstream to{draft};
     // What another machine is called need not be UTF-8.

@@ -6,6 +6,7 @@
 #include <caf/send.hpp>
 #include <fmt/format.h>
 
+#include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/actors/engine/repair_crew.hpp"
 #include "troupe/actors/engine/run_driver.hpp"
 #include "troupe/core/log.hpp"
@@ -116,7 +117,10 @@ result<repaired_run> run_driver::repair(way how, standing_point from,
                                         status_desk& listener) {
   using models = std::map<std::string, protocol::repaired>;
   listener.on_phase("repair", 0, 0);
-  recovery_folders folders{checkpoint, settings_.checkpoint_dir / "rescue"};
+  recovery_folders folders{checkpoint,
+                           settings_.checkpoint_dir
+                             / fmt::format("rescue{}",
+                                           checkpoint::unfinished_suffix)};
   std::error_code ignored;
   std::filesystem::remove_all(folders.rescue, ignored);
   auto crew = keep_now(

@@ -365,18 +365,6 @@ private:
   bool node_lost_ = false;
 };
 
-/// Keeps nothing of the node's but the socket, so that no pipe or terminal of
-/// the node's waits for us.
-unique_fd keep_only(unique_fd node) {
-  unique_fd moved{::fcntl(node.get(), F_DUPFD_CLOEXEC, 10)};
-  detach_standard_streams();
-  ::close_range(3, static_cast<unsigned>(moved.get()) - 1, 0);
-  ::close_range(static_cast<unsigned>(moved.get()) + 1, ~0U, 0);
-  // Its number is closed already.
-  [[maybe_unused]] auto gone = node.release();
-  return moved;
-}
-
 /// Ends of children come as readable events; the terminal's and the system's
 /// requests to end do not reach us: the node decides.
 unique_fd take_signals() {
@@ -396,7 +384,8 @@ void guard_main(unique_fd node, std::int32_t node_pid,
   ::setsid();
   ::prctl(PR_SET_NAME, "troupe-guard");
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  node = keep_only(std::move(node));
+  auto kept = keep_only({node.release()});
+  node = kept.empty() ? unique_fd{} : std::move(kept.front());
   auto children = take_signals();
   unique_fd node_process{
     static_cast<int>(::syscall(SYS_pidfd_open, node_pid, 0))};

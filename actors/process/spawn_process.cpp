@@ -156,6 +156,27 @@ void detach_standard_streams() noexcept {
     ::close(null);
 }
 
+std::vector<unique_fd> keep_only(const std::vector<int>& files) {
+  std::vector<unique_fd> out;
+  // One may lie where a standard stream belongs.
+  auto lowest = 10;
+  for (auto file : files)
+    if (auto copy = ::fcntl(file, F_DUPFD_CLOEXEC, lowest); copy >= 0) {
+      out.emplace_back(copy);
+      lowest = copy + 1;
+    }
+  detach_standard_streams();
+  auto next = 3U;
+  for (const auto& x : out) {
+    auto kept = static_cast<unsigned>(x.get());
+    if (kept > next)
+      ::close_range(next, kept - 1, 0);
+    next = kept + 1;
+  }
+  ::close_range(next, ~0U, 0);
+  return out;
+}
+
 result<std::int32_t> spawn_process(const host_command& command,
                                    const std::string& executable,
                                    const std::string& job_id,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "troupe/actors/process/host_types.hpp"
 #include "troupe/actors/process/unique_fd.hpp"
@@ -38,5 +39,11 @@ void block_signals(signal_set which) noexcept;
 
 /// stdin from /dev/null; stdout and stderr too.
 void detach_standard_streams() noexcept;
+
+/// For a process just forked: closes every descriptor but copies of these, which
+/// are given back in order, and detaches the standard streams, so that no pipe or
+/// terminal of the parent's waits for it. Fewer come back if there were too few
+/// descriptors.
+[[nodiscard]] std::vector<unique_fd> keep_only(const std::vector<int>& files);
 
 } // namespace troupe::process

@@ -16,6 +16,8 @@
 #include "troupe/actors/config/loader.hpp"
 #include "troupe/actors/engine/driver.hpp"
 #include "troupe/actors/node/process_info.hpp"
+#include "troupe/actors/process/guard_client.hpp"
+#include "troupe/actors/process/sweeper.hpp"
 #include "troupe/apps/app/run_view.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/run_directory.hpp"
@@ -311,6 +313,57 @@ void forget_run(const engine::run_outcome& outcome,
   directory.discard();
 }
 
+/// What has to end when the driver does, however that ends. Forked before the
+/// first thread exists.
+struct watchmen {
+  /// Of the run's folder.
+  std::unique_ptr<process::sweeper> sweeper;
+  /// Of the hosts on this machine, if there are any. Ends first.
+  std::unique_ptr<process::guard_client> guard;
+};
+
+result<std::unique_ptr<process::guard_client>>
+start_guard(const std::string& job, const config::runtime_config& runtime) {
+  process::guard_settings x;
+  x.job_id = job;
+  // A debugger may stop a host for as long as it likes.
+  if (!runtime.debug) {
+    x.pulse = runtime.pulse;
+    x.pulse_timeout = runtime.pulse_timeout;
+    x.node_grace = runtime.driver_grace;
+  }
+  auto out = process::guard_client::start(x);
+  if (!out)
+    return fail(out.error().within("starting the guard"));
+  return out;
+}
+
+result<watchmen> post_watchmen(const prepared_job& job,
+                               const std::string& job_id) {
+  watchmen out;
+  process::sweeper_settings x;
+  if (!job.nodes.empty()) {
+    // Their nodes end them at once, but not before they have heard of it.
+    x.linger = std::chrono::seconds{1};
+  } else if (job.devices.kind != config::device_kind::inproc) {
+    auto guard = start_guard(job_id, job.config.runtime);
+    if (!guard)
+      return fail(guard.error());
+    out.guard = std::move(*guard);
+    x.guard_pid = out.guard->pid();
+  }
+  const auto& directory = *job.directory;
+  x.folder = directory.descriptor();
+  x.leftovers = directory.leftovers();
+  x.leftovers.push_back(directory.checkpoint_dir().filename()
+                        / fmt::format("*{}", checkpoint::unfinished_suffix));
+  auto sweeper = process::sweeper::start(x);
+  if (!sweeper)
+    return fail(sweeper.error().within("starting the sweeper"));
+  out.sweeper = std::move(*sweeper);
+  return out;
+}
+
 } // namespace
 
 std::vector<std::string> all_overrides(const run_arguments& args) {
@@ -347,6 +400,10 @@ int run(const application& app, const run_arguments& args) {
     return refuse(job.error());
   const auto& runtime = job->config.runtime;
   const auto& directory = job->directory;
+  auto job_id = node::make_job_id();
+  auto watch = post_watchmen(*job, job_id);
+  if (!watch)
+    return refuse(watch.error());
   if (job->resume)
     if (auto kept = directory->rewind(job->resume->episode); !kept)
       return refuse(kept.error());
@@ -362,7 +419,7 @@ int run(const application& app, const run_arguments& args) {
       !opened)
     return refuse(opened.error());
   engine::driver_settings settings;
-  settings.job = node::make_job_id();
+  settings.job = job_id;
   settings.devices = job->devices;
   settings.log_dir = directory->log_dir();
   settings.version = TROUPE_VERSION;
@@ -371,33 +428,17 @@ int run(const application& app, const run_arguments& args) {
   settings.checkpoint_dir = std::filesystem::absolute(
     directory->checkpoint_dir());
   settings.resume = job->resume;
-  // The guard is forked before the first thread exists.
-  std::unique_ptr<process::guard_client> guard;
+  settings.guard = watch->guard.get();
   settings.nodes = job->nodes;
   settings.identity = job->identity;
   settings.nodes_file = directory->nodes_file();
-  if (job->nodes.empty() && job->devices.kind != config::device_kind::inproc) {
-    process::guard_settings guard_config;
-    guard_config.job_id = settings.job;
-    // A debugger may stop a host for as long as it likes.
-    if (!runtime.debug) {
-      guard_config.pulse = runtime.pulse;
-      guard_config.pulse_timeout = runtime.pulse_timeout;
-      guard_config.node_grace = runtime.driver_grace;
-    }
-    auto started = process::guard_client::start(guard_config);
-    if (!started)
-      return refuse(started.error().within("starting the guard"));
-    guard = std::move(*started);
-    settings.guard = guard.get();
-  }
   run_view view{*directory, fmt::format("{} {}", app.name, directory->name()),
                 args.plain};
   auto driven = engine::drive(app, job->config, job->data, settings, view);
   auto& outcome = driven.outcome;
   if (!outcome)
     outcome = failed_outcome(outcome.error());
-  guard.reset();
+  watch->guard.reset();
   auto complete = true;
   if (driven.begun || job->resume)
     complete = tell_end(*job, *outcome, *directory, view);
@@ -408,6 +449,8 @@ int run(const application& app, const run_arguments& args) {
   if (code == 0 && !complete)
     code = exit_failed;
   if (driven.threads_left) {
+    // They may be writing still.
+    watch->sweeper->close_at_exit();
     std::fflush(nullptr);
     ::_exit(code);
   }

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,6 +26,11 @@ namespace {
 constexpr int max_attempts = 1000;
 
 constexpr std::size_t max_name = 128;
+
+/// How long it may take to remove what a killed run has left.
+constexpr std::chrono::seconds sweep_max{2};
+
+constexpr int look_interval_ms = 10;
 
 std::string stamp(std::chrono::system_clock::time_point now) {
   auto seconds = std::chrono::system_clock::to_time_t(now);
@@ -70,6 +76,19 @@ result<void> make_parents(const std::filesystem::path& path) {
 
 } // namespace
 
+struct run_directory::lock {
+  explicit lock(int x) : fd(x) {
+    // nop
+  }
+
+  ~lock() { ::close(fd); }
+
+  lock(const lock&) = delete;
+  lock& operator=(const lock&) = delete;
+
+  int fd;
+};
+
 run_directory::run_directory(std::filesystem::path path, std::string name)
   : path_(std::move(path)),
     name_(std::move(name)) {
@@ -95,7 +114,7 @@ run_directory::create(const std::filesystem::path& output_dir,
     if (::mkdir(path.c_str(), 0777) == 0) {
       run_directory out{path, std::move(chosen)};
       if (::mkdir(out.log_dir().c_str(), 0777) == 0) {
-        if (auto ours = out.claim(); !ours)
+        if (auto ours = out.claim(deadline::after(duration::zero())); !ours)
           return fail(ours.error());
         return out;
       }
@@ -135,26 +154,33 @@ run_directory::find(const std::filesystem::path& output_dir,
 
 result<run_directory> run_directory::reopen(const std::filesystem::path& path) {
   run_directory out{path, path.filename().string()};
-  if (auto ours = out.claim(); !ours)
+  if (auto ours = out.claim(deadline::after(sweep_max)); !ours)
     return fail(ours.error());
   if (::mkdir(out.log_dir().c_str(), 0777) != 0 && errno != EEXIST)
     return fail(file_error(errno, "make the folder", out.log_dir()));
   return out;
 }
 
-result<void> run_directory::claim() {
+int run_directory::descriptor() const noexcept {
+  return lock_ ? lock_->fd : -1;
+}
+
+result<void> run_directory::claim(deadline until) {
   auto fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0)
     return fail(file_error(errno, "open the folder", path_));
-  lock_ = std::shared_ptr<void>(nullptr, [fd](void*) { ::close(fd); });
+  lock_ = std::make_shared<const lock>(fd);
   // File systems that know no locks have to do without.
-  if (::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-    return {};
-  return fail(errc::unavailable,
-              fmt::
-                format("the run in {} is still going on; wait for its end or "
-                       "stop it",
-                       path_.string()));
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    if (until.passed())
+      return fail(errc::unavailable,
+                  fmt::format("the run in {} is still going on, or about to "
+                              "end; wait for its end or stop it",
+                              path_.string()));
+    // There is no event for this.
+    ::poll(nullptr, 0, look_interval_ms);
+  }
+  return {};
 }
 
 namespace {
@@ -214,6 +240,16 @@ std::vector<episode_row> run_directory::rows() const {
   for_each_row(metrics_file(), [&](nlohmann::ordered_json&& row) {
     out.push_back(row_from_json(row));
   });
+  return out;
+}
+
+std::vector<std::filesystem::path> run_directory::leftovers() {
+  std::vector<std::filesystem::path> out{monitor_file_name, orders_file_name};
+  run_directory here{{}, {}};
+  for (auto draft :
+       {here.config_file(), here.metrics_file(), here.ledger_file(),
+        here.nodes_file(), here.summary_file(), here.plot_file()})
+    out.push_back(draft += draft_suffix);
   return out;
 }
 

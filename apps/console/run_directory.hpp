@@ -13,6 +13,7 @@
 
 #include "troupe/apps/console/episode_row.hpp"
 #include "troupe/apps/console/run_summary.hpp"
+#include "troupe/core/deadline.hpp"
 #include "troupe/core/error.hpp"
 
 namespace troupe::console {
@@ -33,8 +34,8 @@ namespace troupe::console {
 /// exists, `errc::invalid` for a name or path that cannot be,
 /// `errc::exhausted` for a full disk.
 ///
-/// As long as one of its copies lives, a lock keeps others from going on with
-/// the run.
+/// As long as one of its copies lives, or a process that inherited its
+/// descriptor, a lock keeps others from going on with the run.
 class run_directory {
 public:
   static constexpr const char* monitor_file_name = "monitor.address";
@@ -56,8 +57,9 @@ public:
   [[nodiscard]] static result<std::filesystem::path>
   find(const std::filesystem::path& output_dir, std::string_view name);
 
-  /// The directory of an earlier run. Fails with `errc::unavailable` if the run
-  /// is still going on.
+  /// The directory of an earlier run. Waits for two seconds for whoever may be
+  /// removing what a killed run has left. Fails with `errc::unavailable` if the run is
+  /// still going on.
   [[nodiscard]] static result<run_directory>
   reopen(const std::filesystem::path& path);
 
@@ -121,6 +123,14 @@ public:
     return path_ / "reward.svg";
   }
 
+  /// What is here only while the run goes on, or until something is whole, and
+  /// stays if the run is killed. Relative paths, without checkpoints.
+  [[nodiscard]] static std::vector<std::filesystem::path> leftovers();
+
+  /// A descriptor of the folder; it has the lock. Whoever inherits it holds the
+  /// lock too.
+  [[nodiscard]] int descriptor() const noexcept;
+
   /// Removes the folder of a run that has not begun, so that its name is free.
   void discard() const;
 
@@ -133,13 +143,15 @@ public:
 private:
   run_directory(std::filesystem::path path, std::string name);
 
-  /// Takes the lock.
-  [[nodiscard]] result<void> claim();
+  struct lock;
+
+  /// Takes the lock; waits for it until then.
+  [[nodiscard]] result<void> claim(deadline until);
 
   std::filesystem::path path_;
   std::string name_;
   /// Holds the lock; let go with the last copy, or with the process.
-  std::shared_ptr<void> lock_;
+  std::shared_ptr<const lock> lock_;
 };
 
 /// Appends to one of the .jsonl files: one JSON object a line, handed to the

@@ -23,7 +23,7 @@ bool is_device_or_pipe(const std::filesystem::path& file) {
 
 /// What becomes `file` once it is whole.
 std::filesystem::path draft_of(std::filesystem::path file) {
-  file += ".part";
+  file += draft_suffix;
   return file;
 }
 

@@ -11,6 +11,9 @@ namespace troupe::console {
 /// What chooses where a run writes.
 inline constexpr std::string_view output_setting = "runtime.output_dir";
 
+/// What a file is called besides its name until it is whole.
+inline constexpr const char* draft_suffix = ".part";
+
 /// What the system's error number `code` means for somebody who wanted to
 /// `action` (e.g. `write`) `file`: `errc::refused` for missing rights,
 /// `errc::exhausted` for a full disk, else `errc::invalid`. The advice names

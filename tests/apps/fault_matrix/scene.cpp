@@ -261,8 +261,12 @@ bool scene::has_error() const {
 
 std::string scene::left_now(const std::set<pid_t>& spared) {
   std::vector<std::string> out;
+  // What waits for the end of a driver that is there, if frozen, is its own; so
+  // are its files.
+  auto driver_is_there = spared.contains(driver_->pid());
   for (const auto& x : processes())
-    if (spared.count(x.pid) == 0)
+    if (spared.count(x.pid) == 0
+        && !(driver_is_there && x.part == job_process::role::sweeper))
       out.push_back(fmt::format("process {} ({} {})", x.pid,
                                 static_cast<int>(x.part), x.slot));
   std::error_code none;
@@ -272,6 +276,9 @@ std::string scene::left_now(const std::set<pid_t>& spared) {
         out.push_back(x.path().string());
   for (const auto& x : fs::directory_iterator{path("tmp"), none})
     out.push_back(x.path().string());
+  if (!driver_is_there)
+    for (const auto& x : troupe::test::leftovers(run().parent_path()))
+      out.push_back(x.string());
   return fmt::format("{}", fmt::join(out, ", "));
 }
 

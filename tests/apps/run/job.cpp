@@ -65,7 +65,7 @@ job_fixture::job_fixture() {
 }
 
 job_fixture::~job_fixture() {
-  // Programs have ended: their guards have ended before them.
+  // Programs have ended: their guards have ended before them, sweepers end soon.
   BOOST_TEST(left_after(within(std::chrono::milliseconds{0})) == "");
   for (const auto& x : fs::directory_iterator{"/dev/shm"})
     for (const auto& id : job_ids_)
@@ -182,9 +182,21 @@ job_process job_fixture::find(const program& driver, job_process::role part,
 
 std::string job_fixture::left_after(troupe::deadline until) const {
   std::vector<std::string> out;
-  for (const auto& x : troupe::test::wait_gone(mark_, until))
+  auto name = [&](const troupe::test::process_entry& x) {
     out.push_back(
       fmt::format("{} {} ({})", x.pid, x.name, fmt::join(x.argv, " ")));
+  };
+  for (const auto& x : troupe::test::wait_gone(mark_, until))
+    if (describe(x, num_device).part != job_process::role::sweeper)
+      name(x);
+  if (out.empty()) {
+    // It ends after everybody else, and then no file is left.
+    auto sweeping = within(sweep_bound);
+    for (const auto& x : troupe::test::wait_gone(mark_, sweeping))
+      name(x);
+    for (const auto& x : troupe::test::leftovers(runs()))
+      out.push_back(x.string());
+  }
   return fmt::format("{}", fmt::join(out, ", "));
 }
 

@@ -34,6 +34,9 @@ using troupe::test::timeless_metrics;
   return troupe::deadline::after(x);
 }
 
+/// What may pass from the end of the driver to the end of everything else.
+constexpr auto sweep_bound = std::chrono::seconds{2};
+
 /// A worker that stands still because a test asked for it.
 struct held_worker {
   /// `policy/1/0`
@@ -130,7 +133,9 @@ public:
   [[nodiscard]] job_process find(const program& driver, job_process::role part,
                                  int slot = -1);
 
-  /// What is left of the job's processes, for `BOOST_TEST(... == "")`.
+  /// What is left of the job's processes when `until` passes and, within
+  /// `sweep_bound` from then, of their sweepers and files; for
+  /// `BOOST_TEST(... == "")`.
   [[nodiscard]] std::string left_after(troupe::deadline until) const;
 
 private:

@@ -19,9 +19,6 @@ using role = job_process::role;
 /// From the kill of any process of a job to the driver's end.
 constexpr auto report_bound = 5s;
 
-/// From the kill of the driver to the end of everything else.
-constexpr auto sweep_bound = 2s;
-
 struct moment {
   const char* name;
   wanted_fault fault;
@@ -134,7 +131,7 @@ BOOST_DATA_TEST_CASE_F(job_fixture, a_killed_driver_leaves_nothing_behind,
                        boost::unit_test::data::make(moments), when) {
   auto driver = start_with(when.fault);
   static_cast<void>(wait_held());
-  BOOST_TEST(processes(*driver).size() == 5u);
+  BOOST_TEST(processes(*driver).size() == 6u);
   auto begin = std::chrono::steady_clock::now();
   driver->signal(SIGKILL);
   BOOST_TEST(driver->wait(soon()).value_or(-999) == -SIGKILL);
@@ -176,6 +173,36 @@ BOOST_FIXTURE_TEST_CASE(a_driver_killed_before_hosts_report_leaves_nothing,
   measured("driver", {"start", {}}, spent);
   BOOST_TEST(left == "");
   BOOST_TEST(spent.count() < std::chrono::milliseconds{sweep_bound}.count());
+}
+
+// There the driver is alone: its files would be all that is left.
+BOOST_FIXTURE_TEST_CASE(a_killed_driver_without_hosts_leaves_nothing_behind,
+                        job_fixture) {
+  auto words = std::vector<std::string>{"run",
+                                        config().string(),
+                                        "--devices",
+                                        "inproc:2",
+                                        "--set",
+                                        "runtime.save_episode_interval=1"};
+  auto more = fault_options({"trainer", 0, 1, "saving", "hold"});
+  words.insert(words.end(), more.begin(), more.end());
+  auto driver = start(words);
+  static_cast<void>(wait_held());
+  BOOST_TEST(!troupe::test::leftovers(runs()).empty());
+  driver->signal(SIGKILL);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == -SIGKILL);
+  BOOST_TEST(left_after(within(0ms)) == "");
+}
+
+// Its work is the driver's then.
+BOOST_DATA_TEST_CASE_F(job_fixture, a_killed_sweeper_changes_nothing,
+                       boost::unit_test::data::make({moments[1]}), when) {
+  auto driver = start_with(when.fault);
+  static_cast<void>(wait_held());
+  ::kill(find(*driver, role::sweeper).pid, SIGKILL);
+  driver->signal(SIGINT);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 130);
+  BOOST_TEST(left_after(within(0ms)) == "");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

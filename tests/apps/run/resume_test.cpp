@@ -44,6 +44,22 @@ struct fixture : job_fixture {
     return start(words);
   }
 
+  /// A run with a checkpoint, in which a worker stands still.
+  std::unique_ptr<program> start_saved_and_held(const std::string& name) {
+    auto words = settings(4, 1);
+    words.insert(words.end(), {"--name", name});
+    auto more = fault_options({"trainer", 0, 1, "training", "hold"});
+    words.insert(words.end(), more.begin(), more.end());
+    auto driver = start_run(words);
+    static_cast<void>(wait_held());
+    auto until = soon();
+    while (!has_complete_checkpoint(name) && !until.passed())
+      if (driver->wait(within(20ms)))
+        break;
+    BOOST_TEST(has_complete_checkpoint(name));
+    return driver;
+  }
+
   /// Both runs trained on the same samples with the same result.
   void check_same(const std::string& name, const std::string& other) const {
     auto metrics = timeless_metrics(runs() / name);
@@ -117,12 +133,13 @@ BOOST_AUTO_TEST_CASE(a_kill_while_saving_leaves_the_last_checkpoint) {
   more.insert(more.end(), {"--set", "runtime.num_episode=6"});
   driver = resume("cut", more);
   BOOST_TEST(wait_held().phase == "saving");
+  auto begun = complete;
+  begun.push_back("episode-00000006.partial");
+  BOOST_TEST(checkpoints("cut") == begun, boost::test_tools::per_element());
   driver->signal(SIGKILL);
   BOOST_TEST(driver->wait(soon()).value_or(-999) == -SIGKILL);
   BOOST_TEST(left_after(within(10s)) == "");
-  auto left = complete;
-  left.push_back("episode-00000006.partial");
-  BOOST_TEST(checkpoints("cut") == left, boost::test_tools::per_element());
+  BOOST_TEST(checkpoints("cut") == complete, boost::test_tools::per_element());
   driver = resume("cut", {"--set", "models.trainer.fault_phase="});
   BOOST_TEST_CONTEXT("output:\n" << driver->output()) {
     BOOST_TEST(driver->wait(soon()).value_or(-999) == 0);
@@ -155,17 +172,7 @@ BOOST_AUTO_TEST_CASE(a_damaged_checkpoint_is_told_and_passed_over) {
 }
 
 BOOST_AUTO_TEST_CASE(a_run_that_still_goes_on_is_not_resumed) {
-  auto words = settings(4, 1);
-  words.insert(words.end(), {"--name", "busy"});
-  auto more = fault_options({"trainer", 0, 1, "training", "hold"});
-  words.insert(words.end(), more.begin(), more.end());
-  auto driver = start_run(words);
-  static_cast<void>(wait_held());
-  auto until = soon();
-  while (!has_complete_checkpoint("busy") && !until.passed())
-    if (driver->wait(within(20ms)))
-      break;
-  BOOST_TEST(has_complete_checkpoint("busy"));
+  auto driver = start_saved_and_held("busy");
   auto second = resume("busy");
   BOOST_TEST(second->wait(soon()).value_or(-999) == 2);
   BOOST_TEST(contains(flat(second->output()), "is still going on"));
@@ -176,6 +183,21 @@ BOOST_AUTO_TEST_CASE(a_run_that_still_goes_on_is_not_resumed) {
                             "faulty_app run --resume "),
              said);
   BOOST_TEST(contains(said, "runs/busy"));
+}
+
+BOOST_AUTO_TEST_CASE(a_killed_run_is_not_resumed_before_it_is_swept) {
+  auto driver = start_saved_and_held("swept");
+  auto sweeper = find(*driver, job_process::role::sweeper).pid;
+  ::kill(sweeper, SIGSTOP);
+  driver->signal(SIGKILL);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == -SIGKILL);
+  auto early = resume("swept");
+  BOOST_TEST(early->wait(soon()).value_or(-999) == 2);
+  BOOST_TEST(contains(flat(early->output()), "is still going on"));
+  ::kill(sweeper, SIGCONT);
+  // It waits for the sweeper by itself, and nobody stands still this time.
+  auto later = resume("swept", {"--set", "models.trainer.fault_phase="});
+  BOOST_TEST(later->wait(soon()).value_or(-999) == 0);
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_resumed_is_refused_with_a_sentence) {

@@ -20,6 +20,8 @@ job_process describe(const process_entry& x, int num_device) {
   out.pid = x.pid;
   if (x.name == "troupe-guard") {
     out.part = job_process::role::guard;
+  } else if (x.name == "troupe-sweeper") {
+    out.part = job_process::role::sweeper;
   } else if (x.argv.size() > slot_argument && x.argv[1] == "__host") {
     out.job = x.argv[job_argument];
     out.node = std::atoi(x.argv[node_argument].c_str());

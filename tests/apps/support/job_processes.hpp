@@ -9,7 +9,14 @@ namespace troupe::test {
 
 /// A process of a job and its part.
 struct job_process {
-  enum class role { driver, guard, device_host, cpu_host, starting };
+  enum class role {
+    driver,
+    guard,
+    sweeper,
+    device_host,
+    cpu_host,
+    starting,
+  };
 
   role part = role::starting;
   pid_t pid = 0;
@@ -19,7 +26,7 @@ struct job_process {
   std::string job;
 };
 
-/// What can be told from a process's name and arguments: guards and hosts. On
+/// What can be told from a process's name and arguments: guards, sweepers and hosts. On
 /// each machine `num_device` devices come first, then the CPU host, then hosts
 /// of isolated models, which are device hosts too.
 [[nodiscard]] job_process describe(const process_entry& x, int num_device);

@@ -2,6 +2,7 @@
 #include "apps/support/run_files.hpp"
 
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -44,6 +45,30 @@ std::vector<nlohmann::json> read_rows(const std::filesystem::path& file) {
   std::vector<nlohmann::json> out;
   for (const auto& line : lines_of(read_file(file)))
     out.push_back(nlohmann::json::parse(line));
+  return out;
+}
+
+std::vector<std::filesystem::path>
+leftovers(const std::filesystem::path& runs) {
+  namespace fs = std::filesystem;
+  static const std::set<std::string> results{"checkpoints",  "config.yaml",
+                                             "errors.jsonl", "ledger.jsonl",
+                                             "log",          "metrics.jsonl",
+                                             "nodes.json",   "reward.svg",
+                                             "summary.json"};
+  std::vector<fs::path> out;
+  // A run that never began is removed while we look.
+  std::error_code none;
+  for (const auto& run : fs::directory_iterator{runs, none}) {
+    for (const auto& x : fs::directory_iterator{run.path(), none})
+      if (!results.contains(x.path().filename().string()))
+        out.push_back(x.path());
+    for (const auto& x :
+         fs::directory_iterator{run.path() / "checkpoints", none})
+      if (!x.path().filename().string().starts_with("episode-")
+          || x.path().has_extension())
+        out.push_back(x.path());
+  }
   return out;
 }
 

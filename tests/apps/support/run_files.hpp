@@ -29,6 +29,11 @@ namespace troupe::test {
 [[nodiscard]] std::vector<nlohmann::json>
 read_rows(const std::filesystem::path& file);
 
+/// What lies in the folders of the runs below `runs` and is none of what a run
+/// leaves for its user: sockets, drafts, checkpoints that are not complete.
+[[nodiscard]] std::vector<std::filesystem::path>
+leftovers(const std::filesystem::path& runs);
+
 /// The metrics of a run without what the clock says.
 [[nodiscard]] std::vector<nlohmann::json>
 timeless_metrics(const std::filesystem::path& run);
