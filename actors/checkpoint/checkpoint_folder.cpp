@@ -201,10 +201,13 @@ int replace_folder(const fs::path& draft, const fs::path& directory) {
   // A file system that cannot: there is a moment without either.
   auto older = directory;
   older += fmt::format(".older{}", unfinished_suffix);
-  fs::rename(directory, older, problem);
-  fs::rename(draft, directory, problem);
-  if (problem)
-    return problem.value();
+  if (::rename(directory.c_str(), older.c_str()) != 0)
+    return errno;
+  if (::rename(draft.c_str(), directory.c_str()) != 0) {
+    auto code = errno;
+    fs::rename(older, directory, problem);
+    return code;
+  }
   fs::remove_all(older, problem);
   return 0;
 }

@@ -380,7 +380,7 @@ unique_fd take_signals() {
 } // namespace
 
 void guard_main(unique_fd node, std::int32_t node_pid,
-                const guard_settings& config) {
+                const guard_settings& config) noexcept {
   ::setsid();
   ::prctl(PR_SET_NAME, "troupe-guard");
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -16,6 +16,6 @@ namespace troupe::process {
 /// Call in a process just forked. It becomes the reaper of all its
 /// descendants, leads its own session and closes every descriptor but `node`.
 [[noreturn]] void guard_main(unique_fd node, std::int32_t node_pid,
-                             const guard_settings& config);
+                             const guard_settings& config) noexcept;
 
 } // namespace troupe::process

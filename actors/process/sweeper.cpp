@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 namespace {
 
 /// What one look may take. There are few files, but some may be large.
-constexpr std::chrono::seconds sweep_max{10};
+constexpr std::chrono::seconds sweep_max{2};
 
 constexpr std::chrono::milliseconds look_interval{100};
 
@@ -42,6 +42,8 @@ unique_fd open_process(std::int32_t pid) {
 
 /// Everything in a folder, past what cannot be removed, then the folder.
 void remove_tree(const fs::path& path, deadline until) {
+  if (until.passed())
+    return;
   std::error_code problem;
   if (fs::is_directory(fs::symlink_status(path, problem))) {
     std::vector<fs::path> inside;
@@ -51,8 +53,7 @@ void remove_tree(const fs::path& path, deadline until) {
     for (const auto& x : inside)
       remove_tree(x, until);
   }
-  if (!until.passed())
-    fs::remove(path, problem);
+  fs::remove(path, problem);
 }
 
 void remove_matching(const fs::path& pattern, deadline until) {
@@ -138,7 +139,7 @@ struct sweeping {
 };
 
 [[noreturn]] void sweeper_main(int starter, std::int32_t starter_pid,
-                               sweeper_settings settings) {
+                               sweeper_settings settings) noexcept {
   ::setsid();
   ::prctl(PR_SET_NAME, "troupe-sweeper");
   auto kept = keep_only({starter, settings.folder});

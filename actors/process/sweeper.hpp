@@ -28,7 +28,7 @@ struct sweeper_settings {
   /// given `guard_max` to end them. 0: there is none.
   std::int32_t guard_pid = 0;
 
-  /// For how long others, on other machines, may go on writing there after this
+  /// For how long whom nobody waits for may go on writing there after this
   /// process is gone: so long the sweeper looks again and again.
   duration linger = duration::zero();
 };

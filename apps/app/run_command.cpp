@@ -351,6 +351,8 @@ result<watchmen> post_watchmen(const prepared_job& job,
       return fail(guard.error());
     out.guard = std::move(*guard);
     x.guard_pid = out.guard->pid();
+    // If the guard is killed too, hosts end without being waited for.
+    x.linger = std::chrono::milliseconds{200};
   }
   const auto& directory = *job.directory;
   x.folder = directory.descriptor();

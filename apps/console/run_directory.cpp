@@ -17,6 +17,7 @@
 #include "troupe/apps/console/json_number.hpp"
 #include "troupe/apps/console/text.hpp"
 #include "troupe/apps/console/write_file.hpp"
+#include "troupe/core/deadline.hpp"
 
 namespace troupe::console {
 
@@ -27,8 +28,11 @@ constexpr int max_attempts = 1000;
 
 constexpr std::size_t max_name = 128;
 
-/// How long it may take to remove what a killed run has left.
-constexpr std::chrono::seconds sweep_max{2};
+/// How long somebody else may have the lock after whose end we have it: while
+/// the run looks as if it went on, and while what a killed run has left is being
+/// removed (see `process::sweeper`; hosts may be slow to end).
+constexpr std::chrono::seconds end_max{2};
+constexpr std::chrono::seconds sweep_max{15};
 
 constexpr int look_interval_ms = 10;
 
@@ -114,7 +118,7 @@ run_directory::create(const std::filesystem::path& output_dir,
     if (::mkdir(path.c_str(), 0777) == 0) {
       run_directory out{path, std::move(chosen)};
       if (::mkdir(out.log_dir().c_str(), 0777) == 0) {
-        if (auto ours = out.claim(deadline::after(duration::zero())); !ours)
+        if (auto ours = out.claim(false); !ours)
           return fail(ours.error());
         return out;
       }
@@ -154,7 +158,7 @@ run_directory::find(const std::filesystem::path& output_dir,
 
 result<run_directory> run_directory::reopen(const std::filesystem::path& path) {
   run_directory out{path, path.filename().string()};
-  if (auto ours = out.claim(deadline::after(sweep_max)); !ours)
+  if (auto ours = out.claim(true); !ours)
     return fail(ours.error());
   if (::mkdir(out.log_dir().c_str(), 0777) != 0 && errno != EEXIST)
     return fail(file_error(errno, "make the folder", out.log_dir()));
@@ -165,14 +169,19 @@ int run_directory::descriptor() const noexcept {
   return lock_ ? lock_->fd : -1;
 }
 
-result<void> run_directory::claim(deadline until) {
+result<void> run_directory::claim(bool patiently) {
   auto fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0)
     return fail(file_error(errno, "open the folder", path_));
   lock_ = std::make_shared<const lock>(fd);
+  auto end = deadline::after(end_max);
+  auto sweep = deadline::after(sweep_max);
   // File systems that know no locks have to do without.
   while (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    if (until.passed())
+    // The socket is the first thing that is removed.
+    std::error_code ignored;
+    auto& until = std::filesystem::exists(orders_file(), ignored) ? end : sweep;
+    if (!patiently || until.passed())
       return fail(errc::unavailable,
                   fmt::format("the run in {} is still going on, or about to "
                               "end; wait for its end or stop it",

@@ -13,7 +13,6 @@
 
 #include "troupe/apps/console/episode_row.hpp"
 #include "troupe/apps/console/run_summary.hpp"
-#include "troupe/core/deadline.hpp"
 #include "troupe/core/error.hpp"
 
 namespace troupe::console {
@@ -57,8 +56,8 @@ public:
   [[nodiscard]] static result<std::filesystem::path>
   find(const std::filesystem::path& output_dir, std::string_view name);
 
-  /// The directory of an earlier run. Waits for two seconds for whoever may be
-  /// removing what a killed run has left. Fails with `errc::unavailable` if the run is
+  /// The directory of an earlier run. Waits for two seconds for the end of one
+  /// that goes on, and longer while what a killed run has left is removed. Fails with `errc::unavailable` if the run is
   /// still going on.
   [[nodiscard]] static result<run_directory>
   reopen(const std::filesystem::path& path);
@@ -145,8 +144,8 @@ private:
 
   struct lock;
 
-  /// Takes the lock; waits for it until then.
-  [[nodiscard]] result<void> claim(deadline until);
+  /// Takes the lock; `patiently`: waits for it, see `reopen`.
+  [[nodiscard]] result<void> claim(bool patiently);
 
   std::filesystem::path path_;
   std::string name_;
