@@ -427,29 +427,22 @@ guard_client::start(guard_settings config) {
   raise_descriptor_limit();
   auto state = std::make_unique<impl>();
   auto node_pid = ::getpid();
-  // A Ctrl-C in the guard's first moments must not reach it either.
-  sigset_t before;
-  ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
-  block_signals(signal_set::all);
-  auto pid = ::fork();
-  auto number = errno;
-  if (pid == 0)
+  auto pid = fork_unheard("the guard");
+  if (!pid)
+    return fail(pid.error());
+  if (*pid == 0)
     guard_main(std::move(ends->second), node_pid, config);
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (pid < 0)
-    return fail(
-      system_error(errc::exhausted, "no process for the guard", number));
   state->config = std::move(config);
-  state->pid = pid;
+  state->pid = *pid;
   state->socket = std::move(ends->first);
   state->waker = std::move(*waker);
   state->guard_process.reset(
-    static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0)));
   if (!state->guard_process) {
     auto reason = system_error(errc::exhausted, "cannot watch the guard",
                                errno);
-    ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, 0);
+    ::kill(*pid, SIGKILL);
+    ::waitpid(*pid, nullptr, 0);
     return fail(std::move(reason));
   }
   return std::unique_ptr<guard_client>{new guard_client(std::move(state))};

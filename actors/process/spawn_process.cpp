@@ -156,6 +156,21 @@ void detach_standard_streams() noexcept {
     ::close(null);
 }
 
+result<std::int32_t> fork_unheard(std::string_view what) {
+  sigset_t before;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  block_signals(signal_set::all);
+  auto pid = ::fork();
+  auto number = errno;
+  if (pid == 0)
+    return 0;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0)
+    return fail(system_error(errc::exhausted,
+                             fmt::format("no process for {}", what), number));
+  return pid;
+}
+
 std::vector<unique_fd> keep_only(const std::vector<int>& files) {
   std::vector<unique_fd> out;
   // One may lie where a standard stream belongs.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "troupe/actors/process/host_types.hpp"
@@ -36,6 +38,11 @@ enum class signal_set { none, all };
 
 /// Sets the calling thread's mask; faults are never blocked.
 void block_signals(signal_set which) noexcept;
+
+/// fork(2) with every signal blocked in the child, so that a Ctrl-C in its first
+/// moments does not reach it. 0 in the child; `errc::exhausted` says that there is
+/// no process for `what`.
+[[nodiscard]] result<std::int32_t> fork_unheard(std::string_view what);
 
 /// stdin from /dev/null; stdout and stderr too.
 void detach_standard_streams() noexcept;

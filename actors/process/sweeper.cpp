@@ -194,21 +194,14 @@ sweeper::start(const sweeper_settings& settings) {
   auto state = std::make_unique<impl>();
   state->settings = settings;
   auto starter_pid = ::getpid();
-  // A Ctrl-C in its first moments must not reach it either.
-  sigset_t before;
-  ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
-  block_signals(signal_set::all);
-  auto pid = ::fork();
-  auto number = errno;
-  if (pid == 0)
+  auto pid = fork_unheard("the sweeper");
+  if (!pid)
+    return fail(pid.error());
+  if (*pid == 0)
     sweeper_main(ends->second.get(), starter_pid, settings);
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (pid < 0)
-    return fail(
-      system_error(errc::exhausted, "no process for the sweeper", number));
-  state->pid = pid;
+  state->pid = *pid;
   state->socket = std::move(ends->first);
-  state->process = open_process(pid);
+  state->process = open_process(*pid);
   return std::unique_ptr<sweeper>{new sweeper{std::move(state)}};
 }
 
