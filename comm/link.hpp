@@ -11,11 +11,9 @@
 #include "troupe/core/deadline.hpp"
 #include "troupe/core/error.hpp"
 
-namespace troupe::comm::shm {
-class arena;
-} // namespace troupe::comm::shm
-
 namespace troupe::comm {
+
+class shared_memory;
 
 /// Where memory of the sending process stands for the receiving end.
 struct window {
@@ -40,7 +38,7 @@ public:
   /// Makes `memory` readable at the other end, from the next push or lend on.
   /// Nothing happens if it is already, or needs not be made.
   [[nodiscard]] virtual result<void>
-  share(std::shared_ptr<shm::arena> memory) = 0;
+  share(std::shared_ptr<shared_memory> memory) = 0;
 
   /// What the receiver calls `data`; nothing if it cannot read all of it.
   [[nodiscard]] virtual std::optional<window>

@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "troupe/comm/shm/arena.hpp"
+#include "troupe/comm/shared_memory.hpp"
 
 namespace troupe::comm::inproc {
 
@@ -65,7 +65,7 @@ window_sink* window_link::sink_windows() noexcept {
 
 // -- sender --------------------------------------------------------------------
 
-result<void> window_link::share(std::shared_ptr<shm::arena>) {
+result<void> window_link::share(std::shared_ptr<shared_memory>) {
   return {};
 }
 

@@ -59,7 +59,7 @@ private:
 
   window_link(link_ptr stream, std::shared_ptr<book> shared, side which);
 
-  result<void> share(std::shared_ptr<shm::arena> memory) override;
+  result<void> share(std::shared_ptr<shared_memory> memory) override;
 
   std::optional<window>
   locate(std::span<const std::byte> data) const noexcept override;

@@ -81,12 +81,6 @@ result<buffer> arena::allocate(std::size_t bytes) {
   return buffer::wrap(where, bytes, shared_from_this());
 }
 
-bool arena::contains(std::span<const std::byte> data) const noexcept {
-  std::less_equal<const std::byte*> before;
-  return before(memory_.data(), data.data())
-         && before(data.data() + data.size(), memory_.data() + memory_.size());
-}
-
 result<foreign_arena> foreign_arena::map(int fd) {
   auto found = ::fcntl(fd, F_GET_SEALS);
   if (found < 0 || (found & F_SEAL_SHRINK) == 0)

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <span>
 
+#include "troupe/comm/shared_memory.hpp"
 #include "troupe/core/buffer.hpp"
 #include "troupe/core/error.hpp"
 
@@ -18,14 +19,15 @@ namespace troupe::comm::shm {
 ///
 /// `allocate` may be called from any thread; who writes the memory when is
 /// agreed outside.
-class arena : public std::enable_shared_from_this<arena> {
+class arena final : public shared_memory,
+                    public std::enable_shared_from_this<arena> {
 public:
   /// An arena of `bytes`, rounded up to whole pages; pages cost memory once
   /// they are written. Fails with `errc::exhausted` or, where the kernel has
   /// no sealed memfd, `errc::unavailable`.
   [[nodiscard]] static result<std::shared_ptr<arena>> create(std::size_t bytes);
 
-  ~arena();
+  ~arena() override;
 
   arena(const arena&) = delete;
   arena& operator=(const arena&) = delete;
@@ -35,13 +37,15 @@ public:
   /// Fails with `errc::exhausted`.
   [[nodiscard]] result<buffer> allocate(std::size_t bytes);
 
-  [[nodiscard]] std::span<std::byte> memory() const noexcept { return memory_; }
+  [[nodiscard]] std::span<std::byte> memory() const noexcept override {
+    return memory_;
+  }
 
   /// The sealed memfd; owned by the arena.
-  [[nodiscard]] int fd() const noexcept { return fd_; }
+  [[nodiscard]] int fd() const noexcept override { return fd_; }
 
-  /// True if all of `data` lies in this arena.
-  [[nodiscard]] bool contains(std::span<const std::byte> data) const noexcept;
+  /// Empty: the memfd says it all.
+  [[nodiscard]] const bytes& name() const noexcept override { return name_; }
 
 private:
   arena(int fd, std::span<std::byte> memory) noexcept
@@ -52,12 +56,13 @@ private:
 
   int fd_;
   std::span<std::byte> memory_;
+  bytes name_;
   std::mutex mutex_;
   std::size_t used_ = 0;
 };
 
 /// Another process's arena, mapped for reading.
-class foreign_arena {
+class foreign_arena final : public foreign_memory {
 public:
   /// Maps `fd`, which came from a peer and is not trusted: it must be a memfd
   /// that can no longer shrink, or reading it could kill us. Does not take
@@ -67,9 +72,9 @@ public:
   foreign_arena() noexcept = default;
   foreign_arena(foreign_arena&& other) noexcept;
   foreign_arena& operator=(foreign_arena&& other) noexcept;
-  ~foreign_arena();
+  ~foreign_arena() override;
 
-  [[nodiscard]] std::span<const std::byte> memory() const noexcept {
+  [[nodiscard]] std::span<const std::byte> memory() const noexcept override {
     return memory_;
   }
 

@@ -8,15 +8,18 @@
 #include <vector>
 
 #include "troupe/comm/link.hpp"
-#include "troupe/comm/shm/arena.hpp"
+#include "troupe/comm/shared_memory.hpp"
 #include "troupe/comm/shm/wire.hpp"
 
 namespace troupe::comm::shm {
 
-/// Sending end. Region 0 is its staging buffer, region i+1 its i-th arena.
+/// Sending end. Region 0 is its staging buffer, region i+1 its i-th memory.
+/// What it has handed over it keeps alive.
 class sender final : public link, private window_source {
 public:
-  sender(socket line, std::vector<std::shared_ptr<arena>> arenas);
+  /// `backend` is a constant of the program.
+  sender(std::string_view backend, socket line,
+         std::vector<std::shared_ptr<shared_memory>> memories);
 
   [[nodiscard]] std::string_view backend() const noexcept override;
 
@@ -34,7 +37,7 @@ public:
   }
 
 private:
-  result<void> share(std::shared_ptr<arena> memory) override;
+  result<void> share(std::shared_ptr<shared_memory> memory) override;
 
   std::optional<window>
   locate(std::span<const std::byte> data) const noexcept override;
@@ -45,8 +48,10 @@ private:
 
   void withdraw() noexcept override;
 
-  /// Hands over all arenas that the peer does not have yet.
+  /// Hands over all memory that the peer does not have yet.
   result<void> hand_over(deadline until);
+
+  result<void> hand_over(std::uint32_t index, deadline until);
 
   result<void> try_push(std::span<const std::byte> data, deadline until);
 
@@ -62,11 +67,12 @@ private:
   /// Waits for the next receipt of either kind and books it.
   result<void> hear(deadline until);
 
-  const arena& region(std::uint32_t index) const;
+  const shared_memory& region(std::uint32_t index) const;
 
+  std::string_view backend_;
   wire wire_;
-  std::vector<std::shared_ptr<arena>> arenas_;
-  std::shared_ptr<arena> staging_;
+  std::vector<std::shared_ptr<shared_memory>> memories_;
+  std::shared_ptr<shared_memory> staging_;
   std::vector<bool> handed_over_;
   std::uint64_t announced_ = 0;
   std::uint64_t received_ = 0;
@@ -78,7 +84,9 @@ private:
 /// before the sender has promised to have kept it unchanged: the receipt.
 class receiver final : public link, private window_sink {
 public:
-  explicit receiver(socket line);
+  /// Without an `opener` only memory that comes as a memfd can be handed over.
+  receiver(std::string_view backend, socket line,
+           std::shared_ptr<memory_opener> opener);
 
   [[nodiscard]] std::string_view backend() const noexcept override;
 
@@ -94,6 +102,15 @@ public:
   [[nodiscard]] window_sink* sink_windows() noexcept override { return this; }
 
 private:
+  /// Memory of the sender. Members die last to first: the descriptor tells the
+  /// sender that the memory is closed.
+  struct region {
+    socket held;
+    std::shared_ptr<foreign_memory> memory;
+    /// That this process's instructions can read.
+    bool ordinary = false;
+  };
+
   result<std::span<const std::byte>> view(window where,
                                           std::uint64_t bytes) override;
 
@@ -108,7 +125,15 @@ private:
   /// Receives the next notice; maps what is handed over before it.
   result<void> listen(notice& what, socket& fd, deadline until);
 
-  result<void> map(std::uint32_t region, const socket& fd);
+  /// Takes over what a handover announces.
+  result<void> accept(const notice& what, socket fd, deadline until);
+
+  result<void> map(std::uint32_t index, const socket& fd);
+
+  result<void> open(std::uint32_t index, std::uint64_t name_bytes, socket held,
+                    deadline until);
+
+  result<void> check_new(std::uint32_t index) const;
 
   result<void> try_pull(std::span<std::byte> data, deadline until);
 
@@ -119,8 +144,10 @@ private:
   result<void> copy(std::span<const std::byte> from, std::byte* to,
                     deadline until);
 
+  std::string_view backend_;
+  std::shared_ptr<memory_opener> opener_;
   wire wire_;
-  std::map<std::uint32_t, foreign_arena> regions_;
+  std::map<std::uint32_t, region> regions_;
   std::uint64_t sequence_ = 0;
   std::uint64_t lent_ = 0;
   std::uint64_t returned_ = 0;

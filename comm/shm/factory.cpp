@@ -43,19 +43,23 @@ result<std::pair<int, int>> make_sockets() {
   return std::pair{fds[0], fds[1]};
 }
 
-result<link_ptr> make_sender(int fd,
-                             std::vector<std::shared_ptr<arena>> arenas) {
+result<link_ptr>
+make_sender(int fd, std::vector<std::shared_ptr<shared_memory>> memories,
+            std::string_view backend) {
   socket line{fd};
   if (auto good = check(line); !good)
     return fail(good.error());
-  return std::make_shared<sender>(std::move(line), std::move(arenas));
+  return std::make_shared<sender>(backend, std::move(line),
+                                  std::move(memories));
 }
 
-result<link_ptr> make_receiver(int fd) {
+result<link_ptr> make_receiver(int fd, std::shared_ptr<memory_opener> opener,
+                               std::string_view backend) {
   socket line{fd};
   if (auto good = check(line); !good)
     return fail(good.error());
-  return std::make_shared<receiver>(std::move(line));
+  return std::make_shared<receiver>(backend, std::move(line),
+                                    std::move(opener));
 }
 
 } // namespace troupe::comm::shm

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
 #include <fmt/core.h>
 
+#include "troupe/comm/shm/arena.hpp"
 #include "troupe/comm/shm/ends.hpp"
 
 namespace troupe::comm::shm {
@@ -14,17 +16,18 @@ namespace {
 /// Bytes copied between two looks at the deadline and the link's life.
 constexpr std::size_t stride = std::size_t{4} << 20;
 
-/// Regions a peer may make us map.
-constexpr std::size_t regions_max = 1024;
-
 } // namespace
 
-receiver::receiver(socket line) : wire_(std::move(line)) {
+receiver::receiver(std::string_view backend, socket line,
+                   std::shared_ptr<memory_opener> opener)
+  : backend_(backend),
+    opener_(std::move(opener)),
+    wire_(std::move(line)) {
   // nop
 }
 
 std::string_view receiver::backend() const noexcept {
-  return "shm";
+  return backend_;
 }
 
 result<void> receiver::push(std::span<const std::byte>, deadline) {
@@ -76,6 +79,9 @@ result<std::span<const std::byte>> receiver::find(const notice& what, socket fd,
   if (fd)
     if (auto mapped = map(what.region, fd); !mapped)
       return fail(mapped.error());
+  auto found = regions_.find(what.region);
+  if (found != regions_.end() && !found->second.ordinary)
+    return fail(errc::corrupt, "a notice of bytes that cannot be pulled");
   return view({what.region, what.offset}, what.length);
 }
 
@@ -89,19 +95,54 @@ result<void> receiver::listen(notice& what, socket& fd, deadline until) {
       fd = std::move(handed);
       return {};
     }
-    if (auto mapped = map(what.region, handed); !mapped)
-      return mapped;
+    if (auto done = accept(what, std::move(handed), until); !done)
+      return done;
   }
 }
 
-result<void> receiver::map(std::uint32_t region, const socket& fd) {
-  // A region is named once: what was given out as a view stays mapped.
-  if (regions_.size() >= regions_max || regions_.contains(region))
-    return fail(errc::corrupt, "memory was handed over twice");
+result<void> receiver::accept(const notice& what, socket fd, deadline until) {
+  if (what.length == 0)
+    return map(what.region, fd);
+  return open(what.region, what.length, std::move(fd), until);
+}
+
+result<void> receiver::map(std::uint32_t index, const socket& fd) {
+  if (auto fresh = check_new(index); !fresh)
+    return fresh;
   auto mapped = foreign_arena::map(fd.fd());
   if (!mapped)
     return fail(mapped.error());
-  regions_.emplace(region, std::move(*mapped));
+  regions_.emplace(index,
+                   region{{},
+                          std::make_shared<foreign_arena>(std::move(*mapped)),
+                          true});
+  return {};
+}
+
+result<void> receiver::open(std::uint32_t index, std::uint64_t name_bytes,
+                            socket held, deadline until) {
+  if (auto fresh = check_new(index); !fresh)
+    return fresh;
+  if (name_bytes > shared_name_bytes_max)
+    return fail(errc::corrupt,
+                fmt::format("memory with a name of {} bytes", name_bytes));
+  std::array<std::byte, shared_name_bytes_max> name{};
+  socket none;
+  if (auto heard = wire_.receive(name.data(), name_bytes, none, until); !heard)
+    return heard;
+  if (!opener_)
+    return fail(errc::corrupt, "memory that this end of the link cannot open");
+  auto opened = opener_->open(std::span{name}.first(name_bytes));
+  if (!opened)
+    return fail(opened.error());
+  regions_.emplace(index, region{std::move(held), std::move(*opened), false});
+  return {};
+}
+
+result<void> receiver::check_new(std::uint32_t index) const {
+  // A region is named once: what was given out as a view stays mapped.
+  if (regions_.size() >= regions_max || regions_.contains(index))
+    return fail(errc::corrupt, "memory was handed over twice");
   return {};
 }
 
@@ -112,7 +153,7 @@ result<std::span<const std::byte>> receiver::view(window where,
   auto found = regions_.find(where.region);
   if (found == regions_.end())
     return fail(errc::corrupt, "a notice of memory that was not handed over");
-  auto memory = found->second.memory();
+  auto memory = found->second.memory->memory();
   if (where.offset > memory.size() || size > memory.size() - where.offset)
     return fail(errc::corrupt, "a notice of bytes outside the memory");
   return memory.subspan(where.offset, size);

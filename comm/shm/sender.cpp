@@ -3,6 +3,9 @@
 #include <cstring>
 #include <utility>
 
+#include <fmt/core.h>
+
+#include "troupe/comm/shm/arena.hpp"
 #include "troupe/comm/shm/ends.hpp"
 
 namespace troupe::comm::shm {
@@ -18,15 +21,17 @@ constexpr std::size_t slots = 4;
 
 } // namespace
 
-sender::sender(socket line, std::vector<std::shared_ptr<arena>> arenas)
-  : wire_(std::move(line)),
-    arenas_(std::move(arenas)),
-    handed_over_(arenas_.size() + 1) {
+sender::sender(std::string_view backend, socket line,
+               std::vector<std::shared_ptr<shared_memory>> memories)
+  : backend_(backend),
+    wire_(std::move(line)),
+    memories_(std::move(memories)),
+    handed_over_(memories_.size() + 1) {
   // nop
 }
 
 std::string_view sender::backend() const noexcept {
-  return "shm";
+  return backend_;
 }
 
 result<void> sender::push(std::span<const std::byte> data, deadline until) {
@@ -44,10 +49,13 @@ void sender::abort() noexcept {
 }
 
 result<void> sender::try_push(std::span<const std::byte> data, deadline until) {
-  for (std::size_t i = 0; i < arenas_.size() && !data.empty(); ++i) {
-    if (!arenas_[i]->contains(data))
+  for (std::size_t i = 0; i < memories_.size() && !data.empty(); ++i) {
+    if (!memories_[i]->contains(data))
       continue;
-    auto offset = data.data() - arenas_[i]->memory().data();
+    if (!memories_[i]->name().empty())
+      return fail(errc::invalid, "memory that is shared by name is read in "
+                                 "windows; push ordinary memory");
+    auto offset = data.data() - memories_[i]->memory().data();
     auto told = announce(static_cast<std::uint32_t>(i + 1),
                          static_cast<std::uint64_t>(offset), data.size(),
                          data.size(), until);
@@ -105,19 +113,37 @@ result<void> sender::announce(std::uint32_t index, std::uint64_t offset,
 }
 
 result<void> sender::hand_over(deadline until) {
-  for (std::size_t index = 1; index < handed_over_.size(); ++index) {
+  for (std::uint32_t index = 1; index < handed_over_.size(); ++index) {
     if (handed_over_[index])
       continue;
-    notice what;
-    what.magic = notice::handover;
-    what.region = static_cast<std::uint32_t>(index);
-    auto told = wire_.send(&what, sizeof(what), region(what.region).fd(),
-                           until);
-    if (!told)
-      return told;
+    if (auto done = hand_over(index, until); !done)
+      return done;
     handed_over_[index] = true;
   }
   return {};
+}
+
+result<void> sender::hand_over(std::uint32_t index, deadline until) {
+  const auto& memory = region(index);
+  const auto& name = memory.name();
+  if (index >= regions_max)
+    return fail(errc::exhausted,
+                fmt::format("a link shares at most {} pieces of memory; keep "
+                            "tensors together",
+                            regions_max - 1));
+  if (name.size() > shared_name_bytes_max || (name.empty() && memory.fd() < 0))
+    return fail(errc::invalid,
+                fmt::format("memory that other processes cannot find: no "
+                            "descriptor and a name of {} bytes",
+                            name.size()));
+  notice what;
+  what.magic = notice::handover;
+  what.region = index;
+  what.length = name.size();
+  auto told = wire_.send(&what, sizeof(what), memory.fd(), until);
+  if (!told || name.empty())
+    return told;
+  return wire_.send(name.data(), name.size(), -1, until);
 }
 
 result<void> sender::collect(deadline until) {
@@ -157,21 +183,21 @@ result<void> sender::hear(deadline until) {
 
 // -- the sender's windows ------------------------------------------------------
 
-result<void> sender::share(std::shared_ptr<arena> memory) {
-  if (std::ranges::find(arenas_, memory) != arenas_.end())
+result<void> sender::share(std::shared_ptr<shared_memory> memory) {
+  if (std::ranges::find(memories_, memory) != memories_.end())
     return {};
-  arenas_.push_back(std::move(memory));
+  memories_.push_back(std::move(memory));
   handed_over_.push_back(false);
   return {};
 }
 
 std::optional<window>
 sender::locate(std::span<const std::byte> data) const noexcept {
-  for (std::size_t i = 0; i < arenas_.size(); ++i)
-    if (arenas_[i]->contains(data))
+  for (std::size_t i = 0; i < memories_.size(); ++i)
+    if (memories_[i]->contains(data))
       return window{static_cast<std::uint32_t>(i + 1),
-                    static_cast<std::uint64_t>(data.data()
-                                               - arenas_[i]->memory().data())};
+                    static_cast<std::uint64_t>(
+                      data.data() - memories_[i]->memory().data())};
   return std::nullopt;
 }
 
@@ -207,8 +233,8 @@ void sender::withdraw() noexcept {
     wire_.abort();
 }
 
-const arena& sender::region(std::uint32_t index) const {
-  return index == 0 ? *staging_ : *arenas_[index - 1];
+const shared_memory& sender::region(std::uint32_t index) const {
+  return index == 0 ? *staging_ : *memories_[index - 1];
 }
 
 } // namespace troupe::comm::shm

@@ -17,8 +17,12 @@ namespace troupe::comm::shm {
 /// region carries its memfd. A push is one notice or, if it goes through the
 /// staging buffer, several that add up to `total`.
 ///
-/// Two more messages of the same form: a `handover` brings the memfd of
-/// `region`, a `loan` says that `sequence` units in all may be read in place.
+/// Two more messages of the same form: a `handover` brings `region`, a `loan`
+/// says that `sequence` units in all may be read in place.
+///
+/// Handed over is a memfd, or, if `length` is not 0, a name of as many bytes:
+/// the next message. What comes with a name as a descriptor is only held by
+/// the receiver for as long as it has the memory open.
 struct notice {
   static constexpr std::uint32_t kind = 0x544f4e53;
   static constexpr std::uint32_t handover = 0x444e4148;
@@ -31,6 +35,9 @@ struct notice {
   std::uint64_t length = 0;
   std::uint64_t total = 0;
 };
+
+/// Regions that a sender may hand over.
+inline constexpr std::uint32_t regions_max = 4096;
 
 /// Receiver to sender: the bytes of this notice have been copied, or, of the
 /// kind `returned`, `sequence` units in all have been read.

@@ -167,10 +167,17 @@ std::uint64_t channel::largest_bucket() const noexcept {
   return bytes;
 }
 
+std::size_t channel::largest_part_count() const noexcept {
+  std::size_t parts = 0;
+  for (const auto& x : program_.buckets)
+    parts = std::max(parts, x.parts.size());
+  return parts;
+}
+
 std::string channel::where(std::size_t index) const {
   auto peer = fmt::format("{} rank {} over {}",
                           way_ == channel_way::send ? "to" : "from",
-                          program_.peer.value(), line_->backend());
+                          program_.peer.value(), to_string(program_.link));
   if (index >= buckets())
     return "the digests " + peer;
   auto names = tensors_of(bucket(index), tensors_);

@@ -74,6 +74,9 @@ public:
 
   [[nodiscard]] std::uint64_t largest_bucket() const noexcept;
 
+  /// Parts of the bucket that has most.
+  [[nodiscard]] std::size_t largest_part_count() const noexcept;
+
   /// `bucket 3 of 9 ('a', 'b' and 3 more) from rank 2 over shm`.
   [[nodiscard]] std::string where(std::size_t bucket) const;
 

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "troupe/comm/transfer/channel.hpp"
+#include "troupe/comm/transfer/copy_engine.hpp"
 #include "troupe/comm/transfer/helper_thread.hpp"
 #include "troupe/comm/transfer/lifeline.hpp"
 #include "troupe/comm/transfer/receive_side.hpp"
@@ -39,9 +40,22 @@ struct executor::implementation {
     return {};
   }
 
+  result<std::unique_ptr<copy_engine>> make_engine() const {
+    if (options.engines)
+      return options.engines->make();
+    return make_host_engine();
+  }
+
   result<void> allocate() {
-    sender.emplace(sends, life, options.digests);
-    receiver.emplace(receives, tensors, life, options.digests);
+    auto sending = make_engine();
+    if (!sending)
+      return fail(sending.error());
+    auto receiving = make_engine();
+    if (!receiving)
+      return fail(receiving.error());
+    sender.emplace(sends, life, std::move(*sending), options.digests);
+    receiver.emplace(receives, tensors, life, std::move(*receiving),
+                     options.digests);
     auto pools = std::max<std::uint64_t>(sender->pools() + receiver->pools(),
                                          1);
     auto each = options.bytes_in_flight_max / pools;
@@ -114,6 +128,15 @@ struct executor::implementation {
     return done;
   }
 
+  /// Before either side begins: what the one enqueues may have to wait for a
+  /// peer, and the other would wait for that.
+  result<void> settle(deadline until) {
+    auto done = sender->settle(until);
+    if (done)
+      done = receiver->settle(until);
+    return done ? done : fail(life.raise(done.error()));
+  }
+
   const channel& at(std::size_t index) const {
     return index < sends.all.size() ? sends.all[index]
                                     : receives.all[index - sends.all.size()];
@@ -166,6 +189,8 @@ result<void> executor::run(const run_options& options, deadline until) {
   all_->staged = false;
   if (auto ready = all_->prepare(options.mode, until); !ready)
     return ready;
+  if (auto ready = all_->settle(until); !ready)
+    return ready;
   auto done =
     all_->both([&] { return all_->sender->run(options.source_digest, until); },
                [&] { return all_->receiver->run(options.mode, until); });
@@ -174,9 +199,9 @@ result<void> executor::run(const run_options& options, deadline until) {
   return done;
 }
 
-result<void> executor::commit() {
+result<void> executor::commit(deadline until) {
   if (std::exchange(all_->staged, false))
-    return all_->receiver->commit();
+    return all_->receiver->commit(until);
   return {};
 }
 

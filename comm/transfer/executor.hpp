@@ -90,8 +90,11 @@ public:
   /// Moves what the last staged run brought into the tensors: a local copy, in
   /// which the digests are taken once more. Nothing happens if there is none.
   /// Fails with `errc::corrupt`, naming the bucket, if what was staged has
-  /// changed since it arrived: then the tensors hold neither version.
-  [[nodiscard]] result<void> commit();
+  /// changed since it arrived: then the tensors hold neither version. On a
+  /// device also with `errc::timed_out`; copies in memory of ours just take
+  /// their time.
+  [[nodiscard]] result<void>
+  commit(deadline until = deadline::after(std::chrono::seconds{60}));
 
   /// Drops what the last staged run brought.
   void discard() noexcept;

@@ -178,6 +178,20 @@ digest digest_region(const region& from, dtype wire_type, std::uint64_t key) {
 }
 
 std::optional<region_difference>
+first_difference(dtype type, std::span<const std::byte> here,
+                 std::span<const std::byte> there, std::uint64_t first) {
+  // Of nothing there may be no address, which memcmp must not be given.
+  if (here.empty() || std::memcmp(here.data(), there.data(), here.size()) == 0)
+    return std::nullopt;
+  auto [a, b] = std::mismatch(here.begin(), here.end(), there.begin());
+  auto size = size_of(type);
+  auto at = static_cast<std::size_t>(a - here.begin()) / size;
+  return region_difference{first + at,
+                           element_text(type, here.data() + at * size),
+                           element_text(type, there.data() + at * size)};
+}
+
+std::optional<region_difference>
 compare_region(const region& here, const region& there, dtype wire_type,
                std::uint64_t key, digesting digests, digest& sum) {
   keyed by{key, digests};
@@ -198,17 +212,10 @@ compare_region(const region& here, const region& there, dtype wire_type,
                    auto bytes = count * size;
                    gather(mine.data(), in, bytes);
                    convert(theirs.data(), here.type, wire, wire_type, count);
-                   if (std::memcmp(mine.data(), theirs.data(), bytes) == 0)
+                   found = first_difference(here.type, {mine.data(), bytes},
+                                            {theirs.data(), bytes}, first);
+                   if (!found)
                      return true;
-                   auto [a, b] = std::mismatch(mine.begin(),
-                                               mine.begin()
-                                                 + static_cast<std::ptrdiff_t>(
-                                                   bytes),
-                                               theirs.begin());
-                   auto at = static_cast<std::size_t>(a - mine.begin()) / size;
-                   found = {first + at,
-                            element_text(here.type, mine.data() + at * size),
-                            element_text(here.type, theirs.data() + at * size)};
                    return digests == digesting::on;
                  });
   return found;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "troupe/comm/transfer/region.hpp"
@@ -36,6 +37,12 @@ struct region_difference {
   std::string here;
   std::string there;
 };
+
+/// Compares dense elements of one type, as many on both sides. `first` is the
+/// number of the first.
+[[nodiscard]] std::optional<region_difference>
+first_difference(dtype type, std::span<const std::byte> here,
+                 std::span<const std::byte> there, std::uint64_t first);
 
 /// Compares `here` with what `copy_region` would write there, and digests the
 /// wire form of `there` into `sum`.

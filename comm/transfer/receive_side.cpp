@@ -2,11 +2,9 @@
 #include "troupe/comm/transfer/receive_side.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include <fmt/format.h>
 
-#include "troupe/comm/transfer/kernels.hpp"
 #include "troupe/comm/transfer/memory.hpp"
 #include "troupe/core/units.hpp"
 
@@ -20,17 +18,25 @@ constexpr std::uint64_t receipts_max = 64;
 /// Where buckets begin in the staging memory.
 constexpr std::uint64_t staged_alignment = 64;
 
+/// Copies that are still under way when a run has failed are waited for so
+/// long: somebody is about to use the memory.
+constexpr std::chrono::seconds close_timeout{5};
+
 } // namespace
 
 receive_side::receive_side(channel_set& channels, const tensor_list& tensors,
-                           lifeline& life, bool digests)
+                           lifeline& life, std::unique_ptr<copy_engine> engine,
+                           bool digests)
   : tensors_(tensors),
     life_(life),
+    engine_(std::move(engine)),
     digests_(digests) {
   for (auto* x : channels.ordered) {
     auto& added = entries_.emplace_back();
     added.what = x;
     added.stream = x->sink() == nullptr;
+    added.moved.resize(x->buckets());
+    copies_.reserve(std::max(copies_.capacity(), x->largest_part_count()));
     for (const auto& bucket : x->program().buckets) {
       added.staged_at.push_back(staged_bytes_);
       staged_bytes_ += (bucket.wire_bytes + staged_alignment - 1)
@@ -40,6 +46,7 @@ receive_side::receive_side(channel_set& channels, const tensor_list& tensors,
       slot_bytes_ = std::max(slot_bytes_, x->largest_bucket());
   }
   slot_bytes_ = whole_pages(slot_bytes_);
+  looks_.reserve(copies_.capacity());
 }
 
 receive_side::~receive_side() {
@@ -67,7 +74,7 @@ result<void> receive_side::allocate(std::uint64_t bytes_max) {
     x.expected.resize(x.what->buckets());
     steps_.push_back({&x, x.what->buckets()});
   }
-  auto memory = allocate_large(*slots * slot_bytes_);
+  auto memory = engine_->allocate(*slots * slot_bytes_);
   if (!memory)
     return fail(memory.error());
   stream_memory_ = std::move(*memory);
@@ -85,12 +92,13 @@ std::uint64_t receive_side::slot_bytes_in_all() const noexcept {
 }
 
 result<void> receive_side::open(deadline until) {
-  prefault_write(stream_memory_.bytes());
+  engine_->prefault_write(stream_memory_.bytes());
   for (auto& x : entries_)
     if (auto heard = hear(x, until); !heard)
       return fail(heard.error().within(
         fmt::format("opening the channel from rank {} over {}",
-                    x.what->program().peer.value(), x.what->line().backend())));
+                    x.what->program().peer.value(),
+                    to_string(x.what->program().link))));
   return {};
 }
 
@@ -115,15 +123,19 @@ result<void> receive_side::hear(entry& from, deadline until) {
   auto in_place = true;
   for (const auto& bucket : from.remote.buckets) {
     in_place = in_place && bucket.kind == bucket_kind::in_place;
-    prefault_read(bucket.staged);
+    engine_->prefault_read(bucket.staged);
     for (const auto& part : bucket.parts) {
       auto extent = region_extent(part.elements, part.run_elements, part.loops,
                                   part.type);
-      prefault_read({part.first, static_cast<std::size_t>(extent.value_or(0))});
+      engine_->prefault_read(
+        {part.first, static_cast<std::size_t>(extent.value_or(0))});
     }
   }
+  // An engine that works while we go on is waited for once.
   if (in_place)
-    from.receipt_every = from.what->buckets() / receipts_max + 1;
+    from.receipt_every = engine_->deferred()
+                           ? std::max<std::uint64_t>(from.what->buckets(), 1)
+                           : from.what->buckets() / receipts_max + 1;
   return {};
 }
 
@@ -138,15 +150,19 @@ result<void> receive_side::prepare(run_mode mode,
                 fmt::format("to stage takes {}, there are {}: sync in place",
                             format_bytes(staged_bytes_),
                             format_bytes(staged_bytes_max)));
-  auto memory = allocate_large(staged_bytes_);
+  auto memory = engine_->allocate(staged_bytes_);
   if (!memory)
     return fail(memory.error());
   staged_ = std::move(*memory);
-  prefault_write(staged_.bytes());
+  engine_->prefault_write(staged_.bytes());
   return {};
 }
 
 // -- a run ---------------------------------------------------------------------
+
+result<void> receive_side::settle(deadline until) {
+  return entries_.empty() ? result<void>{} : engine_->settle(until);
+}
 
 result<void> receive_side::run(run_mode mode, deadline until) {
   mode_ = mode;
@@ -175,43 +191,63 @@ result<void> receive_side::run(run_mode mode, deadline until) {
 void receive_side::close() noexcept {
   if (helper_)
     helper_->finish();
+  // What it says does not matter any more: the run has failed.
+  static_cast<void>(engine_->finish(deadline::after(close_timeout)));
   for (auto& x : entries_)
     if (auto* windows = x.what->sink())
       windows->let_go();
 }
 
-void receive_side::take(entry& from, std::size_t bucket, std::size_t index,
-                        const region& there) {
+result<void> receive_side::note(entry& from, std::size_t bucket,
+                                std::size_t index, const region& there) {
   auto& at = *from.what;
   const auto& part = at.bucket(bucket).parts[index];
-  auto wire_type = at.bucket(bucket).wire_type;
-  auto digests = digests_ ? digesting::on : digesting::off;
+  if (mode_ == run_mode::compare)
+    return compare(from, bucket, part, there);
   if (mode_ == run_mode::in_place) {
-    at.sums[bucket] += copy_region(at.local(part), there, wire_type, part.key,
-                                   digests);
-  } else if (mode_ == run_mode::staged) {
-    auto to = dense(staged_.data() + from.staged_at[bucket] + part.wire_begin,
-                    wire_type, there.elements);
-    if (!repeats(at.bucket(bucket), index))
-      at.sums[bucket] += copy_region(to, there, wire_type, part.key, digests);
-    else if (digests_)
-      at.sums[bucket] += digest_region(to, wire_type, part.key);
-  } else {
-    auto here = at.local(part);
-    auto found = compare_region(here, there, wire_type, part.key, digests,
-                                at.sums[bucket]);
-    if (!found || at.report.first_difference)
-      return;
-    auto offset = part.offset_bytes
-                  + region_offset(found->element, here.run_elements, here.loops,
-                                  here.type);
-    at.report.first_difference = {part.tensor,
-                                  at.name_of(part),
-                                  offset / size_of(here.type),
-                                  std::move(found->here),
-                                  std::move(found->there),
-                                  at.program().peer};
+    copies_.push_back({at.local(part), there, part.key});
+    return {};
   }
+  auto to = dense(staged_.data() + from.staged_at[bucket] + part.wire_begin,
+                  at.bucket(bucket).wire_type, there.elements);
+  if (!repeats(at.bucket(bucket), index))
+    copies_.push_back({to, there, part.key});
+  else if (digests_)
+    looks_.push_back({to, part.key});
+  return {};
+}
+
+result<void> receive_side::take(entry& from, std::size_t bucket) {
+  auto wire_type = from.what->bucket(bucket).wire_type;
+  auto& sum = from.what->sums[bucket];
+  auto digests = digests_ ? digesting::on : digesting::off;
+  auto done = engine_->copy(copies_, wire_type, digests, sum);
+  return done ? engine_->digest_regions(looks_, wire_type, sum) : done;
+}
+
+result<void> receive_side::compare(entry& from, std::size_t bucket,
+                                   const program_part& part,
+                                   const region& there) {
+  auto& at = *from.what;
+  auto here = at.local(part);
+  auto found = engine_->compare(here, there, at.bucket(bucket).wire_type,
+                                part.key,
+                                digests_ ? digesting::on : digesting::off,
+                                at.sums[bucket]);
+  if (!found)
+    return fail(found.error());
+  if (!*found || at.report.first_difference)
+    return {};
+  auto offset = part.offset_bytes
+                + region_offset((*found)->element, here.run_elements,
+                                here.loops, here.type);
+  at.report.first_difference = {part.tensor,
+                                at.name_of(part),
+                                offset / size_of(here.type),
+                                std::move((*found)->here),
+                                std::move((*found)->there),
+                                at.program().peer};
+  return {};
 }
 
 result<void> receive_side::check_digest(const entry& from, std::size_t bucket,
@@ -225,77 +261,124 @@ result<void> receive_side::check_digest(const entry& from, std::size_t bucket,
                           to_string(expected)));
 }
 
-result<void> receive_side::commit() {
-  result<void> out;
+result<void> receive_side::commit(deadline until) {
   auto digests = digests_ ? digesting::on : digesting::off;
+  looks_.clear();
   for (auto& x : entries_)
     for (std::size_t b = 0; b < x.what->buckets(); ++b) {
       const auto& bucket = x.what->bucket(b);
-      digest sum;
-      for (std::size_t p = 0; p < bucket.parts.size(); ++p) {
-        const auto& part = bucket.parts[p];
+      copies_.clear();
+      for (const auto& part : bucket.parts) {
         auto to = x.what->local(part);
         const auto* from = staged_.data() + x.staged_at[b] + part.wire_begin;
         // Where a place is stored several times, each has a sum of its own.
-        sum += copy_region(to, dense(from, bucket.wire_type, to.elements),
-                           bucket.wire_type, part.key, digests);
+        copies_.push_back(
+          {to, dense(from, bucket.wire_type, to.elements), part.key});
       }
-      if (digests_ && out && !(sum == x.what->sums[b]))
-        out = fail(errc::corrupt,
-                   fmt::format("{}: what was staged is not what arrived",
-                               x.what->where(b)));
+      x.moved[b] = {};
+      auto done = engine_->copy(copies_, bucket.wire_type, digests, x.moved[b]);
+      if (!done)
+        return fail(done.error().within(x.what->where(b)));
     }
-  return out;
+  if (auto done = engine_->finish(until); !done)
+    return done;
+  if (digests_)
+    for (const auto& x : entries_)
+      for (std::size_t b = 0; b < x.what->buckets(); ++b)
+        if (x.moved[b] != x.what->sums[b])
+          return fail(errc::corrupt,
+                      fmt::format("{}: what was staged is not what arrived",
+                                  x.what->where(b)));
+  return {};
 }
 
 // -- windows -------------------------------------------------------------------
 
 result<void> receive_side::receive_windows(entry& from, deadline until) {
   auto& at = *from.what;
-  auto& windows = *at.sink();
   for (std::size_t b = 0; b < at.buckets(); ++b) {
-    const auto& bucket = at.bucket(b);
-    const auto& remote = from.remote.buckets[b];
-    auto within = [&](const error& x) { return fail(x.within(at.where(b))); };
-    at.mark(channel_phase::waiting, b);
-    if (auto lent = windows.borrow(from.base + b + 1, until); !lent)
-      return within(lent.error());
-    at.mark(channel_phase::moving, b);
-    auto staged = remote.kind == bucket_kind::staged;
-    for (std::size_t p = 0; p < bucket.parts.size(); ++p) {
-      // Giving back nothing more says why not.
-      if (!windows.intact())
-        if (auto why = windows.give_back(at.returned, until); !why)
-          return within(why.error());
-      if (life_.dead())
-        return within({errc::aborted, "the transfer was aborted"});
-      if (until.passed())
-        return within({errc::timed_out, "the copy took too long"});
-      const auto& part = bucket.parts[p];
-      auto there = staged ? dense(remote.staged.data() + part.wire_begin,
-                                  bucket.wire_type,
-                                  part.wire_bytes / size_of(bucket.wire_type))
-                          : remote.parts[p];
-      if (mode_ != run_mode::share)
-        take(from, b, p, there);
-      else if (auto seen = view_part(from, part, there); !seen)
-        return seen;
-    }
-    if (staged) {
-      digest told;
-      std::memcpy(&told,
-                  remote.staged.data() + staged_digest_at(bucket.wire_bytes),
-                  sizeof(told));
-      if (auto good = check_digest(from, b, told); !good)
-        return good;
-    }
-    if ((b + 1) % from.receipt_every == 0 || b + 1 == at.buckets()) {
-      if (auto back = windows.give_back(from.base + b + 1, until); !back)
-        return within(back.error());
-      at.returned = from.base + b + 1;
-    }
-    at.finish_bucket(b);
+    auto step = [&]() -> result<void> {
+      at.mark(channel_phase::waiting, b);
+      auto done = at.sink()->borrow(from.base + b + 1, until);
+      if (!done)
+        return done;
+      at.mark(channel_phase::moving, b);
+      if (done = keep_reading(from, until); !done)
+        return done;
+      return take_window(from, b);
+    }();
+    if (!step)
+      return fail(step.error().within(at.where(b)));
+    auto staged = from.remote.buckets[b].kind == bucket_kind::staged;
+    auto receipt = (b + 1) % from.receipt_every == 0 || b + 1 == at.buckets();
+    if (receipt || staged || !engine_->deferred())
+      if (auto done = settle_windows(from, b, receipt, until); !done)
+        return done;
   }
+  return {};
+}
+
+result<void> receive_side::keep_reading(entry& from, deadline until) {
+  auto& at = *from.what;
+  // Giving back nothing more says why not.
+  if (!at.sink()->intact())
+    if (auto why = at.sink()->give_back(at.returned, until); !why)
+      return why;
+  if (life_.dead())
+    return fail(errc::aborted, "the transfer was aborted");
+  if (until.passed())
+    return fail(errc::timed_out, "the copy took too long");
+  return {};
+}
+
+result<void> receive_side::take_window(entry& from, std::size_t bucket) {
+  const auto& what = from.what->bucket(bucket);
+  const auto& remote = from.remote.buckets[bucket];
+  auto staged = remote.kind == bucket_kind::staged;
+  copies_.clear();
+  looks_.clear();
+  for (std::size_t p = 0; p < what.parts.size(); ++p) {
+    const auto& part = what.parts[p];
+    auto there = staged ? dense(remote.staged.data() + part.wire_begin,
+                                what.wire_type,
+                                part.wire_bytes / size_of(what.wire_type))
+                        : remote.parts[p];
+    auto noted = mode_ == run_mode::share ? view_part(from, part, there)
+                                          : note(from, bucket, p, there);
+    if (!noted)
+      return noted;
+  }
+  return take(from, bucket);
+}
+
+result<void> receive_side::settle_windows(entry& from, std::size_t bucket,
+                                          bool receipt, deadline until) {
+  auto& at = *from.what;
+  auto within = [&](const error& x) {
+    return fail(x.within(at.where(bucket)));
+  };
+  if (auto done = engine_->finish(until); !done)
+    return within(done.error());
+  const auto& remote = from.remote.buckets[bucket];
+  if (remote.kind == bucket_kind::staged) {
+    digest told;
+    auto read = engine_->get(std::as_writable_bytes(std::span{&told, 1}),
+                             remote.staged.data()
+                               + staged_digest_at(
+                                 at.bucket(bucket).wire_bytes));
+    if (!read)
+      return within(read.error());
+    if (auto good = check_digest(from, bucket, told); !good)
+      return good;
+  }
+  if (receipt) {
+    auto back = at.sink()->give_back(from.base + bucket + 1, until);
+    if (!back)
+      return within(back.error());
+    at.returned = from.base + bucket + 1;
+  }
+  while (at.report.buckets_done <= bucket)
+    at.finish_bucket(at.report.buckets_done);
   return {};
 }
 
@@ -328,23 +411,11 @@ result<void> receive_side::receive_stream(entry& from, deadline until) {
       continue;
     }
     at.mark(channel_phase::moving, b);
-    const auto& bucket = at.bucket(b);
-    for (const auto& message : from.messages[b]) {
-      auto* placed = destination(from, b, message);
-      auto* begin = placed != nullptr ? placed
-                                      : stream_slot(step_) + message.begin;
-      for (std::size_t p = 0; p < message.parts; ++p) {
-        const auto& part = bucket.parts[message.first_part + p];
-        auto there = dense(static_cast<const std::byte*>(begin + part.wire_begin
-                                                         - message.begin),
-                           bucket.wire_type,
-                           part.wire_bytes / size_of(bucket.wire_type));
-        if (placed == nullptr)
-          take(from, b, message.first_part + p, there);
-        else if (digests_)
-          at.sums[b] += digest_region(there, bucket.wire_type, part.key);
-      }
-    }
+    auto done = take_messages(from, b);
+    if (done)
+      done = engine_->finish(until);
+    if (!done)
+      return fail(done.error().within(at.where(b)));
     at.finish_bucket(b);
     ring_->consumed();
   }
@@ -352,6 +423,32 @@ result<void> receive_side::receive_stream(entry& from, deadline until) {
     if (auto good = check_digest(from, b, from.expected[b]); !good)
       return good;
   return {};
+}
+
+result<void> receive_side::take_messages(entry& from, std::size_t bucket) {
+  const auto& what = from.what->bucket(bucket);
+  copies_.clear();
+  looks_.clear();
+  for (const auto& message : from.messages[bucket]) {
+    auto* placed = destination(from, bucket, message);
+    auto* begin = placed != nullptr ? placed
+                                    : stream_slot(step_) + message.begin;
+    for (std::size_t p = 0; p < message.parts; ++p) {
+      auto index = message.first_part + p;
+      const auto& part = what.parts[index];
+      auto there = dense(static_cast<const std::byte*>(begin + part.wire_begin
+                                                       - message.begin),
+                         what.wire_type,
+                         part.wire_bytes / size_of(what.wire_type));
+      if (placed != nullptr) {
+        if (digests_)
+          looks_.push_back({there, part.key});
+      } else if (auto noted = note(from, bucket, index, there); !noted) {
+        return noted;
+      }
+    }
+  }
+  return take(from, bucket);
 }
 
 std::byte* receive_side::destination(const entry& from, std::size_t bucket,

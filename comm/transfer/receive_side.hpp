@@ -8,6 +8,7 @@
 
 #include "troupe/comm/transfer/channel.hpp"
 #include "troupe/comm/transfer/channel_table.hpp"
+#include "troupe/comm/transfer/copy_engine.hpp"
 #include "troupe/comm/transfer/helper_thread.hpp"
 #include "troupe/comm/transfer/lifeline.hpp"
 #include "troupe/comm/transfer/slot_ring.hpp"
@@ -27,7 +28,8 @@ class receive_side {
 public:
   /// `channels`, `tensors` and `life` outlive this.
   receive_side(channel_set& channels, const tensor_list& tensors,
-               lifeline& life, bool digests);
+               lifeline& life, std::unique_ptr<copy_engine> engine,
+               bool digests);
 
   ~receive_side();
 
@@ -50,11 +52,15 @@ public:
   [[nodiscard]] result<void> prepare(run_mode mode,
                                      std::uint64_t staged_bytes_max);
 
+  /// Waits until the tensors are as others of this process have left them.
+  /// Before `run`, while the other side of the executor does nothing.
+  [[nodiscard]] result<void> settle(deadline until);
+
   [[nodiscard]] result<void> run(run_mode mode, deadline until);
 
   /// Copies what was staged into the tensors, and looks whether it still is
   /// what arrived: `errc::corrupt` names the bucket. All is copied anyway.
-  [[nodiscard]] result<void> commit();
+  [[nodiscard]] result<void> commit(deadline until);
 
   /// Waits for the helper and lets go of the senders' memory. After a run that
   /// failed.
@@ -80,6 +86,8 @@ private:
     std::vector<digest> expected;
     /// Where each bucket's wire bytes stand in the staging memory.
     std::vector<std::uint64_t> staged_at;
+    /// Of each bucket: what `commit` has moved.
+    std::vector<digest> moved;
   };
 
   /// One turn of the helper: a bucket, or behind the last the digests of all.
@@ -94,10 +102,29 @@ private:
 
   result<void> receive_stream(entry& from, deadline until);
 
-  /// Does with part `index` what the mode says; `there` is its region in the
-  /// sender's tensor, or its bytes on the wire.
-  void take(entry& from, std::size_t bucket, std::size_t index,
-            const region& there);
+  /// Does with all of a bucket what the mode says; done when the engine has
+  /// finished.
+  result<void> take_window(entry& from, std::size_t bucket);
+
+  result<void> take_messages(entry& from, std::size_t bucket);
+
+  /// Notes what the mode says of part `index`; `there` is its region in the
+  /// sender's tensor, or its bytes on the wire. `take` does what was noted.
+  result<void> note(entry& from, std::size_t bucket, std::size_t index,
+                    const region& there);
+
+  result<void> take(entry& from, std::size_t bucket);
+
+  result<void> compare(entry& from, std::size_t bucket,
+                       const program_part& part, const region& there);
+
+  /// Waits for the engine; then the buckets up to `bucket` are done, and with
+  /// `receipt` given back.
+  result<void> settle_windows(entry& from, std::size_t bucket, bool receipt,
+                              deadline until);
+
+  /// False: the sender may have given up, or we should.
+  result<void> keep_reading(entry& from, deadline until);
 
   result<void> view_part(entry& from, const program_part& part,
                          const region& there);
@@ -118,7 +145,11 @@ private:
 
   const tensor_list& tensors_;
   lifeline& life_;
+  const std::unique_ptr<copy_engine> engine_;
   const bool digests_;
+  // Of the bucket at hand; kept so that runs allocate nothing.
+  std::vector<keyed_copy> copies_;
+  std::vector<keyed_region> looks_;
   std::vector<entry> entries_;
   std::uint64_t staged_bytes_ = 0;
   buffer staged_;

@@ -2,27 +2,38 @@
 #include "troupe/comm/transfer/send_side.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include <fmt/format.h>
 
-#include "troupe/comm/transfer/kernels.hpp"
 #include "troupe/comm/transfer/memory.hpp"
 
 namespace troupe::comm::transfer {
 
-send_side::send_side(channel_set& channels, lifeline& life, bool digests)
+namespace {
+
+/// Copies that are still under way when a run has failed are waited for so
+/// long: somebody is about to use the memory.
+constexpr std::chrono::seconds close_timeout{5};
+
+} // namespace
+
+send_side::send_side(channel_set& channels, lifeline& life,
+                     std::unique_ptr<copy_engine> engine, bool digests)
   : life_(life),
+    engine_(std::move(engine)),
     digests_(digests) {
   for (auto* x : channels.ordered) {
     auto& added = entries_.emplace_back();
     added.what = x;
     added.kind = kind_of(*x);
     added.sources.resize(x->buckets());
+    added.after.resize(x->buckets());
+    copies_.reserve(std::max(copies_.capacity(), x->largest_part_count()));
     slot_bytes_ = std::max(slot_bytes_, staged_digest_at(x->largest_bucket())
                                           + staged_digest_bytes);
   }
   slot_bytes_ = whole_pages(slot_bytes_);
+  looks_.reserve(copies_.capacity());
 }
 
 send_side::~send_side() {
@@ -78,11 +89,11 @@ result<void> send_side::allocate_staged(std::uint64_t slots) {
   for (auto& x : entries_) {
     if (x.kind != channel_kind::staged)
       continue;
-    if (!arena_) {
-      auto made = shm::arena::create(slots * slot_bytes_);
+    if (!shared_) {
+      auto made = engine_->allocate_shared(slots * slot_bytes_);
       if (!made)
         return fail(made.error());
-      arena_ = *made;
+      shared_ = *made;
       staged_slots_.resize(slots);
     }
     x.slots.resize(x.what->buckets());
@@ -90,7 +101,7 @@ result<void> send_side::allocate_staged(std::uint64_t slots) {
       if (!in_windows(*x.what, x.what->bucket(b))) {
         x.sources[b].kind = bucket_kind::staged;
         // The same slot in every run, so that the receiver is told once.
-        x.slots[b] = arena_->memory().data() + next++ % slots * slot_bytes_;
+        x.slots[b] = shared_->memory().data() + next++ % slots * slot_bytes_;
       }
   }
   return {};
@@ -108,7 +119,7 @@ result<void> send_side::allocate_stream(std::uint64_t slots) {
   }
   if (steps_.empty())
     return {};
-  auto memory = allocate_large(slots * slot_bytes_);
+  auto memory = engine_->allocate(slots * slot_bytes_);
   if (!memory)
     return fail(memory.error());
   stream_memory_ = std::move(*memory);
@@ -126,21 +137,22 @@ std::uint64_t send_side::slot_bytes_in_all() const noexcept {
 }
 
 result<void> send_side::open(deadline until) {
-  prefault_write(stream_memory_.bytes());
-  if (arena_)
-    prefault_write(arena_->memory());
+  engine_->prefault_write(stream_memory_.bytes());
+  if (shared_)
+    engine_->prefault_write(shared_->memory());
   for (auto& x : entries_)
     if (auto told = tell(x, until); !told)
       return fail(told.error().within(
         fmt::format("opening the channel to rank {} over {}",
-                    x.what->program().peer.value(), x.what->line().backend())));
+                    x.what->program().peer.value(),
+                    to_string(x.what->program().link))));
   return {};
 }
 
 result<void> send_side::tell(entry& to, deadline until) {
   if (to.kind == channel_kind::staged) {
     auto* windows = to.what->source();
-    if (auto shared = windows->share(arena_); !shared)
+    if (auto shared = windows->share(shared_); !shared)
       return shared;
     for (std::size_t b = 0; b < to.what->buckets(); ++b) {
       if (to.sources[b].kind != bucket_kind::staged)
@@ -160,6 +172,10 @@ result<void> send_side::tell(entry& to, deadline until) {
 }
 
 // -- a run ---------------------------------------------------------------------
+
+result<void> send_side::settle(deadline until) {
+  return entries_.empty() ? result<void>{} : engine_->settle(until);
+}
 
 result<void> send_side::run(bool source_digest, deadline until) {
   step_ = 0;
@@ -198,45 +214,71 @@ result<void> send_side::run(bool source_digest, deadline until) {
   if (auto cause = life_.cause())
     return fail(*cause);
   // Not before: only then every write that a reader may have seen shows.
-  return digests_ && source_digest ? digest_sources() : result<void>{};
+  return digests_ && source_digest ? digest_sources(until) : result<void>{};
 }
 
 void send_side::close() noexcept {
   if (helper_)
     helper_->finish();
+  // What it says does not matter any more: the run has failed.
+  static_cast<void>(engine_->finish(deadline::after(close_timeout)));
   for (auto& x : entries_)
     if (auto* windows = x.what->source())
       windows->withdraw();
 }
 
-void send_side::pack(entry& from, std::size_t bucket, std::size_t first,
-                     std::size_t parts, std::byte* slot) {
+result<void> send_side::pack(entry& from, std::size_t bucket, std::size_t first,
+                             std::size_t parts, std::byte* slot) {
   const auto& at = from.what->bucket(bucket);
   auto size = size_of(at.wire_type);
   auto& sum = from.what->sums[bucket];
+  copies_.clear();
+  looks_.clear();
   for (auto i = first; i < first + parts; ++i) {
     const auto& part = at.parts[i];
     auto there = dense(slot + part.wire_begin, at.wire_type,
                        part.wire_bytes / size);
     if (!repeats(at, i))
-      sum += copy_region(there, from.what->local(part), at.wire_type, part.key,
-                         digests_ ? digesting::on : digesting::off);
+      copies_.push_back({there, from.what->local(part), part.key});
     else if (digests_)
-      sum += digest_region(there, at.wire_type, part.key);
+      looks_.push_back({there, part.key});
   }
+  auto digests = digests_ ? digesting::on : digesting::off;
+  auto done = engine_->copy(copies_, at.wire_type, digests, sum);
+  return done ? engine_->digest_regions(looks_, at.wire_type, sum) : done;
 }
 
-result<void> send_side::digest_sources() {
+result<void> send_side::digest_in_place(entry& from, std::size_t bucket,
+                                        const wire_message& message) {
+  const auto& at = from.what->bucket(bucket);
+  looks_.clear();
+  for (std::size_t p = 0; p < message.parts; ++p) {
+    const auto& part = at.parts[message.first_part + p];
+    looks_.push_back({from.what->local(part), part.key});
+  }
+  return engine_->digest_regions(looks_, at.wire_type, from.what->sums[bucket]);
+}
+
+result<void> send_side::digest_sources(deadline until) {
   for (auto& x : entries_)
     for (std::size_t b = 0; b < x.what->buckets(); ++b) {
       const auto& bucket = x.what->bucket(b);
-      digest sum;
+      looks_.clear();
       for (const auto& part : bucket.parts)
-        sum += digest_region(x.what->local(part), bucket.wire_type, part.key);
+        looks_.push_back({x.what->local(part), part.key});
+      x.after[b] = {};
+      auto done = engine_->digest_regions(looks_, bucket.wire_type, x.after[b]);
+      if (!done)
+        return done;
+    }
+  if (auto done = engine_->finish(until); !done)
+    return done;
+  for (auto& x : entries_)
+    for (std::size_t b = 0; b < x.what->buckets(); ++b) {
       if (x.sources[b].kind == bucket_kind::in_place) {
-        x.what->sums[b] = sum;
-        x.what->report.sum += sum;
-      } else if (sum != x.what->sums[b]) {
+        x.what->sums[b] = x.after[b];
+        x.what->report.sum += x.after[b];
+      } else if (x.after[b] != x.what->sums[b]) {
         return fail(errc::corrupt, fmt::format("{}: the source was written to "
                                                "while it was sent",
                                                x.what->where(b)));
@@ -250,7 +292,7 @@ result<void> send_side::digest_sources() {
 result<void> send_side::send_staged(entry& to, deadline until) {
   for (std::size_t b = 0; b < to.what->buckets(); ++b) {
     if (auto* slot = to.slots[b]) {
-      auto index = static_cast<std::size_t>(slot - arena_->memory().data())
+      auto index = static_cast<std::size_t>(slot - shared_->memory().data())
                    / slot_bytes_;
       auto& held = staged_slots_[index];
       if (held.holder != nullptr)
@@ -260,9 +302,15 @@ result<void> send_side::send_staged(entry& to, deadline until) {
       held = {&to, b};
       to.what->mark(channel_phase::moving, b);
       const auto& bucket = to.what->bucket(b);
-      pack(to, b, 0, bucket.parts.size(), slot);
-      std::memcpy(slot + staged_digest_at(bucket.wire_bytes), &to.what->sums[b],
-                  staged_digest_bytes);
+      auto done = pack(to, b, 0, bucket.parts.size(), slot);
+      // The digest is known, and may follow, when the copies are done.
+      if (done)
+        done = engine_->finish(until);
+      if (done)
+        done = engine_->put(slot + staged_digest_at(bucket.wire_bytes),
+                            std::as_bytes(std::span{&to.what->sums[b], 1}));
+      if (!done)
+        return fail(done.error().within(to.what->where(b)));
     }
     to.what->mark(channel_phase::waiting, b);
     if (auto done = to.what->source()->lend(1, until); !done)
@@ -296,24 +344,26 @@ result<void> send_side::send_stream(entry& to, deadline until) {
   for (std::size_t b = 0; b <= to.what->buckets(); ++b, ++step_) {
     if (auto free = ring_->await_slot(step_, until); !free)
       return fail(free.error().within(to.what->where(b)));
-    if (b < to.what->buckets()) {
-      const auto& bucket = to.what->bucket(b);
-      auto* slot = stream_slot(step_);
-      for (const auto& message : to.messages[b]) {
-        if (origin(to, b, message, nullptr) == nullptr) {
-          pack(to, b, message.first_part, message.parts, slot);
-        } else if (digests_) {
-          for (std::size_t p = 0; p < message.parts; ++p) {
-            const auto& part = bucket.parts[message.first_part + p];
-            to.what->sums[b] += digest_region(to.what->local(part),
-                                              bucket.wire_type, part.key);
-          }
-        }
-      }
-    }
+    if (b < to.what->buckets())
+      if (auto done = pack_stream(to, b, stream_slot(step_), until); !done)
+        return fail(done.error().within(to.what->where(b)));
     ring_->produced();
   }
   return {};
+}
+
+result<void> send_side::pack_stream(entry& to, std::size_t bucket,
+                                    std::byte* slot, deadline until) {
+  for (const auto& message : to.messages[bucket]) {
+    result<void> done;
+    if (origin(to, bucket, message, nullptr) == nullptr)
+      done = pack(to, bucket, message.first_part, message.parts, slot);
+    else if (digests_)
+      done = digest_in_place(to, bucket, message);
+    if (!done)
+      return done;
+  }
+  return engine_->finish(until);
 }
 
 const std::byte* send_side::origin(const entry& from, std::size_t bucket,

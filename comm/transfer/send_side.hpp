@@ -6,9 +6,9 @@
 #include <optional>
 #include <vector>
 
-#include "troupe/comm/shm/arena.hpp"
 #include "troupe/comm/transfer/channel.hpp"
 #include "troupe/comm/transfer/channel_table.hpp"
+#include "troupe/comm/transfer/copy_engine.hpp"
 #include "troupe/comm/transfer/helper_thread.hpp"
 #include "troupe/comm/transfer/lifeline.hpp"
 #include "troupe/comm/transfer/slot_ring.hpp"
@@ -27,7 +27,8 @@ namespace troupe::comm::transfer {
 class send_side {
 public:
   /// `channels` and `life` outlive this.
-  send_side(channel_set& channels, lifeline& life, bool digests);
+  send_side(channel_set& channels, lifeline& life,
+            std::unique_ptr<copy_engine> engine, bool digests);
 
   ~send_side();
 
@@ -41,6 +42,10 @@ public:
 
   /// Tells the receivers what is where.
   [[nodiscard]] result<void> open(deadline until);
+
+  /// Waits until the tensors are as others of this process have left them.
+  /// Before `run`, while the other side of the executor does nothing.
+  [[nodiscard]] result<void> settle(deadline until);
 
   [[nodiscard]] result<void> run(bool source_digest, deadline until);
 
@@ -61,6 +66,8 @@ private:
     std::uint64_t base = 0;
     /// Of stream buckets.
     std::vector<std::vector<wire_message>> messages;
+    /// Of each bucket: what the tensors hold behind the run.
+    std::vector<digest> after;
   };
 
   /// One turn of the helper: a bucket, or behind the last the digests of all.
@@ -90,9 +97,17 @@ private:
 
   result<void> send_stream(entry& to, deadline until);
 
-  /// Packs parts at their place in `slot` and digests them.
-  void pack(entry& from, std::size_t bucket, std::size_t first,
-            std::size_t parts, std::byte* slot);
+  /// Packs parts at their place in `slot` and digests them; done when the
+  /// engine has finished.
+  result<void> pack(entry& from, std::size_t bucket, std::size_t first,
+                    std::size_t parts, std::byte* slot);
+
+  /// The digests of parts that are pushed from their tensors.
+  result<void> digest_in_place(entry& from, std::size_t bucket,
+                               const wire_message& message);
+
+  result<void> pack_stream(entry& to, std::size_t bucket, std::byte* slot,
+                           deadline until);
 
   /// Where a message is pushed from: the tensor itself if it is alone and as
   /// the wire wants it, else its place in the slot.
@@ -111,14 +126,18 @@ private:
 
   /// What the tensors hold now: for the reports of what was read in place;
   /// what was packed must still be the same.
-  result<void> digest_sources();
+  result<void> digest_sources(deadline until);
 
   lifeline& life_;
+  const std::unique_ptr<copy_engine> engine_;
   const bool digests_;
+  // Of the bucket at hand; kept so that runs allocate nothing.
+  std::vector<keyed_copy> copies_;
+  std::vector<keyed_region> looks_;
   std::vector<entry> entries_;
   std::uint64_t slot_bytes_ = 0;
   // Staged.
-  std::shared_ptr<shm::arena> arena_;
+  std::shared_ptr<shared_memory> shared_;
   std::vector<staged_slot> staged_slots_;
   // Stream.
   std::vector<stream_step> steps_;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,6 +19,8 @@
 // What goes into an executor and what comes out of it.
 
 namespace troupe::comm::transfer {
+
+class copy_engine_maker;
 
 /// A dense tensor of this rank. The memory is borrowed: it stays where it is
 /// as long as the executor lives.
@@ -62,6 +65,8 @@ struct executor_options {
   /// False only to measure what digests cost: then nothing is verified, and
   /// both ends must agree.
   bool digests = true;
+  /// How to move bytes in the tensors' memory. Null: it is this process's.
+  std::shared_ptr<const copy_engine_maker> engines = {};
 };
 
 /// The first element in which a destination's tensor is not what its source

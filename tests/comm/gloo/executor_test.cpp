@@ -9,8 +9,7 @@ using namespace troupe;
 namespace {
 
 const test::conformance::backend_maker subject = [] {
-  return test::sync_backend{link_kind::gloo, buffer::allocate,
-                            test::make_gloo_ends};
+  return test::sync_backend{link_kind::gloo, {}, test::make_gloo_ends};
 };
 
 } // namespace

@@ -14,8 +14,7 @@ using namespace troupe::comm::transfer;
 namespace {
 
 const test::conformance::backend_maker subject = [] {
-  return test::sync_backend{link_kind::inproc, buffer::allocate,
-                            comm::inproc::make_link};
+  return test::sync_backend{link_kind::inproc, {}, comm::inproc::make_link};
 };
 
 deadline ample() {
@@ -33,7 +32,7 @@ BOOST_AUTO_TEST_CASE(sharing_gives_the_source_s_own_memory) {
   auto backend = subject();
   test::sample_options options;
   options.whole = true;
-  test::sync_sample sample{random, options, backend.source_memory};
+  test::sync_sample sample{random, options, backend.memory};
   test::sample_group group{sample, backend};
   auto before = sample.held(0);
   for (int round = 0; round < 2; ++round) {
@@ -58,7 +57,7 @@ BOOST_AUTO_TEST_CASE(sharing_gives_the_source_s_own_memory) {
 BOOST_AUTO_TEST_CASE(parts_of_tensors_are_not_shared) {
   std::mt19937_64 random{8};
   auto backend = subject();
-  test::sync_sample sample{random, {}, backend.source_memory};
+  test::sync_sample sample{random, {}, backend.memory};
   test::sample_group group{sample, backend};
   auto codes = group.run({run_mode::share, false}, ample());
   BOOST_REQUIRE(!codes[1]);

@@ -19,29 +19,29 @@ make_ends(std::vector<std::shared_ptr<comm::shm::arena>> arenas) {
 /// Sources keep their tensors in an arena: read where they stand.
 const test::conformance::backend_maker in_arena = [] {
   auto home = comm::shm::arena::create(std::size_t{1} << 30).value();
-  return test::sync_backend{link_kind::shm,
-                            [home](std::size_t bytes) {
-                              return home->allocate(bytes).value();
-                            },
+  test::sync_memory memory;
+  memory.source = [home](std::size_t bytes) {
+    return home->allocate(bytes).value();
+  };
+  return test::sync_backend{link_kind::shm, memory,
                             [home] { return make_ends({home}); }};
 };
 
 /// They do not: packed into shared memory.
 const test::conformance::backend_maker staged = [] {
-  return test::sync_backend{link_kind::shm, buffer::allocate,
-                            [] { return make_ends({}); }};
+  return test::sync_backend{link_kind::shm, {}, [] { return make_ends({}); }};
 };
 
 /// Some do.
 const test::conformance::backend_maker mixed = [] {
   auto home = comm::shm::arena::create(std::size_t{1} << 30).value();
   auto count = std::make_shared<std::size_t>(0);
-  return test::sync_backend{link_kind::shm,
-                            [home, count](std::size_t bytes) {
-                              return ++*count % 3 == 0
-                                       ? buffer::allocate(bytes)
-                                       : home->allocate(bytes).value();
-                            },
+  test::sync_memory memory;
+  memory.source = [home, count](std::size_t bytes) {
+    return ++*count % 3 == 0 ? buffer::allocate(bytes)
+                             : home->allocate(bytes).value();
+  };
+  return test::sync_backend{link_kind::shm, memory,
                             [home] { return make_ends({home}); }};
 };
 

@@ -93,7 +93,7 @@ public:
 private:
   comm::window_source& windows() const { return *inner_->source_windows(); }
 
-  result<void> share(std::shared_ptr<comm::shm::arena> memory) override {
+  result<void> share(std::shared_ptr<comm::shared_memory> memory) override {
     staging_ = memory;
     return windows().share(std::move(memory));
   }
@@ -121,7 +121,7 @@ private:
   comm::link_ptr inner_;
   lending before_;
   returning after_;
-  std::shared_ptr<comm::shm::arena> staging_;
+  std::shared_ptr<comm::shared_memory> staging_;
   std::size_t lent_ = 0;
 };
 

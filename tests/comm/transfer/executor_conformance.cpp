@@ -68,6 +68,13 @@ void require_reports(const sync_sample& sample, const sample_group& group,
     }
 }
 
+void flip(const sync_memory& memory, std::byte& where) {
+  std::byte value{};
+  memory.get({&value, 1}, &where);
+  value ^= std::byte{4};
+  memory.put(&where, {&value, 1});
+}
+
 bool contains(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
 }
@@ -82,7 +89,7 @@ void every_element_arrives(const backend_maker& make) {
     options.sources = elements > 100000 ? 1 : 2;
     options.destinations = elements > 100000 ? 1 : 2;
     options.elements_max = elements;
-    sync_sample sample{rnd.random, options, backend.source_memory};
+    sync_sample sample{rnd.random, options, backend.memory};
     sample_group group{sample, backend};
     for (int round = 0; round < 2; ++round) {
       sample.refill(rnd.random);
@@ -104,7 +111,7 @@ void staged_is_seen_after_the_commit(const backend_maker& make) {
   options.sources = 2;
   options.destinations = 2;
   options.elements_max = 30000;
-  sync_sample sample{rnd.random, options, backend.source_memory};
+  sync_sample sample{rnd.random, options, backend.memory};
   sample_group group{sample, backend};
   for (auto commits : {true, false, true}) {
     sample.refill(rnd.random);
@@ -142,7 +149,7 @@ void comparing_names_tensor_element_and_values(const backend_maker& make) {
   sample_options options;
   options.elements_max = 5000;
   options.whole = true;
-  sync_sample sample{rnd.random, options, backend.source_memory};
+  sync_sample sample{rnd.random, options, backend.memory};
   sample_group group{sample, backend};
   require_all(group.run({run_mode::in_place, false}, ample()));
   for (int round = 0; round < 5; ++round) {
@@ -152,7 +159,7 @@ void comparing_names_tensor_element_and_values(const backend_maker& make) {
     if (where.memory.empty())
       continue;
     auto byte = rnd.random() % where.memory.size();
-    where.memory[byte] ^= std::byte{4};
+    flip(sample.memory(), where.memory[byte]);
     auto changed = sample.held(0);
     require_all(group.run({run_mode::compare, false}, ample()));
     BOOST_CHECK(sample.held(0) == changed);
@@ -163,7 +170,7 @@ void comparing_names_tensor_element_and_values(const backend_maker& make) {
     BOOST_CHECK_EQUAL(found->element, byte / size_of(where.type));
     BOOST_CHECK_NE(found->here, found->there);
     BOOST_CHECK(contains(to_string(*found), where.name));
-    where.memory[byte] ^= std::byte{4};
+    flip(sample.memory(), where.memory[byte]);
   }
 }
 
@@ -176,7 +183,7 @@ void ranks_cross_in_any_order(const backend_maker& make) {
     options.destinations = ranks.second;
     options.buckets = 5;
     options.elements_max = 3000;
-    sync_sample sample{rnd.random, options, backend.source_memory};
+    sync_sample sample{rnd.random, options, backend.memory};
     sample_group group{sample, backend};
     for (int round = 0; round < 4; ++round) {
       sample.refill(rnd.random);
@@ -192,7 +199,7 @@ void an_absent_peer_meets_the_deadline(const backend_maker& make) {
   for (auto opened : {false, true})
     for (auto sending : {true, false}) {
       auto backend = make();
-      sync_sample sample{rnd.random, {}, backend.source_memory};
+      sync_sample sample{rnd.random, {}, backend.memory};
       sample_group group{sample, backend};
       if (opened)
         require_all(group.run({}, ample()));
@@ -223,7 +230,7 @@ void abort_ends_both_runs(const backend_maker& make) {
     auto backend = make();
     sample_options options;
     options.elements_max = 500000;
-    sync_sample sample{rnd.random, options, backend.source_memory};
+    sync_sample sample{rnd.random, options, backend.memory};
     sample_group group{sample, backend};
     auto start = std::chrono::steady_clock::now();
     std::latch inside{3};
@@ -253,7 +260,7 @@ void a_dropped_peer_is_lost(const backend_maker& make) {
     auto backend = make();
     sample_options options;
     options.elements_max = 100000;
-    sync_sample sample{rnd.random, options, backend.source_memory};
+    sync_sample sample{rnd.random, options, backend.memory};
     sample_group group{sample, backend};
     require_all(group.run({}, ample()));
     (drops_source ? group.sources : group.destinations)[0].reset();
@@ -272,7 +279,7 @@ void other_parts_are_named_before_anything_moves(const backend_maker& make) {
   auto backend = make();
   sample_options options;
   options.parts = 6;
-  sync_sample sample{rnd.random, options, backend.source_memory};
+  sync_sample sample{rnd.random, options, backend.memory};
   // The source has lost its last tensor.
   auto& bucket = sample.sources[0].program.sends[0].buckets.back();
   auto lost = sample.destinations[0]
@@ -299,9 +306,9 @@ void swapped_buckets_are_named_before_anything_moves(
   auto backend = make();
   sample_options options;
   options.elements_max = 200;
-  sync_sample sample{rnd.random, options, backend.source_memory};
+  sync_sample sample{rnd.random, options, backend.memory};
   while (sample.sources[0].program.sends[0].buckets.size() < 2)
-    sample = {rnd.random, options, backend.source_memory};
+    sample = {rnd.random, options, backend.memory};
   auto& buckets = sample.sources[0].program.sends[0].buckets;
   std::swap(buckets[0], buckets[1]);
   auto before = sample.held(0);
@@ -318,7 +325,7 @@ void swapped_buckets_are_named_before_anything_moves(
 void progress_tells_where_it_stands(const backend_maker& make) {
   seeded rnd;
   auto backend = make();
-  sync_sample sample{rnd.random, {}, backend.source_memory};
+  sync_sample sample{rnd.random, {}, backend.memory};
   sample_group group{sample, backend};
   require_all(group.run({}, ample()));
   auto before = group.destinations[0]->progress();

@@ -33,23 +33,29 @@ constexpr std::array<std::array<dtype, 3>, 8> kinds{{
   {dtype::float64, dtype::float16, dtype::float32},
 }};
 
-void fill(std::mt19937_64& random, std::span<std::byte> memory) {
-  for (std::size_t i = 0; i < memory.size(); i += sizeof(std::uint64_t)) {
-    std::uint64_t word = random();
-    std::memcpy(&memory[i], &word, std::min(sizeof(word), memory.size() - i));
-  }
-}
-
-buffer own_memory(std::size_t bytes) {
-  return buffer::allocate(bytes);
-}
-
 } // namespace
+
+std::vector<std::byte> sync_memory::read(std::span<std::byte> what) const {
+  std::vector<std::byte> out(what.size());
+  if (!out.empty())
+    get(out, what.data());
+  return out;
+}
+
+void sync_sample::fill(std::mt19937_64& random, std::span<std::byte> what) {
+  std::vector<std::byte> values(what.size());
+  for (std::size_t i = 0; i < values.size(); i += sizeof(std::uint64_t)) {
+    std::uint64_t word = random();
+    std::memcpy(&values[i], &word, std::min(sizeof(word), values.size() - i));
+  }
+  if (!values.empty())
+    memory_.put(what.data(), values);
+}
 
 program_part
 sync_sample::add_tensor(std::mt19937_64& random, sample_rank& to, dtype type,
                         std::uint64_t elements, bool whole,
-                        const std::function<buffer(std::size_t)>& memory) {
+                        const std::function<buffer(std::size_t)>& allocate) {
   program_part out;
   out.tensor = static_cast<std::uint32_t>(to.tensors.size());
   auto size = size_of(type);
@@ -72,7 +78,7 @@ sync_sample::add_tensor(std::mt19937_64& random, sample_rank& to, dtype type,
   }
   out.offset_bytes = whole ? 0 : below(random, 3) * size;
   auto behind = whole ? 0 : below(random, 3) * size;
-  auto made = memory(out.offset_bytes + stride + behind);
+  auto made = allocate(out.offset_bytes + stride + behind);
   fill(random, made.bytes());
   to.tensors.push_back(
     {fmt::format("{}.t{}", to.program.rank.value(), out.tensor), type,
@@ -81,17 +87,24 @@ sync_sample::add_tensor(std::mt19937_64& random, sample_rank& to, dtype type,
   return out;
 }
 
-sync_sample::sync_sample(
-  std::mt19937_64& random, const sample_options& options,
-  const std::function<buffer(std::size_t)>& source_memory)
+sync_sample::sync_sample(std::mt19937_64& random, const sample_options& options,
+                         const sync_memory& memory)
   : sources(options.sources),
-    destinations(options.destinations) {
+    destinations(options.destinations),
+    memory_(memory) {
   auto number = [](auto& ranks) {
     for (std::size_t i = 0; i < ranks.size(); ++i)
       ranks[i].program.rank = rank_id{static_cast<std::int32_t>(i)};
   };
   number(sources);
   number(destinations);
+  auto allocator =
+    [&](std::size_t rank, const auto& by_rank,
+        const auto& plain) -> std::function<buffer(std::size_t)> {
+    if (!by_rank)
+      return plain;
+    return [&by_rank, rank](std::size_t bytes) { return by_rank(rank, bytes); };
+  };
   std::uint64_t key = below(random, 1000);
   for (std::size_t s = 0; s < sources.size(); ++s)
     for (std::size_t d = 0; d < destinations.size(); ++d) {
@@ -110,7 +123,8 @@ sync_sample::sync_sample(
           auto bound = below(random, 3) == 0 ? 4 : options.elements_max;
           auto elements = below(random, bound + 1);
           auto a = add_tensor(random, sources[s], kind[0], elements,
-                              options.whole, source_memory);
+                              options.whole,
+                              allocator(s, memory_.source_of, memory_.source));
           a.wire_begin = from.wire_bytes;
           a.wire_bytes = elements * size_of(kind[1]);
           from.wire_bytes = (a.wire_begin + a.wire_bytes + 7) / 8 * 8;
@@ -118,7 +132,9 @@ sync_sample::sync_sample(
           auto again = false;
           do {
             auto z = add_tensor(random, destinations[d], kind[2], elements,
-                                options.whole, own_memory);
+                                options.whole,
+                                allocator(d, memory_.destination_of,
+                                          memory_.destination));
             a.key = z.key = key++;
             z.wire_begin = a.wire_begin;
             z.wire_bytes = a.wire_bytes;
@@ -149,6 +165,7 @@ sync_sample::expected(std::size_t destination) const {
     if (x.destination != destination)
       continue;
     const auto& from = sources[x.source].tensors[x.from.tensor];
+    auto there = memory_.read(from.memory);
     const auto& to = destinations[destination].tensors[x.to.tensor];
     // Run by run through a dense copy of the wire's bytes.
     std::vector<std::byte> wire(x.elements * size_of(x.wire));
@@ -159,7 +176,7 @@ sync_sample::expected(std::size_t destination) const {
             + region_offset(i, part.run_elements, part.loops, type));
     };
     each_run(x.from, from.type, [&](std::byte* at, std::uint64_t offset) {
-      convert(at, x.wire, from.memory.data() + offset, from.type,
+      convert(at, x.wire, there.data() + offset, from.type,
               x.from.run_elements);
     });
     each_run(x.to, to.type, [&](std::byte* at, std::uint64_t offset) {
@@ -174,7 +191,7 @@ std::vector<std::vector<std::byte>>
 sync_sample::held(std::size_t destination) const {
   std::vector<std::vector<std::byte>> out;
   for (const auto& x : destinations[destination].memory)
-    out.emplace_back(x.bytes().begin(), x.bytes().end());
+    out.push_back(memory_.read(x.bytes()));
   return out;
 }
 
@@ -189,15 +206,22 @@ std::uint64_t sync_sample::bytes(std::size_t source,
 
 sample_group::sample_group(const sync_sample& sample,
                            const sync_backend& backend,
-                           const executor_options& options) {
+                           executor_options options) {
+  options.engines = backend.engines;
   std::vector<std::vector<comm::link_ptr>> out(sample.sources.size());
   std::vector<std::vector<comm::link_ptr>> in(sample.destinations.size());
-  for (auto& from : out)
-    for (auto& to : in) {
-      auto ends = backend.make_link();
-      from.push_back(std::move(ends.first));
-      to.push_back(std::move(ends.second));
+  for (std::size_t s = 0; s < out.size(); ++s)
+    for (std::size_t d = 0; d < in.size(); ++d) {
+      auto ends = backend.make_link_of ? backend.make_link_of(s, d)
+                                       : backend.make_link();
+      out[s].push_back(std::move(ends.first));
+      in[d].push_back(std::move(ends.second));
     }
+  auto options_of = [&](bool sends, std::size_t rank) {
+    if (backend.engines_of)
+      options.engines = backend.engines_of(sends, rank);
+    return options;
+  };
   auto with_kind = [&](rank_program x) {
     for (auto* channels : {&x.sends, &x.receives})
       for (auto& channel : *channels)
@@ -207,13 +231,13 @@ sample_group::sample_group(const sync_sample& sample,
   for (std::size_t i = 0; i < out.size(); ++i)
     sources.push_back(executor::make(with_kind(sample.sources[i].program),
                                      sample.sources[i].tensors,
-                                     std::move(out[i]), {}, options)
+                                     std::move(out[i]), {}, options_of(true, i))
                         .value());
   for (std::size_t i = 0; i < in.size(); ++i)
     destinations.push_back(
       executor::make(with_kind(sample.destinations[i].program),
                      sample.destinations[i].tensors, {}, std::move(in[i]),
-                     options)
+                     options_of(false, i))
         .value());
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <random>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -13,12 +16,43 @@
 
 namespace troupe::test {
 
-/// What carries a sync, and where its sources keep their tensors.
+/// The memory in which the tensors of a sync lie: where sources and
+/// destinations get it, and how a test reads and writes it.
+struct sync_memory {
+  std::function<buffer(std::size_t)> source = buffer::allocate;
+  std::function<buffer(std::size_t)> destination = buffer::allocate;
+  /// The same by rank, where not all ranks are at one place. Null: as above.
+  std::function<buffer(std::size_t rank, std::size_t bytes)> source_of = {};
+  std::function<buffer(std::size_t rank, std::size_t bytes)> destination_of =
+    {};
+  std::function<void(std::byte* to, std::span<const std::byte> from)> put =
+    [](std::byte* to, std::span<const std::byte> from) {
+      std::ranges::copy(from, to);
+    };
+  std::function<void(std::span<std::byte> to, const std::byte* from)> get =
+    [](std::span<std::byte> to, const std::byte* from) {
+      std::copy_n(from, to.size(), to.data());
+    };
+
+  [[nodiscard]] std::vector<std::byte> read(std::span<std::byte> what) const;
+};
+
+/// What carries a sync, and where it keeps its tensors.
 struct sync_backend {
   link_kind kind = link_kind::inproc;
-  std::function<buffer(std::size_t)> source_memory;
+  sync_memory memory;
   /// First the sending end.
   std::function<std::pair<comm::link_ptr, comm::link_ptr>()> make_link;
+  /// Null: tensors lie in this process's memory.
+  std::shared_ptr<const comm::transfer::copy_engine_maker> engines = {};
+  /// The same by rank, where not all ranks are at one place. Null: as above.
+  std::function<
+    std::pair<comm::link_ptr, comm::link_ptr>(std::size_t source,
+                                              std::size_t destination)>
+    make_link_of = {};
+  std::function<std::shared_ptr<
+    const comm::transfer::copy_engine_maker>(bool sends, std::size_t rank)>
+    engines_of = {};
 };
 
 struct sample_options {
@@ -46,10 +80,12 @@ struct sample_rank {
 class sync_sample {
 public:
   sync_sample(std::mt19937_64& random, const sample_options& options,
-              const std::function<buffer(std::size_t)>& source_memory);
+              const sync_memory& memory);
 
   std::vector<sample_rank> sources;
   std::vector<sample_rank> destinations;
+
+  [[nodiscard]] const sync_memory& memory() const noexcept { return memory_; }
 
   /// New values in all sources.
   void refill(std::mt19937_64& random);
@@ -80,8 +116,11 @@ private:
 
   program_part add_tensor(std::mt19937_64& random, sample_rank& to, dtype type,
                           std::uint64_t elements, bool whole,
-                          const std::function<buffer(std::size_t)>& memory);
+                          const std::function<buffer(std::size_t)>& allocate);
 
+  void fill(std::mt19937_64& random, std::span<std::byte> what);
+
+  sync_memory memory_;
   std::vector<piece> pieces_;
 };
 
@@ -89,7 +128,7 @@ private:
 class sample_group {
 public:
   sample_group(const sync_sample& sample, const sync_backend& backend,
-               const comm::transfer::executor_options& options = {});
+               comm::transfer::executor_options options = {});
 
   std::vector<std::unique_ptr<comm::transfer::executor>> sources;
   std::vector<std::unique_ptr<comm::transfer::executor>> destinations;
