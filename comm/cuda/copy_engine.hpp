@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "troupe/comm/cuda/copy_tables.hpp"
+#include "troupe/comm/cuda/event.hpp"
+#include "troupe/comm/cuda/memory.hpp"
+#include "troupe/comm/cuda/runtime.hpp"
+#include "troupe/comm/cuda/stream.hpp"
+#include "troupe/comm/transfer/copy_engine.hpp"
+
+namespace troupe::comm::cuda {
+
+struct device_engine_options {
+  /// What calls that take no deadline wait for the device at most, the
+  /// destructor too.
+  duration patience = std::chrono::seconds{60};
+};
+
+/// Moves bytes in a device's memory: one launch of the copy kernel a call, on a
+/// stream of its own.
+///
+///   copy()    tables -> pinned -- upload stream --> device tables
+///                                                       | event
+///             ......... main stream ........> kernel <--+
+///   finish()  digests <- pinned <- device
+///
+/// The tables of a launch travel while the kernel before runs.
+///
+/// After a `finish` that fails with `timed_out` the work may still be under way
+/// and write to the memory: `finish` may be called again. The sums of copies
+/// must stay where they are until a `finish` succeeds or the engine is gone. The
+/// destructor waits for what is under way; if it does not end, the engine's
+/// memory is left to the process, because a release would wait for ever.
+///
+/// Threads: one at a time, any.
+class device_engine final : public transfer::copy_engine {
+public:
+  [[nodiscard]] static result<std::unique_ptr<device_engine>>
+  make(runtime_ptr api, std::int32_t device,
+       const device_engine_options& options = {});
+
+  ~device_engine() override;
+
+  [[nodiscard]] bool deferred() const noexcept override { return true; }
+
+  [[nodiscard]] result<buffer> allocate(std::uint64_t bytes) override;
+
+  [[nodiscard]] result<std::shared_ptr<shared_memory>>
+  allocate_shared(std::uint64_t bytes) override;
+
+  /// A device's memory is there once it is allocated.
+  void prefault_write(std::span<std::byte>) noexcept override {}
+
+  void prefault_read(std::span<const std::byte>) noexcept override {}
+
+  /// Waits for all work of the device. CUDA's own wait for that knows no
+  /// deadline, and no event stands behind the work of streams that are not
+  /// ours: this returns when the device is done, which may be later than
+  /// `until`, and then says `timed_out`.
+  [[nodiscard]] result<void> settle(deadline until) override;
+
+  [[nodiscard]] result<void> copy(std::span<const transfer::keyed_copy> what,
+                                  dtype wire_type, transfer::digesting digests,
+                                  digest& sum) override;
+
+  [[nodiscard]] result<void>
+  digest_regions(std::span<const transfer::keyed_region> what, dtype wire_type,
+                 digest& sum) override;
+
+  [[nodiscard]] result<void> finish(deadline until) override;
+
+  [[nodiscard]] result<std::optional<transfer::region_difference>>
+  compare(const transfer::region& here, const transfer::region& there,
+          dtype wire_type, std::uint64_t key, transfer::digesting digests,
+          digest& sum) override;
+
+  [[nodiscard]] result<void> put(std::byte* to,
+                                 std::span<const std::byte> from) override;
+
+  [[nodiscard]] result<void> get(std::span<std::byte> to,
+                                 const std::byte* from) override;
+
+private:
+  /// The tables of a launch, on both sides.
+  struct slot {
+    pinned_memory pinned;
+    device_memory device;
+    event uploaded;
+    /// Behind the kernel.
+    event done;
+  };
+
+  /// All that the device may be using.
+  struct resources {
+    stream main;
+    stream upload;
+    event finished;
+    std::vector<slot> slots;
+    device_memory digests;
+    pinned_memory digests_here;
+    /// For put, get and compare.
+    pinned_memory bounce;
+    device_memory scratch;
+  };
+
+  device_engine(runtime_ptr api, std::int32_t device,
+                const device_engine_options& options, resources owned);
+
+  [[nodiscard]] deadline patience() const {
+    return deadline::after(options_.patience);
+  }
+
+  /// A slot that no launch uses, with room for `bytes`.
+  result<slot*> next_slot(std::uint64_t bytes);
+
+  /// Where the device adds up what goes to `sum`.
+  result<digest*> digest_for(digest& sum);
+
+  /// Launches `tables_`.
+  result<void> enqueue(digest* sum);
+
+  /// Room in `bounce`, which nobody uses, and, if `device_bytes` is not 0, in
+  /// `scratch`.
+  result<void> reserve(std::uint64_t bytes, std::uint64_t device_bytes);
+
+  runtime_ptr api_;
+  std::int32_t device_;
+  device_engine_options options_;
+  resources owned_;
+  copy_tables tables_;
+  /// The slot that is next in turn.
+  std::size_t turn_ = 0;
+  /// The callers' sums, in the order of the device's.
+  std::vector<digest*> sums_;
+  /// True if something was enqueued that is not known to be done.
+  bool pending_ = false;
+  /// True from when the device is told of `bounce` until that is known done.
+  bool bounce_busy_ = false;
+};
+
+/// Makes engines for one device. Safe to use from any thread.
+class device_engine_maker final : public transfer::copy_engine_maker {
+public:
+  device_engine_maker(runtime_ptr api, std::int32_t device,
+                      const device_engine_options& options = {});
+
+  [[nodiscard]] result<std::unique_ptr<transfer::copy_engine>>
+  make() const override;
+
+private:
+  runtime_ptr api_;
+  std::int32_t device_;
+  device_engine_options options_;
+};
+
+} // namespace troupe::comm::cuda

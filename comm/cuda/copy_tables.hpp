@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "troupe/comm/cuda/copy_launch.hpp"
+#include "troupe/comm/transfer/region.hpp"
+
+namespace troupe::comm::cuda {
+
+/// `divisor` is not 0; what is divided is less than 2^63.
+[[nodiscard]] divider make_divider(std::uint64_t divisor) noexcept;
+
+/// The tables of one launch, while they are made. Keeps its memory, so that
+/// later launches allocate nothing.
+///
+/// Threads: one at a time.
+class copy_tables {
+public:
+  /// Begins a new launch.
+  void clear(dtype wire_type, bool writes) noexcept;
+
+  /// `to` gets elements [`skip`, `skip` + `elements`) of `from`; `key` is
+  /// `program_part::key` of the whole `from`. `skip` is a multiple of
+  /// `tile_elements`; `to` has no skipped elements. Regions are valid
+  /// (`region_extent`), and types `convertible`.
+  void add(const transfer::writable_region& to, const transfer::region& from,
+           std::uint64_t key, std::uint64_t skip, std::uint64_t elements);
+
+  /// All of `from`.
+  void add(const transfer::writable_region& to, const transfer::region& from,
+           std::uint64_t key) {
+    add(to, from, key, 0, from.elements);
+  }
+
+  /// For launches that write nothing: [`skip`, end).
+  void add(const transfer::region& from, std::uint64_t key,
+           std::uint64_t skip = 0) {
+    add({}, from, key, skip, from.elements - skip);
+  }
+
+  /// True if there is nothing to do.
+  [[nodiscard]] bool empty() const noexcept { return parts_.empty(); }
+
+  /// What `write` needs.
+  [[nodiscard]] std::uint64_t bytes() const noexcept;
+
+  /// Writes the tables to `to`, which is as large as `bytes()` and aligned to
+  /// 16 bytes.
+  void write(std::byte* to) const noexcept;
+
+  /// The launch, when such tables are at `where`.
+  [[nodiscard]] copy_launch launch(const std::byte* where,
+                                   digest* sum) const noexcept;
+
+private:
+  device_region region_of(const transfer::region& what, std::uint64_t skip);
+
+  [[nodiscard]] std::uint64_t dividers_begin() const noexcept;
+  [[nodiscard]] std::uint64_t loops_begin() const noexcept;
+
+  std::vector<device_part> parts_;
+  std::vector<divider> dividers_;
+  std::vector<memory_loop> loops_;
+  std::uint64_t tiles_ = 0;
+  dtype wire_type_ = dtype::float32;
+  bool converts_ = false;
+  bool writes_ = true;
+};
+
+} // namespace troupe::comm::cuda

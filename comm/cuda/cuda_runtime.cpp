@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/comm/cuda/cuda_runtime.hpp"
+
+#include <cstring>
+
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include "troupe/comm/cuda/copy_kernels.hpp"
+#include "troupe/comm/cuda/versions.hpp"
+
+namespace troupe::comm::cuda {
+
+namespace {
+
+static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(ipc_handle));
+static_assert(sizeof(cudaUUID_t) == sizeof(device_uuid));
+static_assert(codes::success == cudaSuccess);
+static_assert(codes::invalid_value == cudaErrorInvalidValue);
+static_assert(codes::out_of_memory == cudaErrorMemoryAllocation);
+static_assert(codes::insufficient_driver == cudaErrorInsufficientDriver);
+static_assert(codes::no_device == cudaErrorNoDevice);
+static_assert(codes::invalid_device == cudaErrorInvalidDevice);
+static_assert(codes::invalid_handle == cudaErrorInvalidResourceHandle);
+static_assert(codes::not_ready == cudaErrorNotReady);
+static_assert(codes::illegal_address == cudaErrorIllegalAddress);
+static_assert(codes::launch_failure == cudaErrorLaunchFailure);
+
+/// Finds the allocation that an address lies in. The CUDA runtime has no
+/// function for it; the driver's is asked for by name, because a program linked
+/// with the driver's library does not start where there is none.
+using range_function = CUresult (*)(CUdeviceptr*, std::size_t*, CUdeviceptr);
+
+cudaError_t find_range_function(range_function& out) {
+  void* symbol = nullptr;
+  cudaDriverEntryPointQueryResult found{};
+  constexpr auto name = "cuMemGetAddressRange";
+#if CUDART_VERSION >= 12050
+  auto code = cudaGetDriverEntryPointByVersion(name, &symbol, 12000,
+                                               cudaEnableDefault, &found);
+#else
+  auto code = cudaGetDriverEntryPoint(name, &symbol, cudaEnableDefault, &found);
+#endif
+  if (code != cudaSuccess)
+    return code;
+  if (found != cudaDriverEntryPointSuccess || symbol == nullptr)
+    return cudaErrorSymbolNotFound;
+  out = reinterpret_cast<range_function>(symbol);
+  return cudaSuccess;
+}
+
+/// The driver's functions act on the thread's context, which the runtime makes
+/// current with the device.
+class current_device_scope {
+public:
+  explicit current_device_scope(int device) {
+    code_ = cudaGetDevice(&before_);
+    if (code_ == cudaSuccess)
+      code_ = cudaSetDevice(device);
+  }
+
+  ~current_device_scope() {
+    if (code_ == cudaSuccess)
+      (void) cudaSetDevice(before_);
+  }
+
+  current_device_scope(const current_device_scope&) = delete;
+  current_device_scope& operator=(const current_device_scope&) = delete;
+
+  [[nodiscard]] cudaError_t code() const noexcept { return code_; }
+
+private:
+  int before_ = 0;
+  cudaError_t code_ = cudaSuccess;
+};
+
+cudaStream_t as_stream(stream_handle x) {
+  return static_cast<cudaStream_t>(x);
+}
+
+cudaEvent_t as_event(event_handle x) {
+  return static_cast<cudaEvent_t>(x);
+}
+
+class cuda_runtime final : public runtime {
+public:
+  [[nodiscard]] std::string version() const override {
+    int runtime_version = 0;
+    int driver_version = 0;
+    (void) cudaRuntimeGetVersion(&runtime_version);
+    (void) cudaDriverGetVersion(&driver_version);
+    return fmt::format("CUDA runtime {}, driver {}",
+                       version_text(runtime_version),
+                       version_text(driver_version));
+  }
+
+  [[nodiscard]] std::string name_of(status x) const override {
+    return cudaGetErrorName(static_cast<cudaError_t>(x));
+  }
+
+  [[nodiscard]] std::string text_of(status x) const override {
+    return cudaGetErrorString(static_cast<cudaError_t>(x));
+  }
+
+  status take_last_error() noexcept override { return cudaGetLastError(); }
+
+  // -- devices -----------------------------------------------------------------
+
+  status device_count(std::int32_t& out) noexcept override {
+    return cudaGetDeviceCount(&out);
+  }
+
+  status figures(std::int32_t device, device_figures& out) noexcept override {
+    cudaDeviceProp found{};
+    auto code = cudaGetDeviceProperties(&found, device);
+    if (code != cudaSuccess)
+      return code;
+    out.name = found.name;
+    std::memcpy(out.uuid.data(), &found.uuid, out.uuid.size());
+    out.memory_bytes = found.totalGlobalMem;
+    out.multiprocessors = found.multiProcessorCount;
+    out.major = found.major;
+    out.minor = found.minor;
+    return code;
+  }
+
+  status current_device(std::int32_t& out) noexcept override {
+    return cudaGetDevice(&out);
+  }
+
+  status set_device(std::int32_t device) noexcept override {
+    return cudaSetDevice(device);
+  }
+
+  status synchronize_device() noexcept override {
+    return cudaDeviceSynchronize();
+  }
+
+  status memory_bytes(std::uint64_t& free,
+                      std::uint64_t& total) noexcept override {
+    std::size_t free_bytes = 0;
+    std::size_t total_bytes = 0;
+    auto code = cudaMemGetInfo(&free_bytes, &total_bytes);
+    free = free_bytes;
+    total = total_bytes;
+    return code;
+  }
+
+  // -- memory ------------------------------------------------------------------
+
+  status allocate(std::byte*& out, std::uint64_t bytes) noexcept override {
+    void* memory = nullptr;
+    auto code = cudaMalloc(&memory, bytes);
+    out = static_cast<std::byte*>(memory);
+    return code;
+  }
+
+  status release(std::byte* memory) noexcept override {
+    return cudaFree(memory);
+  }
+
+  status allocate_pinned(std::byte*& out,
+                         std::uint64_t bytes) noexcept override {
+    void* memory = nullptr;
+    // For every device of the process.
+    auto code = cudaHostAlloc(&memory, bytes, cudaHostAllocPortable);
+    out = static_cast<std::byte*>(memory);
+    return code;
+  }
+
+  status release_pinned(std::byte* memory) noexcept override {
+    return cudaFreeHost(memory);
+  }
+
+  status facts(const void* where, pointer_facts& out) noexcept override {
+    out = {};
+    cudaPointerAttributes found{};
+    auto code = cudaPointerGetAttributes(&found, where);
+    if (code != cudaSuccess)
+      return code;
+    switch (found.type) {
+      case cudaMemoryTypeHost: out.kind = memory_kind::pinned; break;
+      case cudaMemoryTypeManaged: out.kind = memory_kind::managed; break;
+      case cudaMemoryTypeDevice:
+        out.kind = memory_kind::device;
+        out.device = found.device;
+        return range_of(where, out);
+      default: out.kind = memory_kind::pageable; break;
+    }
+    return code;
+  }
+
+  status copy(void* to, const void* from, std::uint64_t bytes,
+              stream_handle stream) noexcept override {
+    return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault,
+                           as_stream(stream));
+  }
+
+  status fill(void* to, std::uint8_t value, std::uint64_t bytes,
+              stream_handle stream) noexcept override {
+    return cudaMemsetAsync(to, value, bytes, as_stream(stream));
+  }
+
+  status export_memory(std::byte* memory, ipc_handle& out) noexcept override {
+    cudaIpcMemHandle_t handle{};
+    auto code = cudaIpcGetMemHandle(&handle, memory);
+    std::memcpy(out.data(), &handle, out.size());
+    return code;
+  }
+
+  status import_memory(const ipc_handle& handle,
+                       std::byte*& out) noexcept override {
+    cudaIpcMemHandle_t name{};
+    std::memcpy(&name, handle.data(), handle.size());
+    void* memory = nullptr;
+    auto code = cudaIpcOpenMemHandle(&memory, name,
+                                     cudaIpcMemLazyEnablePeerAccess);
+    out = static_cast<std::byte*>(memory);
+    return code;
+  }
+
+  status close_imported(std::byte* memory) noexcept override {
+    return cudaIpcCloseMemHandle(memory);
+  }
+
+  // -- streams and events ------------------------------------------------------
+
+  status create_stream(stream_handle& out) noexcept override {
+    cudaStream_t made = nullptr;
+    auto code = cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking);
+    out = made;
+    return code;
+  }
+
+  status destroy_stream(stream_handle stream) noexcept override {
+    return cudaStreamDestroy(as_stream(stream));
+  }
+
+  status create_event(event_handle& out, bool timed) noexcept override {
+    cudaEvent_t made = nullptr;
+    auto code = cudaEventCreateWithFlags(&made, timed ? cudaEventDefault
+                                                      : cudaEventDisableTiming);
+    out = made;
+    return code;
+  }
+
+  status destroy_event(event_handle event) noexcept override {
+    return cudaEventDestroy(as_event(event));
+  }
+
+  status record(event_handle event, stream_handle stream) noexcept override {
+    return cudaEventRecord(as_event(event), as_stream(stream));
+  }
+
+  status query(event_handle event) noexcept override {
+    auto code = cudaEventQuery(as_event(event));
+    // Not an error, but it would be the thread's last one.
+    if (code == cudaErrorNotReady)
+      (void) cudaGetLastError();
+    return code;
+  }
+
+  status wait(stream_handle stream, event_handle event) noexcept override {
+    return cudaStreamWaitEvent(as_stream(stream), as_event(event), 0);
+  }
+
+  status elapsed_ms(event_handle begin, event_handle end,
+                    float& out) noexcept override {
+    return cudaEventElapsedTime(&out, as_event(begin), as_event(end));
+  }
+
+  // -- kernels -----------------------------------------------------------------
+
+  status launch(const copy_launch& what,
+                stream_handle stream) noexcept override {
+    return launch_copy_kernel(what, stream);
+  }
+
+private:
+  static status range_of(const void* where, pointer_facts& out) noexcept {
+    static range_function range = nullptr;
+    static const cudaError_t found = find_range_function(range);
+    if (found != cudaSuccess)
+      return found;
+    current_device_scope scope{out.device};
+    if (scope.code() != cudaSuccess)
+      return scope.code();
+    CUdeviceptr begin = 0;
+    std::size_t bytes = 0;
+    // The numbers of the driver's errors are the runtime's.
+    auto code = range(&begin, &bytes, reinterpret_cast<CUdeviceptr>(where));
+    if (code != CUDA_SUCCESS)
+      return static_cast<status>(code);
+    out.allocation = reinterpret_cast<std::byte*>(begin);
+    out.allocation_bytes = bytes;
+    return codes::success;
+  }
+};
+
+} // namespace
+
+probe_result probe_cuda() {
+  int runtime_version = 0;
+  int driver_version = 0;
+  if (cudaRuntimeGetVersion(&runtime_version) != cudaSuccess)
+    return {false, "the CUDA runtime does not answer"};
+  // Success and 0 where there is no driver.
+  if (cudaDriverGetVersion(&driver_version) != cudaSuccess) {
+    (void) cudaGetLastError();
+    driver_version = 0;
+  }
+  auto answer = judge_versions(runtime_version, driver_version);
+  if (!answer.usable)
+    return answer;
+  int devices = 0;
+  auto code = cudaGetDeviceCount(&devices);
+  if (code != cudaSuccess || devices == 0) {
+    (void) cudaGetLastError();
+    return {false, fmt::format("{}, but no device: {}", answer.reason,
+                               code == cudaSuccess ? "there is none"
+                                                   : cudaGetErrorString(code))};
+  }
+  answer.reason += fmt::format(", {} device{}", devices,
+                               devices == 1 ? "" : "s");
+  return answer;
+}
+
+runtime_ptr make_cuda_runtime() {
+  return std::make_shared<cuda_runtime>();
+}
+
+} // namespace troupe::comm::cuda

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/comm/cuda/copy_engine.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "support/cuda/host_kernel.hpp"
+#include "support/cuda/random_regions.hpp"
+#include "support/cuda/stand_in_runtime.hpp"
+
+using namespace troupe;
+using namespace troupe::comm::cuda;
+using namespace troupe::test;
+
+namespace transfer = comm::transfer;
+
+using transfer::digesting;
+
+namespace {
+
+using octets = std::vector<std::byte>;
+
+using engine_ptr = std::unique_ptr<transfer::copy_engine>;
+
+/// The same bytes on the device and here.
+struct tensor {
+  region_shape shape;
+  buffer device;
+  octets host;
+
+  transfer::writable_region there() const { return shape.in(device.data()); }
+
+  transfer::writable_region here() { return shape.in(host.data()); }
+};
+
+struct one_copy {
+  tensor to;
+  tensor from;
+  std::uint64_t key = 0;
+};
+
+struct fixture {
+  explicit fixture(duration patience = std::chrono::seconds{10})
+    : api(std::make_shared<stand_in_runtime>()) {
+    BOOST_TEST_MESSAGE("TROUPE_SEED=" << rnd.seed);
+    api->execute_with(host_kernel);
+    device_engine_maker maker{api, 0, {patience}};
+    engine = take(maker.make());
+    host = transfer::make_host_engine();
+  }
+
+  static deadline soon() { return deadline::after(std::chrono::seconds{10}); }
+
+  /// The message is made before it is known to be needed.
+  template <class T>
+  static void require(const result<T>& x) {
+    auto text = x ? std::string{} : to_string(x.error());
+    BOOST_REQUIRE_MESSAGE(x.has_value(), text);
+  }
+
+  template <class T>
+  static T take(result<T> x) {
+    require(x);
+    return std::move(*x);
+  }
+
+  static void ok(const result<void>& x) { require(x); }
+
+  tensor make(dtype type, std::uint64_t elements) {
+    tensor x;
+    x.shape = rnd.shape(type, elements);
+    x.host = rnd.memory(x.shape.bytes);
+    x.device = take(engine->allocate(x.shape.bytes));
+    ok(engine->put(x.device.data(), x.host));
+    return x;
+  }
+
+  std::vector<one_copy> make_bucket(dtype wire, std::uint64_t parts) {
+    std::vector<one_copy> out;
+    while (parts-- > 0) {
+      auto elements = rnd.size();
+      auto to = make(rnd.floating(), elements);
+      out.push_back({std::move(to),
+                     make(rnd.chance(2) ? wire : rnd.floating(), elements),
+                     rnd.below(1000)});
+    }
+    return out;
+  }
+
+  /// Enqueues a bucket, and does the same here.
+  void copy(std::vector<one_copy>& bucket, dtype wire, digesting digests,
+            digest& sum, digest& expected) {
+    std::vector<transfer::keyed_copy> there;
+    std::vector<transfer::keyed_copy> here;
+    for (auto& x : bucket) {
+      there.push_back({x.to.there(), x.from.there(), x.key});
+      here.push_back({x.to.here(), x.from.here(), x.key});
+    }
+    ok(engine->copy(there, wire, digests, sum));
+    ok(host->copy(here, wire, digests, expected));
+  }
+
+  void check(const tensor& x) {
+    octets now(x.host.size());
+    ok(engine->get(now, x.device.data()));
+    BOOST_REQUIRE(now == x.host);
+  }
+
+  /// Nothing was done without its due order, and nothing is left.
+  void check_clean() {
+    engine.reset();
+    for (const auto& x : api->finish())
+      BOOST_ERROR(x);
+  }
+
+  random_regions rnd;
+  std::shared_ptr<stand_in_runtime> api;
+  engine_ptr engine;
+  engine_ptr host;
+};
+
+struct impatient : fixture {
+  impatient() : fixture(std::chrono::milliseconds{100}) {
+    // nop
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(cuda_copy_engine, fixture)
+
+BOOST_AUTO_TEST_CASE(buckets_are_as_the_host_makes_them) {
+  for (int round = 0; round < 6; ++round) {
+    std::vector<std::vector<one_copy>> buckets;
+    std::vector<dtype> wires;
+    for (int i = 0; i < 4; ++i) {
+      wires.push_back(rnd.floating());
+      buckets.push_back(make_bucket(wires.back(), rnd.below(6)));
+    }
+    // Two channels, and one that is not digested.
+    std::vector<digest> sums(3, digest{1, 2});
+    auto expected = sums;
+    for (std::size_t i = 0; i < buckets.size(); ++i)
+      copy(buckets[i], wires[i], i == 2 ? digesting::off : digesting::on,
+           sums[i % 3], expected[i % 3]);
+    ok(engine->finish(soon()));
+    for (std::size_t i = 0; i < sums.size(); ++i)
+      BOOST_CHECK_EQUAL(to_string(sums[i]), to_string(expected[i]));
+    for (auto& bucket : buckets)
+      for (auto& x : bucket)
+        check(x.to);
+    // Once more: what was added is not added again.
+    ok(engine->finish(soon()));
+    BOOST_CHECK_EQUAL(to_string(sums[0]), to_string(expected[0]));
+  }
+  check_clean();
+}
+
+BOOST_AUTO_TEST_CASE(integers_are_copied_as_they_are) {
+  for (auto type : {dtype::uint8, dtype::boolean, dtype::int32, dtype::int64}) {
+    auto elements = rnd.size();
+    std::vector<one_copy> bucket(1);
+    bucket[0].to = make(type, elements);
+    bucket[0].from = make(type, elements);
+    digest sum;
+    digest expected;
+    copy(bucket, type, digesting::on, sum, expected);
+    ok(engine->finish(soon()));
+    BOOST_CHECK_EQUAL(to_string(sum), to_string(expected));
+    check(bucket[0].to);
+    bucket.clear();
+  }
+  check_clean();
+}
+
+BOOST_AUTO_TEST_CASE(digests_alone_write_nothing) {
+  auto wire = rnd.floating();
+  auto bucket = make_bucket(wire, 5);
+  std::vector<transfer::keyed_region> there;
+  std::vector<transfer::keyed_region> here;
+  for (auto& x : bucket) {
+    there.push_back({x.from.there(), x.key});
+    here.push_back({x.from.here(), x.key});
+  }
+  digest sum;
+  digest expected;
+  ok(engine->digest_regions(there, wire, sum));
+  ok(engine->finish(soon()));
+  ok(host->digest_regions(here, wire, expected));
+  BOOST_CHECK_EQUAL(to_string(sum), to_string(expected));
+  for (const auto& x : bucket)
+    check(x.from);
+  bucket.clear();
+  check_clean();
+}
+
+// More launches and sums than the engine has room for at a time.
+BOOST_AUTO_TEST_CASE(many_launches_share_few_slots) {
+  auto bucket = make_bucket(dtype::bfloat16, 2);
+  std::vector<digest> sums(600);
+  digest expected;
+  for (auto& x : sums) {
+    expected = {};
+    copy(bucket, dtype::bfloat16, digesting::on, x, expected);
+  }
+  ok(engine->finish(soon()));
+  for (const auto& x : sums)
+    BOOST_REQUIRE_EQUAL(to_string(x), to_string(expected));
+  BOOST_CHECK_LT(api->calls("allocate_pinned"), 80u);
+  for (auto& x : bucket)
+    check(x.to);
+  bucket.clear();
+  check_clean();
+}
+
+BOOST_AUTO_TEST_CASE(nothing_to_copy_launches_nothing) {
+  digest sum;
+  ok(engine->copy({}, dtype::float32, digesting::on, sum));
+  ok(engine->digest_regions({}, dtype::float32, sum));
+  ok(engine->finish(soon()));
+  BOOST_CHECK_EQUAL(api->calls("launch"), 0u);
+  BOOST_CHECK(sum == digest{});
+  BOOST_CHECK(take(engine->allocate(0)).empty());
+  check_clean();
+}
+
+BOOST_AUTO_TEST_CASE(comparing_finds_what_the_host_finds) {
+  // The last needs several rounds.
+  for (std::uint64_t elements : {1u, 7u, 2520u, 36288u, 1500000u})
+    for (auto digests : {digesting::off, digesting::on}) {
+      auto wire = elements > 100000 ? dtype::float32 : rnd.floating();
+      std::vector<one_copy> bucket(1);
+      bucket[0].to = make(wire, elements);
+      bucket[0].from = make(rnd.floating(), elements);
+      digest none;
+      copy(bucket, wire, digesting::off, none, none);
+      auto& to = bucket[0].to;
+      auto& from = bucket[0].from;
+      auto key = bucket[0].key;
+      auto look = [&] {
+        digest sum;
+        digest expected;
+        auto found = take(
+          engine->compare(to.there(), from.there(), wire, key, digests, sum));
+        auto wanted = take(
+          host->compare(to.here(), from.here(), wire, key, digests, expected));
+        BOOST_REQUIRE_EQUAL(found.has_value(), wanted.has_value());
+        BOOST_CHECK_EQUAL(to_string(sum), to_string(expected));
+        if (!found)
+          return false;
+        BOOST_CHECK_EQUAL(found->element, wanted->element);
+        BOOST_CHECK_EQUAL(found->here, wanted->here);
+        BOOST_CHECK_EQUAL(found->there, wanted->there);
+        return true;
+      };
+      BOOST_CHECK(!look());
+      auto at = to.shape.begin
+                + transfer::region_offset(rnd.below(elements), to.shape.run,
+                                          to.shape.loops, wire);
+      to.host[at] ^= std::byte{1};
+      ok(engine->put(to.device.data() + at, std::span{to.host}.subspan(at, 1)));
+      BOOST_CHECK(look());
+      check(to);
+    }
+  check_clean();
+}
+
+BOOST_AUTO_TEST_CASE(memory_says_where_it_lies) {
+  auto memory = take(engine->allocate(1000));
+  BOOST_CHECK_EQUAL(memory.size(), 1000u);
+  BOOST_CHECK(memory.device().type == device_kind::cuda);
+  BOOST_CHECK_EQUAL(memory.device().id, 0);
+  auto shared = take(engine->allocate_shared(1000));
+  BOOST_CHECK_GE(shared->memory().size(), 1000u);
+  BOOST_CHECK(!shared->name().empty());
+  auto bytes = rnd.memory(1000);
+  ok(engine->put(shared->memory().data(), bytes));
+  octets back(1000);
+  ok(engine->get(back, shared->memory().data()));
+  BOOST_CHECK(back == bytes);
+  memory = {};
+  shared = nullptr;
+  check_clean();
+}
+
+BOOST_AUTO_TEST_CASE(settling_waits_for_the_device) {
+  auto before = api->calls("synchronize_device");
+  ok(engine->settle(soon()));
+  BOOST_CHECK_EQUAL(api->calls("synchronize_device"), before + 1);
+  auto late = engine->settle(deadline::after(duration{0}));
+  BOOST_REQUIRE(!late);
+  BOOST_CHECK(late.error().code() == errc::timed_out);
+  check_clean();
+}
+
+BOOST_AUTO_TEST_CASE(too_little_memory_is_exhausted) {
+  api->out_of_memory_above(std::uint64_t{1} << 20);
+  auto memory = engine->allocate(std::uint64_t{2} << 20);
+  BOOST_REQUIRE(!memory);
+  BOOST_CHECK(memory.error().code() == errc::exhausted);
+  // The engine's own tables.
+  auto bucket = make_bucket(dtype::float32, 1);
+  api->out_of_memory_above(0);
+  digest sum;
+  std::vector<transfer::keyed_copy> what{
+    {bucket[0].to.there(), bucket[0].from.there(), 1}};
+  auto done = engine->copy(what, dtype::float32, digesting::on, sum);
+  BOOST_REQUIRE(!done);
+  BOOST_CHECK(done.error().code() == errc::exhausted);
+  ok(engine->finish(soon()));
+  BOOST_CHECK(sum == digest{});
+  bucket.clear();
+  check_clean();
+}
+
+BOOST_AUTO_TEST_CASE(a_launch_that_is_refused_says_so) {
+  auto bucket = make_bucket(dtype::float32, 1);
+  api->fail_next("launch", codes::invalid_value);
+  digest sum;
+  std::vector<transfer::keyed_copy> what{
+    {bucket[0].to.there(), bucket[0].from.there(), 1}};
+  auto done = engine->copy(what, dtype::float32, digesting::on, sum);
+  BOOST_REQUIRE(!done);
+  BOOST_CHECK(done.error().code() == errc::failed);
+  bucket.clear();
+  check_clean();
+}
+
+BOOST_AUTO_TEST_CASE(an_error_on_the_device_ends_the_wait) {
+  auto bucket = make_bucket(dtype::float32, 2);
+  ok(engine->finish(soon()));
+  api->fail_async(codes::illegal_address);
+  digest sum;
+  std::vector<transfer::keyed_copy> what{
+    {bucket[0].to.there(), bucket[0].from.there(), 1}};
+  // It may show at once.
+  auto done = engine->copy(what, dtype::float32, digesting::on, sum);
+  if (done)
+    done = engine->finish(soon());
+  BOOST_REQUIRE(!done);
+  BOOST_CHECK(done.error().code() == errc::lost);
+  BOOST_CHECK(sum == digest{});
+  bucket.clear();
+  engine.reset();
+}
+
+BOOST_FIXTURE_TEST_CASE(work_that_hangs_ends_with_its_deadline, impatient) {
+  auto bucket = make_bucket(dtype::float32, 2);
+  ok(engine->finish(soon()));
+  api->hang();
+  digest sum;
+  digest expected;
+  copy(bucket, dtype::float32, digesting::on, sum, expected);
+  auto late = engine->finish(deadline::after(std::chrono::milliseconds{20}));
+  BOOST_REQUIRE(!late);
+  BOOST_CHECK(late.error().code() == errc::timed_out);
+  BOOST_CHECK(sum == digest{});
+  octets back(8);
+  auto got = engine->get(back, bucket[0].to.device.data());
+  BOOST_REQUIRE(!got);
+  BOOST_CHECK(got.error().code() == errc::timed_out);
+  // It was only slow: nothing is lost, nothing counts twice.
+  api->resume();
+  ok(engine->finish(soon()));
+  BOOST_CHECK_EQUAL(to_string(sum), to_string(expected));
+  for (auto& x : bucket)
+    check(x.to);
+  bucket.clear();
+  check_clean();
+}
+
+BOOST_FIXTURE_TEST_CASE(an_engine_that_hangs_can_be_dropped, impatient) {
+  auto bucket = make_bucket(dtype::float32, 1);
+  ok(engine->finish(soon()));
+  api->hang();
+  digest sum;
+  digest expected;
+  copy(bucket, dtype::float32, digesting::on, sum, expected);
+  engine.reset();
+  // The device still works on them: neither the tensors nor the tables go.
+  BOOST_CHECK(api->hazards().empty());
+  BOOST_CHECK(!api->leaks().empty());
+  api->resume();
+  for (const auto& x : api->finish())
+    BOOST_CHECK_MESSAGE(x.starts_with("leak"), x);
+  BOOST_CHECK(sum == digest{});
+  bucket.clear();
+}
+
+BOOST_AUTO_TEST_SUITE_END()
