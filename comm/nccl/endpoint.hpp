@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "troupe/comm/endpoint.hpp"
+#include "troupe/comm/nccl/communicator.hpp"
+
+namespace troupe::comm::nccl {
+
+/// One rank's half-built communicator. Its address is a contact for the
+/// connections beside NCCL and, of rank 0, NCCL's unique id; so the actors that
+/// carry the addresses carry the id, and nobody shares a file.
+///
+/// `connect` first meets the other ranks, then makes NCCL's communicator, which
+/// is non-blocking and polled: the deadline and `abort` end both.
+///
+/// Fails with `errc::invalid` if `rank` is not in [0, size) or the settings lack
+/// a runtime or library, with `errc::unavailable` if the address cannot be
+/// bound.
+[[nodiscard]] result<endpoint_ptr>
+make_endpoint(rank_id rank, std::int32_t size, const settings& config);
+
+} // namespace troupe::comm::nccl

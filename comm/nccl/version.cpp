@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/comm/nccl/version.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+#include <system_error>
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+#include <link.h>
+
+namespace troupe::comm::nccl {
+
+namespace {
+
+std::int32_t major_of(std::int32_t version) {
+  return version / 10000;
+}
+
+void set_unless_set(const char* name, const std::string& value) {
+  ::setenv(name, value.c_str(), 0);
+}
+
+int note_image(dl_phdr_info* info, std::size_t, void* out) {
+  // The program itself has no name.
+  if (info->dlpi_name != nullptr && info->dlpi_name[0] != '\0')
+    static_cast<std::vector<std::string>*>(out)->emplace_back(info->dlpi_name);
+  return 0;
+}
+
+} // namespace
+
+std::string version_text(std::int32_t version) {
+  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100,
+                     version % 100);
+}
+
+result<void> check_versions(std::int32_t compiled, std::int32_t found) {
+  if (found < oldest_version)
+    return fail(errc::unavailable,
+                fmt::format("NCCL {} is too old: install {} or newer",
+                            version_text(found), version_text(oldest_version)));
+  if (major_of(found) != major_of(compiled))
+    return fail(errc::unavailable,
+                fmt::format("compiled against NCCL {}, but {} was loaded: "
+                            "install NCCL {} or compile anew",
+                            version_text(compiled), version_text(found),
+                            major_of(compiled)));
+  if (found / 100 < compiled / 100)
+    return fail(errc::unavailable,
+                fmt::format("compiled against NCCL {}, but the older {} was "
+                            "loaded: put {} or newer first in the library path",
+                            version_text(compiled), version_text(found),
+                            version_text(compiled)));
+  return {};
+}
+
+std::vector<std::string> nccl_images(const std::vector<std::string>& images) {
+  std::set<std::string> files;
+  for (const auto& x : images) {
+    auto name = std::filesystem::path{x}.filename().string();
+    if (name.rfind("libnccl.so", 0) != 0)
+      continue;
+    std::error_code failed;
+    auto real = std::filesystem::canonical(x, failed);
+    files.insert(failed ? x : real.string());
+  }
+  return {files.begin(), files.end()};
+}
+
+std::vector<std::string> loaded_images() {
+  std::vector<std::string> out;
+  ::dl_iterate_phdr(note_image, &out);
+  return out;
+}
+
+result<void> one_nccl(const std::vector<std::string>& images) {
+  auto found = nccl_images(images);
+  if (found.size() < 2)
+    return {};
+  return fail(errc::invalid,
+              fmt::format("this process has {} NCCL libraries ({}): link "
+                          "Troupe and libtorch with the same one",
+                          found.size(), fmt::join(found, ", ")));
+}
+
+void route_debug_output(const std::string& prefix) {
+  set_unless_set("NCCL_DEBUG_FILE", fmt::format("{}.%h.%p.log", prefix));
+}
+
+void order_launches(std::int32_t version) {
+  if (version >= implicit_order_version)
+    set_unless_set("NCCL_LAUNCH_ORDER_IMPLICIT", "1");
+}
+
+} // namespace troupe::comm::nccl
