@@ -3,19 +3,27 @@
 
 add_library(troupe_options INTERFACE)
 target_compile_features(troupe_options INTERFACE cxx_std_20)
-target_compile_options(troupe_options INTERFACE -Wall -Wextra)
+# nvcc hands its host compiler what stands behind -Xcompiler.
+target_compile_options(troupe_options INTERFACE
+  "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>")
 if(TROUPE_WERROR)
-  target_compile_options(troupe_options INTERFACE -Werror)
+  target_compile_options(troupe_options INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-Werror>
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Werror>")
 endif()
 if(TROUPE_SANITIZE)
   target_compile_options(troupe_options INTERFACE
-    -fsanitize=${TROUPE_SANITIZE} -fno-omit-frame-pointer)
+    "$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${TROUPE_SANITIZE};-fno-omit-frame-pointer>")
   target_link_options(troupe_options INTERFACE -fsanitize=${TROUPE_SANITIZE})
   # Instrumented code makes gcc's flow analysis see what is not there (its
   # manual says so). The other presets warn of these.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    target_compile_options(troupe_options INTERFACE -Wno-maybe-uninitialized
-      -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow -Wno-nonnull)
+    foreach(warning IN ITEMS maybe-uninitialized restrict array-bounds
+                             stringop-overflow nonnull)
+      target_compile_options(troupe_options INTERFACE
+        $<$<COMPILE_LANGUAGE:CXX>:-Wno-${warning}>)
+    endforeach()
   endif()
 endif()
 
@@ -63,13 +71,15 @@ endfunction()
 #   FILES a_test.cpp sub/b_test.cpp...
 #   LIBRARIES lib...
 #   [SUPPORT file.cpp...]          helpers compiled in, no tests of their own
-#   [LABEL unit|multiproc|gpu]     default unit
+#   [LABEL unit|multiproc|gpu]     default unit; gpu: needs a device
 #   [NAME binary]                  default test_ROOM
 #   [TIMEOUT seconds])             per file, default 60
 #
 # Builds one Boost.Test binary from the files and registers one ctest a file:
 # tests/comm/gloo/channel_test.cpp must hold BOOST_AUTO_TEST_SUITE(gloo_channel)
-# (slashes become underscores) and is run by the ctest comm.gloo.channel.
+# (slashes become underscores) and is run by the ctest comm.gloo.channel. Those
+# of the CUDA backends have the label cuda as well. A program with the label gpu
+# that finds no device says why and exits with 77: ctest calls it skipped.
 function(troupe_add_tests room)
   cmake_parse_arguments(ARG "" "LABEL;NAME;TIMEOUT" "FILES;LIBRARIES;SUPPORT"
                         ${ARGN})
@@ -94,10 +104,18 @@ function(troupe_add_tests room)
     string(REPLACE "/" "." dotted ${stem})
     add_test(NAME ${room}.${dotted}
              COMMAND ${ARG_NAME} --run_test=${suite} --log_level=test_suite)
+    set(labels ${ARG_LABEL})
+    if("${room}.${dotted}" MATCHES "^comm\\.(cuda|nccl|cuda_ipc|devices)\\.")
+      list(APPEND labels cuda)
+    endif()
     set_tests_properties(${room}.${dotted} PROPERTIES
-      LABELS ${ARG_LABEL}
+      LABELS "${labels}"
       ENVIRONMENT "OPENBLAS_NUM_THREADS=1;OMP_NUM_THREADS=1")
     troupe_set_timeout(${ARG_TIMEOUT} ${room}.${dotted})
+    if(ARG_LABEL STREQUAL gpu)
+      set_tests_properties(${room}.${dotted} PROPERTIES
+        SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+    endif()
     # Tests of several processes measure what happens within seconds of a
     # kill: they get the machine to themselves.
     if(ARG_LABEL STREQUAL multiproc)
