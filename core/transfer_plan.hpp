@@ -16,7 +16,9 @@
 
 namespace troupe {
 
-/// What joins two ranks, the cheapest first.
+/// What joins two ranks, the cheapest first. Planners know the first three,
+/// which say how far it is; where both ends hold their tensors on devices, a
+/// sync takes what goes from device to device instead.
 enum class link_kind : std::uint8_t {
   /// One process: one address space.
   inproc = 1,
@@ -24,6 +26,12 @@ enum class link_kind : std::uint8_t {
   shm = 2,
   /// Two machines.
   gloo = 3,
+  /// One process, and both ends hold their tensors on its device.
+  cuda = 4,
+  /// Two processes that share a device.
+  cuda_ipc = 5,
+  /// Two devices.
+  nccl = 6,
 };
 
 [[nodiscard]] std::string_view to_string(link_kind x) noexcept;

@@ -17,6 +17,7 @@ inline constexpr std::array all_links{link_kind::inproc, link_kind::shm,
 /// Bytes by link.
 class link_bytes {
 public:
+  /// `x` is one of `all_links`: figures are of plans.
   std::uint64_t& operator[](link_kind x) noexcept {
     return bytes_[static_cast<std::size_t>(x) - 1];
   }
