@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <numeric>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "troupe/actors/config/nearest.hpp"
 #include "troupe/actors/config/yaml_tree.hpp"
@@ -35,6 +37,10 @@ tl::unexpected<error> refuse(std::string_view text, std::string_view why) {
 }
 
 } // namespace
+
+std::string_view host_kind_of(device_kind x) noexcept {
+  return x == device_kind::cuda ? "cuda" : "cpu";
+}
 
 result<device_request> parse_devices(std::string_view text) {
   auto colon = text.find(':');
@@ -87,6 +93,41 @@ std::string to_string(const device_request& x) {
   if (x.ids.empty())
     return name;
   return fmt::format("{}:{}", name, fmt::join(x.ids, ","));
+}
+
+result<device_request> name_devices(const device_request& x,
+                                    const gpu_finder& find) {
+  if (x.kind != device_kind::cuda)
+    return x;
+  auto found = find();
+  if (!found)
+    return fail(found.error().within("--devices " + to_string(x)));
+  const auto& gpus = found->gpus;
+  if (gpus.empty())
+    return fail(errc::unavailable,
+                fmt::format("--devices {}: no GPU can be used: {}; or use "
+                            "--devices cpu:N",
+                            to_string(x),
+                            found->why.empty() ? "there is none" : found->why));
+  auto out = x;
+  if (out.ids.empty()) {
+    out.ids.resize(gpus.size());
+    std::iota(out.ids.begin(), out.ids.end(), 0);
+    out.count = static_cast<std::int32_t>(gpus.size());
+    return out;
+  }
+  for (auto id : out.ids) {
+    if (static_cast<std::size_t>(id) < gpus.size())
+      continue;
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < gpus.size(); ++i)
+      names.push_back(fmt::format("cuda:{} ({})", i, gpus[i].name));
+    return fail(errc::invalid,
+                fmt::format("--devices {}: there is no cuda:{} here; this "
+                            "machine has {}",
+                            to_string(x), id, fmt::join(names, ", ")));
+  }
+  return out;
 }
 
 result<void> check_devices(std::int64_t required, std::int64_t available,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,9 @@ enum class device_kind : std::uint8_t {
   inproc,
 };
 
+/// What a device of that kind is called: `cpu` or `cuda`.
+[[nodiscard]] std::string_view host_kind_of(device_kind x) noexcept;
+
 /// What `--devices` asks for.
 struct device_request {
   device_kind kind = device_kind::cpu;
@@ -39,6 +43,37 @@ struct device_request {
 
 /// The text that `parse_devices` reads as `x`.
 [[nodiscard]] std::string to_string(const device_request& x);
+
+/// A GPU as the processes of this machine see it; its number is its place in
+/// the inventory.
+struct gpu {
+  std::string name;
+  /// `GPU-` and 32 hexadecimal digits in groups, as NVIDIA's tools write it.
+  std::string uuid;
+  std::uint64_t memory_bytes = 0;
+  /// Compute capability, as `9.0`.
+  std::string capability;
+
+  bool operator==(const gpu&) const = default;
+};
+
+struct gpu_inventory {
+  std::vector<gpu> gpus;
+  /// If there are none: why, for people.
+  std::string why;
+
+  bool operator==(const gpu_inventory&) const = default;
+};
+
+/// Says what GPUs this machine has (actors/node/gpu_probe.hpp).
+using gpu_finder = std::function<result<gpu_inventory>()>;
+
+/// What `x` stands for on a machine with these GPUs, every one by number: `cuda`
+/// becomes `cuda:0,1,...`. Other kinds stay as they are and `find` is not asked.
+/// Fails with `errc::unavailable` if there is no GPU to be had and with
+/// `errc::invalid` if one of those asked for does not exist.
+[[nodiscard]] result<device_request> name_devices(const device_request& x,
+                                                  const gpu_finder& find);
 
 /// `errc::exhausted` with a sentence that names both numbers if `required`
 /// devices are more than the `available` that `request` gives.

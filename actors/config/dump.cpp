@@ -170,6 +170,10 @@ void put_model(std::string& out, const model_config& model,
                            model.parallel.data);
   keys.put("num_replica", model.num_replica, derived);
   keys.put("isolated", model.isolated);
+  keys.put("offload", model.offload);
+  if (model.device_memory_max > 0
+      && !model.options.contains("device_memory_max"))
+    keys.put("device_memory_max", model.device_memory_max);
   keys.put("sync_frequency", model.sync_frequency);
   keys.put(model.options, schema != nullptr ? &schema->options : nullptr);
   if (model.profile)

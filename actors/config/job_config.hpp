@@ -39,6 +39,12 @@ struct model_config {
   bool trainable = false;
   /// Device hosts of its own.
   bool isolated = false;
+  /// Gives its device's memory back after each function and each weight sync
+  /// (`module::offload`), for those it shares the device with.
+  bool offload = false;
+  /// Most bytes of its device that a rank is to hold; 0: any number. An
+  /// application may have an option of that name: this is its value then.
+  std::uint64_t device_memory_max = 0;
   /// As a destination of weights: sync every n episodes, 0 means never.
   std::int32_t sync_frequency = 1;
 
@@ -60,7 +66,7 @@ struct sync_config {
   std::string planner = "reshard";
   /// `sync_mode`: `auto`, `staged` or `in_place`.
   std::string mode = "auto";
-  /// `sync_link`: `auto` or `gloo`.
+  /// `sync_link`: `auto`, `gloo` or `nccl`.
   std::string link = "auto";
   /// `sync_requires_grad`: after a first sync of everything only what trains.
   bool requires_grad = false;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/config/model_section.hpp"
 
+#include <algorithm>
+#include <variant>
+
 #include <fmt/core.h>
 
 #include "troupe/actors/config/profile_section.hpp"
@@ -12,6 +15,8 @@ namespace {
 
 constexpr std::int64_t max_processes = 1'000'000;
 constexpr std::int64_t max_parallel = 65'536;
+
+constexpr const char* device_memory_key = "device_memory_max";
 
 /// What the file says of sizes before anything is derived.
 struct asked_sizes {
@@ -41,6 +46,24 @@ void spread(model_config& model, std::int64_t count) {
   model.num_replica = model.trainable ? 1 : copies;
   if (model.trainable)
     model.parallel.data *= copies;
+}
+
+/// What the application's own option says.
+std::uint64_t memory_max_of(const options& x) {
+  auto i = x.values().find(device_memory_key);
+  if (i == x.values().end())
+    return 0;
+  const auto* bytes = std::get_if<std::int64_t>(&i->second);
+  return bytes ? static_cast<std::uint64_t>(std::max<std::int64_t>(0, *bytes))
+               : 0;
+}
+
+void check_memory(section& keys, model_config& model) {
+  if (model.on_cpu() && model.offload)
+    keys.complain("offload", "a model without num_gpu has no device to give "
+                             "memory back to; remove the key");
+  if (model.offload && model.profile)
+    model.profile->settings.offload = true;
 }
 
 void derive_on_gpu(section& keys, model_config& model,
@@ -115,6 +138,12 @@ model_config read_model(const yaml_node* node, int line,
   asked_sizes asked;
   read_sizes(keys, model, asked);
   keys.flag("isolated", model.isolated);
+  keys.flag("offload", model.offload);
+  auto declared = std::ranges::any_of(schema.options, [](const auto& x) {
+    return x.name == device_memory_key;
+  });
+  if (!declared)
+    keys.byte_count(device_memory_key, model.device_memory_max);
   keys.integer("sync_frequency", model.sync_frequency, 0);
   if (keys.flag("trainable", model.trainable)
       && model.trainable != schema.trainable)
@@ -131,6 +160,8 @@ model_config read_model(const yaml_node* node, int line,
     model.profile = read_profile(*profile, keys.line_of("profile"), schema.name,
                                  schema.trainable, problems);
   keys.options(model.options);
+  if (declared)
+    model.device_memory_max = memory_max_of(model.options);
   keys.finish();
   // Numbers that were refused above have their defaults here: nothing is
   // derived from them that would be a problem of its own.
@@ -140,6 +171,7 @@ model_config read_model(const yaml_node* node, int line,
     derive_on_gpu(keys, model, asked);
   else
     derive_on_cpu(keys, schema, model, asked);
+  check_memory(keys, model);
   if (keys.sound() && asked.num_replica_given
       && asked.num_replica != model.num_replica)
     keys.complain("num_replica",

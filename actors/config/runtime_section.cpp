@@ -190,7 +190,7 @@ void read_signals(section& keys, runtime_config& runtime) {
 void read_sync(section& keys, sync_config& sync) {
   keys.choice("sync_planner", sync.planner, {"reshard", "two_stage"});
   keys.choice("sync_mode", sync.mode, {"auto", "staged", "in_place"});
-  keys.choice("sync_link", sync.link, {"auto", "gloo"});
+  keys.choice("sync_link", sync.link, {"auto", "gloo", "nccl"});
   keys.flag("sync_requires_grad", sync.requires_grad);
   keys.flag("sync_warm_up", sync.warm_up);
   keys.flag("sync_dry_run", sync.dry_run);

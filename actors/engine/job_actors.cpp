@@ -46,6 +46,7 @@ job_body make_body(const application& app, const config::job_config& config,
     x.options.encode(options);
     job.config = protocol::to_payload(options);
     job.seed = static_cast<std::uint64_t>(config.runtime.seed);
+    job.memory = {x.offload, x.device_memory_max};
     job.num_threads = nodes.threads_per_host();
     job.collective_timeout = config.runtime.collective_timeout;
     job.rejoin_timeout = config.runtime.rejoin_timeout;
@@ -70,6 +71,12 @@ std::vector<engine_sync> make_syncs(const application& app,
     x.kind = app.sync_kinds[i];
     x.frequency = config.find(pair.destination)->sync_frequency;
     x.options = sync_options(config.runtime.sync);
+    // What is given back between syncs cannot be warmed up nor lent meanwhile.
+    for (const auto& end : {pair.source, pair.destination})
+      if (config.find(end)->offload) {
+        x.options.warm_up = false;
+        x.options.free_groups = true;
+      }
     x.actor = system.spawn<sync::sync_group>(x.name,
                                              body.models.at(pair.source),
                                              body.models.at(pair.destination),

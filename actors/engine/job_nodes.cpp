@@ -78,7 +78,8 @@ result<void> job_nodes::start_here(caf::actor_system& system,
   node::node_settings x;
   x.job = settings_.job;
   x.num_device = settings_.devices.count;
-  x.device_kind = "cpu";
+  x.device_kind = config::host_kind_of(settings_.devices.kind);
+  x.device_ids = settings_.devices.ids;
   x.far_hosts = settings_.guard != nullptr;
   if (settings_.guard)
     return start_guarded(system, x, errors);

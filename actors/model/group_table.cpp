@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/model/group_table.hpp"
 
+#include <algorithm>
+
 #include <fmt/core.h>
 
 #include "troupe/comm/comm_link.hpp"
@@ -11,24 +13,7 @@ namespace troupe::model {
 
 namespace {
 
-result<comm::endpoint_ptr> make_endpoint(comm::inproc::hub& hub,
-                                         const std::string& address,
-                                         const protocol::group_seat& seat) {
-  if (seat.backend == "inproc")
-    return hub.make_endpoint(seat.group, seat.rank, seat.size);
-  if (seat.backend == "gloo") {
-    comm::gloo::endpoint_options options;
-    if (!address.empty())
-      options.bind_address = address;
-    return comm::gloo::make_endpoint(seat.rank, seat.size, options);
-  }
-  return fail(errc::invalid,
-              fmt::format("there is no communicator backend '{}'; known: "
-                          "inproc, gloo, and shm for links",
-                          seat.backend));
-}
-
-/// Where the end of a shm link lives.
+/// Where the end of a link between processes of one machine lives.
 bytes encode(const protocol::host_name& x) {
   bytes out;
   encoder sink{out};
@@ -42,15 +27,46 @@ result<std::pair<std::int32_t, incarnation>> decode(const bytes& x) {
   std::int32_t slot = 0;
   std::uint32_t life = 0;
   if (!source.get(slot) || !source.get(life) || source.left() != 0)
-    return fail(errc::invalid, "no address of a shm link");
+    return fail(errc::invalid, "no address of a link between processes");
   return std::pair{slot, incarnation{life}};
 }
 
 bool needs_no_rendezvous(const protocol::group_seat& seat) {
-  return seat.backend == "inproc" && seat.kind != protocol::seat_kind::member;
+  return seat.kind != protocol::seat_kind::member
+         && (seat.backend == "inproc" || seat.backend == "cuda");
+}
+
+/// Whether the receiver reads the sender's memory, in another process.
+bool joins_neighbours(const std::string& backend) {
+  return backend == "shm" || backend == "cuda_ipc";
+}
+
+error no_device(const std::string& backend) {
+  return {errc::unavailable,
+          fmt::format("this process has no device: no {} links", backend)};
 }
 
 } // namespace
+
+result<comm::endpoint_ptr>
+group_table::make_endpoint(const protocol::group_seat& seat) const {
+  if (seat.backend == "inproc")
+    return hub_.make_endpoint(seat.group, seat.rank, seat.size);
+  if (seat.backend != "gloo" && seat.backend != "nccl")
+    return fail(errc::invalid,
+                fmt::format("there is no communicator backend '{}'; known: "
+                            "inproc, gloo, nccl, and shm, cuda, cuda_ipc for "
+                            "links",
+                            seat.backend));
+  if (device_)
+    return device_->make_endpoint(seat.rank, seat.size, address_);
+  if (seat.backend == "nccl")
+    return fail(no_device(seat.backend));
+  comm::gloo::endpoint_options options;
+  if (!address_.empty())
+    options.bind_address = address_;
+  return comm::gloo::make_endpoint(seat.rank, seat.size, options);
+}
 
 result<bytes> group_table::open(const protocol::group_seat& seat) {
   entry fresh;
@@ -66,14 +82,16 @@ result<bytes> group_table::open(const protocol::group_seat& seat) {
     if (!link)
       return fail(link.error());
     fresh.link = std::move(*link);
-  } else if (seat.backend == "shm"
+  } else if (joins_neighbours(seat.backend)
              && seat.kind != protocol::seat_kind::member) {
     if (!mesh_)
       return fail(errc::unavailable,
-                  "this process has no sockets to others: no shm links");
+                  fmt::format("this process has no sockets to others: no {} "
+                              "links",
+                              seat.backend));
     address = encode(self_);
   } else {
-    auto endpoint = make_endpoint(hub_, address_, seat);
+    auto endpoint = make_endpoint(seat);
     if (!endpoint)
       return fail(endpoint.error());
     fresh.endpoint = std::move(*endpoint);
@@ -90,7 +108,8 @@ result<void> group_table::connect(const std::string& group,
                                   const std::vector<bytes>& addresses,
                                   deadline until) {
   comm::endpoint_ptr endpoint;
-  auto over_shm = false;
+  std::string backend;
+  auto joins = false;
   auto kind = protocol::seat_kind::member;
   {
     std::lock_guard guard{mutex_};
@@ -100,10 +119,11 @@ result<void> group_table::connect(const std::string& group,
                   fmt::format("group '{}' was never opened here", group));
     endpoint = i->second.endpoint;
     kind = i->second.kind;
-    over_shm = i->second.backend == "shm" && !i->second.link;
+    backend = i->second.backend;
+    joins = joins_neighbours(backend) && !i->second.link;
   }
-  if (over_shm) {
-    auto link = connect_shm(group, kind, addresses, until);
+  if (joins) {
+    auto link = connect_neighbour(group, backend, kind, addresses, until);
     if (!link)
       return fail(link.error().within(group));
     std::lock_guard guard{mutex_};
@@ -119,6 +139,9 @@ result<void> group_table::connect(const std::string& group,
     return {};
   // Blocks: outside of the lock, so that `abort` can reach the endpoint.
   auto connected = endpoint->connect(addresses, until);
+  // Of one process: it knows no other memory than the process's.
+  if (connected && device_ && backend == "inproc")
+    connected = device_->widen(std::move(*connected));
   if (!connected)
     return fail(connected.error().within(group));
   std::lock_guard guard{mutex_};
@@ -137,14 +160,50 @@ result<void> group_table::connect(const std::string& group,
   return {};
 }
 
-void group_table::offer(std::vector<std::shared_ptr<comm::shm::arena>> arenas) {
+void group_table::offer(
+  std::vector<std::shared_ptr<comm::shared_memory>> memories,
+  std::vector<std::span<std::byte>> on_device) {
   std::lock_guard guard{mutex_};
-  arenas_ = std::move(arenas);
+  memories_ = std::move(memories);
+  on_device_ = std::move(on_device);
 }
 
-result<comm::link_ptr>
-group_table::connect_shm(const std::string& group, protocol::seat_kind kind,
-                         const std::vector<bytes>& addresses, deadline until) {
+result<comm::link_ptr> group_table::make_receiver(const std::string& backend,
+                                                  int fd) const {
+  process::unique_fd line{fd};
+  if (backend == "shm")
+    return comm::shm::make_receiver(line.release());
+  if (!device_)
+    return fail(no_device(backend));
+  return device_->make_receiver(line.release());
+}
+
+result<comm::link_ptr> group_table::make_sender(const std::string& backend,
+                                                int fd) const {
+  process::unique_fd line{fd};
+  std::lock_guard guard{mutex_};
+  if (backend == "shm")
+    return comm::shm::make_sender(line.release(), memories_);
+  if (!device_)
+    return fail(no_device(backend));
+  auto memories = memories_;
+  for (auto span : on_device_) {
+    auto known = std::any_of(memories.begin(), memories.end(),
+                             [&](const auto& x) { return x->contains(span); });
+    if (known)
+      continue;
+    auto shared = device_->share(span);
+    if (!shared)
+      return fail(shared.error());
+    memories.push_back(std::move(*shared));
+  }
+  return device_->make_sender(line.release(), std::move(memories));
+}
+
+result<comm::link_ptr> group_table::connect_neighbour(
+  const std::string& group, const std::string& backend,
+  protocol::seat_kind kind, const std::vector<bytes>& addresses,
+  deadline until) {
   if (addresses.size() != 2)
     return fail(errc::invalid, "the other end of the link is missing");
   auto sends = kind == protocol::seat_kind::sender;
@@ -157,7 +216,7 @@ group_table::connect_shm(const std::string& group, protocol::seat_kind kind,
     auto fd = mesh_->receive_fd(peer->first, peer->second, group, until);
     if (!fd)
       return fail(fd.error());
-    return comm::shm::make_receiver(fd->release());
+    return make_receiver(backend, fd->release());
   }
   auto sockets = comm::shm::make_sockets();
   if (!sockets)
@@ -168,8 +227,7 @@ group_table::connect_shm(const std::string& group, protocol::seat_kind kind,
                              until);
   if (!sent)
     return fail(sent.error());
-  std::lock_guard guard{mutex_};
-  return comm::shm::make_sender(mine.release(), arenas_);
+  return make_sender(backend, mine.release());
 }
 
 void group_table::close(const std::string& group) {

@@ -3,16 +3,18 @@
 
 #include <map>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "troupe/actors/process/peer_mesh.hpp"
 #include "troupe/actors/protocol/model.hpp"
 #include "troupe/comm/communicator.hpp"
+#include "troupe/comm/device.hpp"
 #include "troupe/comm/endpoint.hpp"
 #include "troupe/comm/inproc/hub.hpp"
 #include "troupe/comm/link.hpp"
-#include "troupe/comm/shm/arena.hpp"
+#include "troupe/comm/shared_memory.hpp"
 
 namespace troupe::model {
 
@@ -23,21 +25,25 @@ namespace troupe::model {
 /// abort new groups are refused until `close` has emptied the table.
 class group_table {
 public:
-  /// Without a mesh there are no shm links. `address` is where processes of
-  /// other machines reach this one; empty: loopback.
+  /// Without a mesh there are no links to other processes' memory. `address`
+  /// is where processes of other machines reach this one; empty: loopback.
+  /// `device` is what this process works on, if it has one.
   explicit group_table(comm::inproc::hub& hub,
                        process::peer_mesh* mesh = nullptr,
                        const protocol::host_name& self = {},
-                       std::string address = {})
+                       std::string address = {}, comm::device_ptr device = {})
     : hub_(hub),
       mesh_(mesh),
       self_(self),
-      address_(std::move(address)) {
+      address_(std::move(address)),
+      device_(std::move(device)) {
     // nop
   }
 
-  /// Memory that shm links offer without a copy; for links opened from now on.
-  void offer(std::vector<std::shared_ptr<comm::shm::arena>> arenas);
+  /// Memory that links to other processes offer without a copy, and memory of
+  /// the device that they may have to; for links opened from now on.
+  void offer(std::vector<std::shared_ptr<comm::shared_memory>> memories,
+             std::vector<std::span<std::byte>> on_device = {});
 
   /// Makes the seat's endpoint; the address is empty where none is needed.
   [[nodiscard]] result<bytes> open(const protocol::group_seat& seat);
@@ -71,16 +77,29 @@ private:
     comm::link_ptr link;
   };
 
-  /// Makes one end of a shm link: the sender hands the receiver its socket.
+  [[nodiscard]] result<comm::endpoint_ptr>
+  make_endpoint(const protocol::group_seat& seat) const;
+
+  /// Makes one end of a link to a process of this machine: the sender hands the
+  /// receiver its socket.
   [[nodiscard]] result<comm::link_ptr>
-  connect_shm(const std::string& group, protocol::seat_kind kind,
-              const std::vector<bytes>& addresses, deadline until);
+  connect_neighbour(const std::string& group, const std::string& backend,
+                    protocol::seat_kind kind,
+                    const std::vector<bytes>& addresses, deadline until);
+
+  [[nodiscard]] result<comm::link_ptr> make_receiver(const std::string& backend,
+                                                     int fd) const;
+
+  [[nodiscard]] result<comm::link_ptr> make_sender(const std::string& backend,
+                                                   int fd) const;
 
   comm::inproc::hub& hub_;
   process::peer_mesh* mesh_;
   protocol::host_name self_;
   std::string address_;
-  std::vector<std::shared_ptr<comm::shm::arena>> arenas_;
+  comm::device_ptr device_;
+  std::vector<std::shared_ptr<comm::shared_memory>> memories_;
+  std::vector<std::span<std::byte>> on_device_;
   mutable std::mutex mutex_;
   bool aborted_ = false;
   std::map<std::string, entry, std::less<>> entries_;

@@ -8,6 +8,7 @@
 #include "troupe/actors/process/batch_store.hpp"
 #include "troupe/actors/process/peer_mesh.hpp"
 #include "troupe/actors/protocol/names.hpp"
+#include "troupe/comm/device.hpp"
 #include "troupe/comm/inproc/hub.hpp"
 
 namespace troupe::model {
@@ -24,6 +25,10 @@ struct host_services {
   /// This machine's address for processes of other machines; empty if there
   /// are none.
   std::string address = {};
+  /// What this process works on; null if it has no device of its own.
+  comm::device_ptr device = {};
+  /// Why it has none although it should; empty otherwise.
+  std::string device_failure = {};
 };
 
 } // namespace troupe::model

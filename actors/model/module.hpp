@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 #include "troupe/actors/checkpoint/rank_files.hpp"
 #include "troupe/actors/model/parameter_list.hpp"
 #include "troupe/actors/model/worker_context.hpp"
@@ -33,7 +36,8 @@ public:
   /// What this rank holds and weight syncs read or write. Called after `setup`
   /// and at the beginning of every sync, so it should be cheap. Memory may move
   /// between syncs; names, types, shapes and segments must stay, or the sync
-  /// fails before anything moves. No memory may go before the module does.
+  /// fails before anything moves. No memory may go before the module does,
+  /// except in `offload`.
   [[nodiscard]] virtual parameter_list parameters();
 
   /// Runs after a sync has committed new weights into `parameters()`: rebuild
@@ -51,9 +55,18 @@ public:
   /// again when a run goes on after a failure (`on_failure: restart`).
   virtual void load_checkpoint(const checkpoint_reader& from);
 
-  /// Memory hooks: bring the model's memory to its device, or give it back.
+  /// Memory hooks of models with `offload: true`: `offload` gives the device all
+  /// that the model holds there, `onload` brings it back, perhaps to another
+  /// place. Offloaded after `setup` and then after every function, sync and
+  /// checkpoint; nothing but `onload` and the destructor is called until it is
+  /// back.
   virtual void onload();
   virtual void offload();
+
+  /// Bytes of the device that the model holds now, by its own account. None: the
+  /// bytes of its parameters there count, and 0 while it is offloaded. Cheap:
+  /// asked after every function.
+  [[nodiscard]] virtual std::optional<std::uint64_t> device_bytes() const;
 };
 
 } // namespace troupe

@@ -7,15 +7,16 @@
 #include <string>
 #include <vector>
 
+#include "troupe/core/dlpack.hpp"
 #include "troupe/core/dtype.hpp"
 #include "troupe/core/shape.hpp"
 #include "troupe/core/weight_layout.hpp"
 
-namespace troupe::comm::shm {
+namespace troupe::comm {
 
-class arena;
+class shared_memory;
 
-} // namespace troupe::comm::shm
+} // namespace troupe::comm
 
 namespace troupe {
 
@@ -33,9 +34,11 @@ struct parameter {
   /// its name. Shards, fused and padded tensors say so here, and then `name` is
   /// this rank's own.
   std::vector<weight_segment> segments = {};
-  /// The arena that `memory` lies in, if any: other processes then read it
-  /// without a copy on this side.
-  std::shared_ptr<comm::shm::arena> arena = {};
+  /// What `memory` lies in, if other processes can read it without a copy on
+  /// this side: an shm arena, or memory of a device.
+  std::shared_ptr<comm::shared_memory> arena = {};
+  /// Where `memory` is: of this process, or of a device that it can reach.
+  dlpack::device device = {};
 };
 
 /// All parameters of one rank, names unique, in a stable order.

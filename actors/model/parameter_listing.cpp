@@ -36,6 +36,10 @@ std::string text(const protocol::parameter_info& x) {
   return fmt::format("{}{}", to_string(x.type), to_string(x.extents));
 }
 
+bool on_device(const parameter& x) noexcept {
+  return x.device.type == dlpack::device_type::cuda;
+}
+
 /// About what CAF makes of it.
 std::size_t wire_bytes(const protocol::parameter_info& x) {
   auto out = 16 + x.name.size() + 8 * x.extents.size();
@@ -71,6 +75,12 @@ result<void> check_parameters(const parameter_list& xs) {
                               "memory has {}",
                               x.name, to_string(x.type), to_string(x.extents),
                               bytes, x.memory.size()));
+    if (on_device(x) != on_device(xs.front())
+        || x.device.id != xs.front().device.id)
+      return fail(errc::invalid,
+                  fmt::format("parameters '{}' and '{}' lie on different "
+                              "devices; keep all of a rank on one",
+                              xs.front().name, x.name));
   }
   return {};
 }
@@ -118,13 +128,26 @@ listing_chunk(const std::vector<protocol::parameter_info>& all,
   return out;
 }
 
-std::vector<std::shared_ptr<comm::shm::arena>>
+bool is_on_device(const parameter_list& xs) noexcept {
+  return !xs.empty() && on_device(xs.front());
+}
+
+std::vector<std::shared_ptr<comm::shared_memory>>
 arenas_of(const parameter_list& xs) {
-  std::vector<std::shared_ptr<comm::shm::arena>> out;
-  std::set<const comm::shm::arena*> known;
+  std::vector<std::shared_ptr<comm::shared_memory>> out;
+  std::set<const comm::shared_memory*> known;
   for (const auto& x : xs)
     if (x.arena && known.insert(x.arena.get()).second)
       out.push_back(x.arena);
+  return out;
+}
+
+std::vector<std::span<std::byte>>
+private_device_memory(const parameter_list& xs) {
+  std::vector<std::span<std::byte>> out;
+  for (const auto& x : xs)
+    if (!x.arena && on_device(x) && !x.memory.empty())
+      out.push_back(x.memory);
   return out;
 }
 

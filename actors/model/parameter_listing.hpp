@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,8 @@ namespace troupe::model {
 [[nodiscard]] std::vector<protocol::parameter_info>
 describe_parameters(const parameter_list& xs);
 
-/// Names are unique and each memory is as long as type and shape say; segments
-/// are checked where layouts are made. Fails with `errc::invalid`, naming the
+/// Names are unique, each memory is as long as type and shape say, and all lie
+/// in memory of one kind; segments are checked where layouts are made. Fails with `errc::invalid`, naming the
 /// tensor. Complexity: O(n log n).
 [[nodiscard]] result<void> check_parameters(const parameter_list& xs);
 
@@ -32,8 +33,15 @@ check_unchanged(const std::vector<protocol::parameter_info>& before,
 listing_chunk(const std::vector<protocol::parameter_info>& all,
               std::uint64_t first);
 
+/// True if they lie on a device; all of a rank do or none.
+[[nodiscard]] bool is_on_device(const parameter_list& xs) noexcept;
+
 /// The arenas that the parameters lie in, each once.
-[[nodiscard]] std::vector<std::shared_ptr<comm::shm::arena>>
+[[nodiscard]] std::vector<std::shared_ptr<comm::shared_memory>>
 arenas_of(const parameter_list& xs);
+
+/// What of them lies on a device and in no arena.
+[[nodiscard]] std::vector<std::span<std::byte>>
+private_device_memory(const parameter_list& xs);
 
 } // namespace troupe::model

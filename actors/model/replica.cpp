@@ -109,6 +109,7 @@ protocol::worker_spec replica::worker_spec(std::size_t rank) const {
   x.device = spec_.ranks[rank].device;
   x.config = spec_.config;
   x.seed = spec_.seed;
+  x.memory = spec_.memory;
   x.num_threads = spec_.num_threads;
   x.collective_timeout_ms = spec_.collective_timeout_ms;
   return x;

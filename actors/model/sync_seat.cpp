@@ -6,7 +6,9 @@
 
 #include <fmt/core.h>
 
+#include "troupe/actors/model/parameter_listing.hpp"
 #include "troupe/actors/protocol/program_codec.hpp"
+#include "troupe/comm/transfer/copy_engine.hpp"
 
 namespace troupe::model {
 
@@ -28,7 +30,9 @@ constexpr std::size_t program_bytes_max = std::size_t{1} << 30;
 
 } // namespace
 
-sync_seat::sync_seat(std::string name) : name_(std::move(name)) {
+sync_seat::sync_seat(std::string name, comm::device_ptr device)
+  : name_(std::move(name)),
+    device_(std::move(device)) {
   // nop
 }
 
@@ -80,6 +84,10 @@ result<bool> sync_seat::bind(const parameter_list& parameters) {
   now.reserve(parameters.size());
   for (const auto& x : parameters)
     now.push_back({x.name, x.type, x.memory});
+  auto on_device = is_on_device(parameters);
+  if (on_device && !device_)
+    return fail(errc::invalid, "the parameters lie on a device, but this "
+                               "process has none");
   std::lock_guard guard{mutex_};
   auto same = std::ranges::equal(now, tensors_,
                                  [](const auto& a, const auto& b) {
@@ -93,6 +101,7 @@ result<bool> sync_seat::bind(const parameter_list& parameters) {
     return fail(errc::unavailable,
                 fmt::format("the parameters moved while sync {} runs", name_));
   tensors_ = std::move(now);
+  options_.engines = on_device ? device_->engines() : nullptr;
   return std::exchange(executor_, nullptr) != nullptr;
 }
 
@@ -344,7 +353,8 @@ std::shared_ptr<sync_seat> sync_table::make(const std::string& program) {
   for (const auto& [name, seat] : seats_)
     if (name == program)
       return seat;
-  return seats_.emplace_back(program, std::make_shared<sync_seat>(program))
+  return seats_
+    .emplace_back(program, std::make_shared<sync_seat>(program, device_))
     .second;
 }
 

@@ -10,6 +10,7 @@
 #include "troupe/actors/model/group_table.hpp"
 #include "troupe/actors/model/parameter_list.hpp"
 #include "troupe/actors/protocol/weights.hpp"
+#include "troupe/comm/device.hpp"
 #include "troupe/comm/transfer/executor.hpp"
 
 namespace troupe::model {
@@ -23,8 +24,8 @@ namespace troupe::model {
 class sync_seat {
 public:
   /// `name` is the program's: the sync's, or one that begins with it and a
-  /// slash.
-  explicit sync_seat(std::string name);
+  /// slash. `device` is the process's, if it has one.
+  explicit sync_seat(std::string name, comm::device_ptr device = {});
 
   ~sync_seat();
 
@@ -87,6 +88,7 @@ private:
   [[nodiscard]] bool receives() const noexcept;
 
   std::string name_;
+  comm::device_ptr device_;
   /// Held for the length of a run.
   std::mutex running_;
   /// Guards what follows; never held while waiting.
@@ -108,6 +110,11 @@ private:
 /// The seats of one worker, by program. Callable from any thread.
 class sync_table {
 public:
+  explicit sync_table(comm::device_ptr device = {})
+    : device_(std::move(device)) {
+    // nop
+  }
+
   /// Made if it is not there; null once the table is closed.
   [[nodiscard]] std::shared_ptr<sync_seat> make(const std::string& program);
 
@@ -134,6 +141,7 @@ public:
   void close() noexcept;
 
 private:
+  comm::device_ptr device_;
   mutable std::mutex mutex_;
   std::vector<std::pair<std::string, std::shared_ptr<sync_seat>>> seats_;
   bool closed_ = false;

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "troupe/actors/config/options.hpp"
 #include "troupe/comm/communicator.hpp"
+#include "troupe/comm/shared_memory.hpp"
 #include "troupe/core/dlpack.hpp"
 #include "troupe/core/ids.hpp"
 #include "troupe/planner/parallel_sizes.hpp"
@@ -49,6 +53,27 @@ public:
   [[nodiscard]] virtual std::int32_t device_index() const noexcept {
     return -1;
   }
+
+  /// Most bytes of its device that this rank is to hold
+  /// (`models.NAME.device_memory_max`); 0: any number. Whoever has an allocator
+  /// of its own holds itself to it.
+  [[nodiscard]] virtual std::uint64_t device_bytes_max() const noexcept {
+    return 0;
+  }
+
+  /// Memory of `device()` for parameters, zeroed on the CPU alone, which
+  /// processes of the machine read in place: `parameter::arena`. It counts
+  /// towards `device_bytes_max` as long as it lives. Fails with
+  /// `errc::exhausted`.
+  [[nodiscard]] virtual result<std::shared_ptr<comm::shared_memory>>
+  allocate_shared(std::uint64_t bytes);
+
+  /// Copies between memory of this process and memory of `device()`, whatever
+  /// that is, and waits for it. For a few bytes.
+  [[nodiscard]] virtual result<void> put(std::byte* to,
+                                         std::span<const std::byte> from);
+  [[nodiscard]] virtual result<void> get(std::span<std::byte> to,
+                                         const std::byte* from);
 
   /// All ranks of this replica; null if the replica has one rank.
   [[nodiscard]] virtual comm::communicator* world() noexcept = 0;

@@ -16,6 +16,7 @@
 #include "troupe/actors/model/timed_communicator.hpp"
 #include "troupe/actors/model/version_key.hpp"
 #include "troupe/core/log.hpp"
+#include "troupe/core/units.hpp"
 #include "troupe/planner/parallel_layout.hpp"
 
 namespace troupe::model {
@@ -100,9 +101,10 @@ std::string data_parallel_group(const protocol::worker_name& worker,
 
 class worker_state::context final : public worker_context {
 public:
-  context(const protocol::worker_spec& spec, worker_probe& probe,
-          troupe::options config)
+  context(const protocol::worker_spec& spec, comm::device_ptr device,
+          worker_probe& probe, troupe::options config)
     : spec_(spec),
+      device_(std::move(device)),
       probe_(probe),
       config_(std::move(config)),
       sizes_(sizes_of(spec)),
@@ -143,10 +145,44 @@ public:
   }
 
   dlpack::device device() const noexcept override {
-    return {dlpack::device_type::cpu, 0};
+    return device_ ? device_->where()
+                   : dlpack::device{dlpack::device_type::cpu, 0};
   }
 
   std::int32_t device_index() const noexcept override { return spec_.device; }
+
+  std::uint64_t device_bytes_max() const noexcept override {
+    return spec_.memory.bytes_max;
+  }
+
+  result<std::shared_ptr<comm::shared_memory>>
+  allocate_shared(std::uint64_t bytes) override {
+    if (!device_)
+      return worker_context::allocate_shared(bytes);
+    std::erase_if(allocated_, [](const auto& x) { return x.expired(); });
+    auto held = bytes;
+    for (const auto& x : allocated_)
+      if (auto memory = x.lock())
+        held += memory->memory().size();
+    if (auto max = spec_.memory.bytes_max; max > 0 && held > max)
+      return fail(errc::exhausted,
+                  fmt::format("{} would hold {} of its device, "
+                              "device_memory_max allows {}",
+                              to_string(spec_.name), format_bytes(held),
+                              format_bytes(max)));
+    auto made = device_->allocate(bytes);
+    if (made)
+      allocated_.push_back(*made);
+    return made;
+  }
+
+  result<void> put(std::byte* to, std::span<const std::byte> from) override {
+    return device_ ? device_->put(to, from) : worker_context::put(to, from);
+  }
+
+  result<void> get(std::span<std::byte> to, const std::byte* from) override {
+    return device_ ? device_->get(to, from) : worker_context::get(to, from);
+  }
 
   comm::communicator* world() noexcept override {
     return timed(world_, world_group_);
@@ -194,6 +230,9 @@ private:
   }
 
   const protocol::worker_spec& spec_;
+  comm::device_ptr device_;
+  /// What was allocated here and lives.
+  std::vector<std::weak_ptr<comm::shared_memory>> allocated_;
   worker_probe& probe_;
   troupe::options config_;
   planner::parallel_sizes sizes_;
@@ -234,19 +273,27 @@ result<protocol::manifests> worker_state::set_up() {
     auto config = options::decode(protocol::as_bytes(spec_.config));
     if (!config)
       return fail(config.error());
-    context_ = std::make_unique<context>(spec_, *probe_, std::move(*config));
+    if (auto entered = enter_device(); !entered)
+      return fail(entered.error());
+    context_ = std::make_unique<context>(spec_, services_.device, *probe_,
+                                         std::move(*config));
     auto fresh = model_->make();
     fresh->setup(*context_);
     parameters_ = fresh->parameters();
     if (auto sound = check_parameters(parameters_); !sound)
       return fail(sound.error());
     told_ = describe_parameters(parameters_);
-    probe_->groups.offer(arenas_of(parameters_));
+    probe_->groups.offer(arenas_of(parameters_),
+                         private_device_memory(parameters_));
     // Only now: what failed half-way must not serve.
     module_ = std::move(fresh);
     log::info(to_string(spec_.name), "set up with {} parameters",
               parameters_.size());
-    return manifest(0);
+    static_cast<void>(measure());
+    auto out = manifest(0);
+    if (auto given = give_back(); !given)
+      return fail(given.error());
+    return out;
   });
 }
 
@@ -260,6 +307,8 @@ worker_state::rejoin(const protocol::rejoin& request) {
     apart_ = sizes_of(spec_).world() > 1;
     // A sync that failed before it could say so.
     pins_.clear();
+    enrolled_.clear();
+    lent_.clear();
     if (request.reload)
       fences_.clear();
     writes_ = 0;
@@ -291,6 +340,9 @@ worker_state::open(const protocol::open_groups& request) {
     auto address = probe_->groups.open(seat);
     if (!address)
       return fail(address.error());
+    if (spec_.memory.offload && !away_
+        && seat.kind == protocol::seat_kind::sender)
+      lent_.insert(seat.group);
     out.items.push_back(
       {spec_.name, seat.group, seat.rank, protocol::to_payload(*address)});
   }
@@ -321,7 +373,10 @@ result<ack> worker_state::close(const protocol::close_groups& request) {
     for (const auto& seat : probe_->syncs.all())
       seat->leave(item.group);
     probe_->groups.close(item.group);
+    lent_.erase(item.group);
   }
+  if (auto given = give_back(); !given)
+    return fail(given.error());
   return ack{};
 }
 
@@ -345,7 +400,9 @@ worker_state::invoke(const protocol::invoke& request) {
   if (!function)
     return fail(errc::invalid, fmt::format("model '{}' has no function '{}'",
                                            spec_.name.model, request.function));
-  return guarded(request.function, [&]() -> result<protocol::invoked> {
+  if (auto here = bring(); !here)
+    return fail(here.error());
+  auto done = guarded(request.function, [&]() -> result<protocol::invoked> {
     auto until = within(request.timeout_ms);
     auto input = services_.store->get(request.input, until);
     if (!input)
@@ -371,8 +428,13 @@ worker_state::invoke(const protocol::invoke& request) {
     out.times.push_back({spec_.name, context_->stage(),
                          to_us(std::max(busy - in_groups, duration::zero())),
                          to_us(in_groups)});
+    static_cast<void>(measure());
     return out;
   });
+  // Before the answer: whoever is called next may need the room.
+  if (auto given = give_back(); !given && done)
+    return fail(given.error());
+  return done;
 }
 
 // -- checkpoints ---------------------------------------------------------------
@@ -433,7 +495,9 @@ worker_state::save(const protocol::run_checkpoint& request) {
     return fail(errc::unavailable,
                 "the model's weights are being replaced; save again after the "
                 "sync");
-  return guarded("save checkpoint", [&]() -> result<checkpoint_files> {
+  if (auto here = bring(); !here)
+    return fail(here.error());
+  auto done = guarded("save checkpoint", [&]() -> result<checkpoint_files> {
     checkpoint_writer to{directory_in(request.directory), spec_.name.rank};
     std::error_code problem;
     std::filesystem::create_directories(to.directory(), problem);
@@ -447,6 +511,9 @@ worker_state::save(const protocol::run_checkpoint& request) {
     out.emplace_back(own_file(to.directory(), spec_.name.rank), std::move(own));
     return out;
   });
+  if (auto given = give_back(); !given && done)
+    return fail(given.error());
+  return done;
 }
 
 result<ack> worker_state::load(const protocol::run_checkpoint& request) {
@@ -460,9 +527,11 @@ result<ack> worker_state::load(const protocol::run_checkpoint& request) {
     return fail(errc::unavailable,
                 "the model's weights are being read by a sync; call again "
                 "after it");
+  if (auto here = bring(); !here)
+    return fail(here.error());
   // Also a load that throws may have written.
   ++writes_;
-  return guarded("load checkpoint", [&]() -> result<ack> {
+  auto done = guarded("load checkpoint", [&]() -> result<ack> {
     auto rank = loaded_rank(request);
     checkpoint_reader from{loaded_directory(request.directory), rank};
     auto file = own_file(from.directory(), rank);
@@ -485,6 +554,9 @@ result<ack> worker_state::load(const protocol::run_checkpoint& request) {
     writes_ = 0;
     return ack{};
   });
+  if (auto given = give_back(); !given && done)
+    return fail(given.error());
+  return done;
 }
 
 } // namespace troupe::model

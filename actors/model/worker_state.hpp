@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <random>
 #include <set>
@@ -15,6 +16,7 @@
 #include "troupe/actors/model/group_table.hpp"
 #include "troupe/actors/model/host_services.hpp"
 #include "troupe/actors/model/memory_failure.hpp"
+#include "troupe/actors/model/memory_mark.hpp"
 #include "troupe/actors/model/module.hpp"
 #include "troupe/actors/model/operation_mark.hpp"
 #include "troupe/actors/model/sync_seat.hpp"
@@ -30,12 +32,15 @@ struct worker_probe {
   explicit worker_probe(comm::inproc::hub& hub,
                         process::peer_mesh* mesh = nullptr,
                         const protocol::host_name& self = {},
-                        const std::string& address = {})
-    : groups(hub, mesh, self, address) {
+                        const std::string& address = {},
+                        const comm::device_ptr& device = {})
+    : groups(hub, mesh, self, address, device),
+      syncs(device) {
     // nop
   }
 
   operation_mark mark;
+  memory_mark memory;
   /// Of the weights.
   std::atomic<std::uint64_t> version = 0;
   group_table groups;
@@ -112,6 +117,29 @@ public:
 private:
   class context;
 
+  /// Makes this thread work on the host's device, if it has one.
+  [[nodiscard]] result<void> enter_device() const;
+
+  /// Brings the module's memory to its device, before anything else of the
+  /// module is called.
+  [[nodiscard]] result<void> bring();
+
+  /// Gives it back if the rules say so and no sync needs it. A warning if the
+  /// device does not get what the module says.
+  [[nodiscard]] result<void> give_back();
+
+  /// Looks at the device's memory, for whoever asks for the worker's status;
+  /// once a warning if the module holds more than it is to. Zeros without a
+  /// device.
+  protocol::device_bytes measure();
+
+  /// Of the device, held by the module.
+  [[nodiscard]] std::uint64_t own_bytes() const;
+
+  /// A sync has looked at the parameters and counts on them, or peers read them
+  /// where they are.
+  [[nodiscard]] bool in_sync() const noexcept;
+
   /// Looks at the parameters anew: the memory may have moved (true), but names,
   /// types and shapes must be those of the set-up.
   [[nodiscard]] result<bool> look_again(const std::string& program);
@@ -148,6 +176,11 @@ private:
   std::vector<protocol::parameter_info> told_;
   std::set<std::string> fences_;
   std::set<std::string> pins_;
+  /// Syncs that bring weights here, from the look at the parameters on.
+  std::set<std::string> enrolled_;
+  /// Links that may have been lent the module's memory, which stays until they
+  /// are closed.
+  std::set<std::string> lent_;
   weight_version version_;
   /// Calls that may have changed the weights.
   std::uint64_t writes_ = 0;
@@ -157,6 +190,13 @@ private:
   std::mt19937_64 generator_before_;
   /// Our ranks were joined and are not any more.
   bool apart_ = false;
+  /// The module's memory was given back.
+  bool away_ = false;
+  /// How often it came back, perhaps to another place, and at which of these a
+  /// sync last looked: links that were opened before do not know it.
+  std::uint64_t arrivals_ = 0;
+  std::map<std::string, std::uint64_t> looked_at_;
+  bool told_of_max_ = false;
 };
 
 template <class F>

@@ -22,6 +22,8 @@ result<protocol::manifests> worker_state::manifest(std::uint64_t first) const {
     out.without_shm = shm.reason;
   else if (!services_.mesh)
     out.without_shm = "its process has no sockets to others";
+  if (is_on_device(parameters_) && services_.device)
+    out.device = services_.device->uuid();
   out.parameter_count = told_.size();
   out.parameters = listing_chunk(told_, first);
   return protocol::manifests{{std::move(out)}};
@@ -35,6 +37,9 @@ result<ack> worker_state::install(const protocol::install_programs& request) {
     for (const auto& piece : request.items)
       if (auto done = seat->install(request, piece); !done)
         return fail(done.error());
+    // What is away is bound when a sync looks at it.
+    if (away_)
+      return ack{};
     if (auto bound = seat->bind(parameters_); !bound)
       return fail(bound.error());
     return ack{};
@@ -42,16 +47,22 @@ result<ack> worker_state::install(const protocol::install_programs& request) {
 }
 
 result<bool> worker_state::look_again(const std::string& program) {
+  if (auto here = bring(); !here)
+    return fail(here.error());
   return guarded("parameters", [&]() -> result<bool> {
     auto now = module_->parameters();
     if (auto same = check_unchanged(told_, now); !same)
       return fail(same.error());
     parameters_ = std::move(now);
     // Links that are opened from now on offer what holds them now.
-    probe_->groups.offer(arenas_of(parameters_));
-    if (auto seat = probe_->syncs.find(program))
-      return seat->bind(parameters_);
-    return false;
+    probe_->groups.offer(arenas_of(parameters_),
+                         private_device_memory(parameters_));
+    auto seat = probe_->syncs.find(program);
+    auto moved = seat ? seat->bind(parameters_) : result<bool>{false};
+    // Links that were opened while it was away were offered nothing.
+    if (moved && std::exchange(looked_at_[program], arrivals_) != arrivals_)
+      return true;
+    return moved;
   });
 }
 
@@ -106,7 +117,11 @@ worker_state::obey(const protocol::sync_order& request) {
         pins_.insert(request.sync);
         return {};
       case sync_action::unpin: pins_.erase(request.sync); return {};
-      case sync_action::enroll: return look();
+      case sync_action::enroll:
+        if (auto same = look(); !same)
+          return same;
+        enrolled_.insert(request.sync);
+        return {};
       case sync_action::fence:
         if (pinned())
           return fail(errc::unavailable,
@@ -135,6 +150,15 @@ worker_state::obey(const protocol::sync_order& request) {
   }();
   if (!done)
     return fail(done.error());
+  auto over = request.action == sync_action::open
+              || request.action == sync_action::reopen
+              || request.action == sync_action::unpin;
+  if (over) {
+    enrolled_.erase(request.sync);
+    static_cast<void>(measure());
+    if (auto given = give_back(); !given)
+      return fail(given.error());
+  }
   protocol::sync_standing out;
   out.from = spec_.name;
   out.version = version_;

@@ -50,6 +50,14 @@ json node_json(const protocol::node_status& x) {
   return json{{"node", x.node.value()}, {"hosts", std::move(hosts)}};
 }
 
+json memory_json(const protocol::device_bytes& x) {
+  if (x.total == 0)
+    return {};
+  return json{{"used_bytes", x.used},
+              {"total_bytes", x.total},
+              {"own_bytes", x.own}};
+}
+
 json worker_json(const protocol::worker_status& x) {
   return json{{"worker", to_string(x.worker)},
               {"model", x.worker.model},
@@ -58,7 +66,8 @@ json worker_json(const protocol::worker_status& x) {
               {"operation", x.operation},
               {"ms", x.age_ms},
               {"answers", !x.silent},
-              {"version", x.version.value()}};
+              {"version", x.version.value()},
+              {"device_memory", memory_json(x.memory)}};
 }
 
 /// Replicas of a model may stand at different versions: the lowest counts.

@@ -39,7 +39,8 @@ std::vector<std::string> to_argv(const host_arguments& x) {
           std::to_string(x.store_bytes_max),
           x.log_path,
           x.log_level,
-          x.address};
+          x.address,
+          std::to_string(x.cuda_device)};
 }
 
 result<host_arguments>
@@ -47,11 +48,12 @@ parse_host_arguments(const std::vector<std::string>& args) {
   host_arguments x;
   std::int32_t node = 0;
   std::uint32_t life = 0;
-  if (args.size() != 11 || !read_number(args[2], node)
+  if (args.size() != 12 || !read_number(args[2], node)
       || !read_number(args[3], x.host.slot) || !read_number(args[4], life)
       || !read_number(args[5], x.node_port)
       || !read_number(args[6], x.num_threads)
-      || !read_number(args[7], x.store_bytes_max))
+      || !read_number(args[7], x.store_bytes_max)
+      || !read_number(args[11], x.cuda_device))
     return fail(errc::invalid, "this verb is for Troupe's guard alone");
   x.app = args[0];
   x.job = args[1];
@@ -98,9 +100,11 @@ void guarded_launcher::report_to(protocol::node_actor node,
     &mesh_);
 }
 
-result<std::int32_t> guarded_launcher::launch(const protocol::host_name& host) {
+result<std::int32_t> guarded_launcher::launch(const protocol::host_name& host,
+                                              std::int32_t cuda_device) {
   auto arguments = common_;
   arguments.host = host;
+  arguments.cuda_device = cuda_device;
   arguments.log_path = (log_dir_ / fmt::format("host-{}.log", host.slot))
                          .string();
   process::host_command command;

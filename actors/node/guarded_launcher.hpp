@@ -29,6 +29,8 @@ struct host_arguments {
   /// This machine's address for processes of other machines; empty if there are
   /// none: then nothing but loopback is listened on.
   std::string address;
+  /// The GPU of the host, as CUDA numbers it; negative: none.
+  std::int32_t cuda_device = -1;
 };
 
 /// The hidden verb that makes an application's program a host.
@@ -52,8 +54,8 @@ public:
   /// too, as the end of every host. `node_port` is where hosts report.
   void report_to(protocol::node_actor node, std::uint16_t node_port);
 
-  [[nodiscard]] result<std::int32_t>
-  launch(const protocol::host_name& host) override;
+  [[nodiscard]] result<std::int32_t> launch(const protocol::host_name& host,
+                                            std::int32_t cuda_device) override;
 
   [[nodiscard]] result<void> kill(const protocol::host_name& host) override;
 

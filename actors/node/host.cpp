@@ -65,7 +65,8 @@ protocol::started_worker host::make(const order& order) {
   x.probe = std::make_shared<model::worker_probe>(*services_.hub,
                                                   services_.mesh,
                                                   services_.host,
-                                                  services_.address);
+                                                  services_.address,
+                                                  services_.device);
   x.actor = threads_ == worker_threads::own
               ? spawn<model::worker, caf::detached + caf::linked>(order.spec,
                                                                   services_,
@@ -109,7 +110,8 @@ protocol::host_status host::status() const {
     auto age = std::chrono::duration_cast<std::chrono::milliseconds>(mark.age);
     x.workers.push_back({name, mark.operation,
                          static_cast<std::uint64_t>(age.count()), false,
-                         weight_version{worker.probe->version.load()}});
+                         weight_version{worker.probe->version.load()},
+                         worker.probe->memory.read()});
     for (const auto& seat : worker.probe->syncs.all())
       for (auto& line : seat->progress())
         x.workers.push_back({name, std::move(line), 0});

@@ -16,6 +16,7 @@
 #include "troupe/actors/node/remote_batches.hpp"
 #include "troupe/actors/node/system_config.hpp"
 #include "troupe/actors/process/host_side.hpp"
+#include "troupe/comm/devices/factory.hpp"
 #include "troupe/core/log.hpp"
 
 namespace troupe::node {
@@ -42,6 +43,19 @@ log::level level_of(const std::string& name) {
 int give_up(const error& why) {
   fmt::print(stderr, "troupe host: {}\n", to_string(why));
   return 1;
+}
+
+/// A host whose GPU does not start serves all the same: its workers say why they
+/// cannot.
+void start_device(const host_arguments& args, model::host_services& services) {
+  if (args.cuda_device < 0)
+    return;
+  if (auto made = comm::devices::make_device(args.cuda_device); made)
+    services.device = std::move(*made);
+  else
+    services.device_failure = fmt::format("cuda:{} cannot be used: {}",
+                                          args.cuda_device,
+                                          made.error().message());
 }
 
 result<protocol::node_actor> find_node(caf::actor_system& system,
@@ -113,6 +127,8 @@ int host_main(const module_registry& registry,
   auto args = parse_host_arguments(raw);
   if (!args)
     return give_up(args.error());
+  if (args->cuda_device >= 0)
+    comm::devices::prepare_process(args->log_path + ".nccl");
   auto side = process::host_side::from_environment();
   if (!side)
     return give_up(side.error());
@@ -133,6 +149,7 @@ int host_main(const module_registry& registry,
   comm::inproc::hub hub;
   model::host_services services{args->host, &registry,        &store,
                                 &hub,       &(*side)->mesh(), args->address};
+  start_device(*args, services);
   system_config config;
   caf::actor_system system{config};
   auto served = serve(system, *args, services, remote);

@@ -23,7 +23,11 @@ void inproc_launcher::report_to(protocol::node_actor node) {
   node_ = std::move(node);
 }
 
-result<std::int32_t> inproc_launcher::launch(const protocol::host_name& name) {
+result<std::int32_t> inproc_launcher::launch(const protocol::host_name& name,
+                                             std::int32_t cuda_device) {
+  if (cuda_device >= 0)
+    return fail(errc::invalid,
+                "hosts inside the driver's own process have no GPU");
   auto services = services_;
   services.host = name;
   auto control = system_.spawn<host>(services, threads_,

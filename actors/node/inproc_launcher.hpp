@@ -9,7 +9,8 @@
 namespace troupe::node {
 
 /// Hosts inside the driver's own process: for the smallest applications, for
-/// debuggers, and for tests. Nothing here survives a crash of a module.
+/// debuggers, and for tests. Nothing here survives a crash of a module, and
+/// nothing here has a GPU.
 class inproc_launcher final : public host_launcher {
 public:
   /// `node` is told about the hosts; set before the first launch, because node
@@ -19,8 +20,8 @@ public:
 
   void report_to(protocol::node_actor node);
 
-  [[nodiscard]] result<std::int32_t>
-  launch(const protocol::host_name& host) override;
+  [[nodiscard]] result<std::int32_t> launch(const protocol::host_name& host,
+                                            std::int32_t cuda_device) override;
 
   [[nodiscard]] result<void> kill(const protocol::host_name& host) override;
 

@@ -16,10 +16,11 @@ class host_launcher {
 public:
   virtual ~host_launcher() = default;
 
-  /// Starts a host; returns its process id. Called on the node actor's thread;
-  /// returns soon.
+  /// Starts a host; returns its process id. `cuda_device` is the GPU it is for,
+  /// by its number on this machine; negative: none. Called on the node actor's
+  /// thread; returns soon.
   [[nodiscard]] virtual result<std::int32_t>
-  launch(const protocol::host_name& host) = 0;
+  launch(const protocol::host_name& host, std::int32_t cuda_device) = 0;
 
   /// Kills one host; its host_exited follows. Fails with `errc::lost` if it is
   /// gone already or nobody can kill it, and with `errc::unavailable` if it is

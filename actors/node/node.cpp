@@ -59,6 +59,11 @@ result<std::int32_t> node::slot_for(const protocol::acquire_host& request) {
   return on_device ? request.device : settings_.num_device;
 }
 
+std::int32_t node::id_of(std::int32_t device) const {
+  auto i = static_cast<std::size_t>(device);
+  return i < settings_.device_ids.size() ? settings_.device_ids[i] : device;
+}
+
 void node::acquire(const protocol::acquire_host& request,
                    const call::reply<protocol::acquired_host>& out) {
   if (closing_)
@@ -77,14 +82,16 @@ void node::acquire(const protocol::acquire_host& request,
     return;
   }
   x.info.host = {settings_.id, *number, x.info.host.life.next()};
-  x.info.device = request.kind == protocol::host_kind::cpu
-                    ? "cpu host"
-                    : fmt::format("{}:{}", settings_.device_kind,
-                                  request.device);
+  auto on_device = request.kind == protocol::host_kind::device;
+  x.info.device = on_device ? fmt::format("{}:{}", settings_.device_kind,
+                                          id_of(request.device))
+                            : "cpu host";
   x.info.workers.clear();
   x.waiting.push_back({out, request.from});
   place(x, request.worker);
-  auto pid = launcher_->launch(x.info.host);
+  auto on_gpu = on_device && settings_.device_kind == "cuda";
+  auto pid = launcher_->launch(x.info.host,
+                               on_gpu ? id_of(request.device) : -1);
   if (!pid) {
     x.info.workers.clear();
     auto waiting = std::exchange(x.waiting, {});

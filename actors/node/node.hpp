@@ -25,6 +25,9 @@ struct node_settings {
   /// Devices of this machine and what to call them: `"cpu"`, `"cuda"`.
   std::int32_t num_device = 0;
   std::string device_kind = "cpu";
+  /// What the machine calls device 0, 1, ...: the numbers of its GPUs; empty:
+  /// the same.
+  std::vector<std::int32_t> device_ids = {};
   /// Null if there is no other machine.
   protocol::neighbours_actor others = protocol::neighbours_actor{};
   /// What its hosts are told when they report.
@@ -75,6 +78,9 @@ private:
 
   void acquire(const protocol::acquire_host& request,
                const call::reply<protocol::acquired_host>& out);
+
+  /// The machine's number of a device.
+  [[nodiscard]] std::int32_t id_of(std::int32_t device) const;
 
   /// Notes that `worker` lives in the slot's process, or soon will.
   static void place(slot& x, const protocol::worker_name& worker);

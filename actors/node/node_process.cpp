@@ -81,6 +81,10 @@ private:
       caf::actor_cast<caf::strong_actor_ptr>(self_.ptr()));
   }
 
+  [[nodiscard]] std::string kind() const {
+    return std::string{config::host_kind_of(settings_.devices.kind)};
+  }
+
   node_end refuse(const error& why) {
     log::error("node", "{}", to_string(why));
     settings_.tell(why.message());
@@ -113,9 +117,9 @@ private:
       return fail(protocol::from_caf(port.error()).within("opening a port"));
     gate_->route(process::node_slot, *port);
     settings_.tell(fmt::format("waiting for a job at {} with {} {} device{}",
-                               to_string(gate_->bound()), settings_.num_device,
-                               settings_.device_kind,
-                               settings_.num_device == 1 ? "" : "s"));
+                               to_string(gate_->bound()),
+                               settings_.devices.count, kind(),
+                               settings_.devices.count == 1 ? "" : "s"));
     return {};
   }
 
@@ -157,12 +161,9 @@ private:
     gate_->admit(x.job, *key);
     caf::anon_send(me(), job_came{x.job, x.errors, *node,
                                   milliseconds{x.driver_grace_ms}});
-    return protocol::joined{*node,
-                            machine_name(),
-                            ::getpid(),
-                            settings_.num_device,
-                            settings_.device_kind,
-                            num_cores(),
+    return protocol::joined{*node,           machine_name(),
+                            ::getpid(),      settings_.devices.count,
+                            kind(),          num_cores(),
                             log_dir.string()};
   }
 
@@ -201,8 +202,9 @@ private:
     node_settings config;
     config.job = x.job;
     config.id = x.node;
-    config.num_device = settings_.num_device;
-    config.device_kind = settings_.device_kind;
+    config.num_device = settings_.devices.count;
+    config.device_kind = kind();
+    config.device_ids = settings_.devices.ids;
     config.far_hosts = true;
     config.others = system_.spawn<neighbours>(std::move(around));
     config.book = x.book;
@@ -218,7 +220,7 @@ private:
     common.job = x.job;
     common.host.node = x.node;
     common.num_threads = std::max(1, num_cores()
-                                       / std::max(1, settings_.num_device));
+                                       / std::max(1, settings_.devices.count));
     common.store_bytes_max = x.store_bytes_max;
     common.log_level = x.log_level;
     common.address = std::move(address);

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "troupe/actors/config/devices.hpp"
 #include "troupe/actors/net/endpoint.hpp"
 #include "troupe/actors/net/tls_identity.hpp"
 
@@ -18,8 +19,8 @@ struct node_process_settings {
   net::endpoint listen;
   /// Absent: no TLS, and then nothing but loopback.
   std::optional<net::tls_identity> identity;
-  std::int32_t num_device = 1;
-  std::string device_kind = "cpu";
+  /// `config::name_devices` has named them.
+  config::device_request devices;
   /// Where a job's hosts write their logs, in a folder a job.
   std::filesystem::path log_dir;
   /// Hosts may be stopped by a debugger, whatever the job says: nobody watches

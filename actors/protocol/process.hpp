@@ -17,10 +17,24 @@
 namespace troupe::protocol {
 
 /// Changes whenever a message changes: driver and hosts must agree.
-inline constexpr std::uint32_t wire_version = 5;
+inline constexpr std::uint32_t wire_version = 6;
 
 /// Where a worker's process stands.
 enum class host_kind : std::uint8_t { device, cpu };
+
+/// How a rank deals with its device's memory.
+struct memory_rules {
+  /// Its module gives it back after each function and each sync.
+  bool offload = false;
+  /// Most bytes that it is to hold; 0: any number.
+  std::uint64_t bytes_max = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 memory_rules& x) {
+    return f(x.offload, x.bytes_max);
+  }
+};
 
 /// What a host must know to make a worker.
 struct worker_spec {
@@ -38,12 +52,13 @@ struct worker_spec {
   std::uint64_t seed = 0;
   std::int32_t num_threads = 1;
   std::uint32_t collective_timeout_ms = 0;
+  memory_rules memory;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, worker_spec& x) {
     return f(x.name, x.num_replica, x.tensor, x.pipeline, x.data, x.context,
              x.expert, x.device, x.config, x.seed, x.num_threads,
-             x.collective_timeout_ms);
+             x.collective_timeout_ms, x.memory);
   }
 };
 
@@ -320,13 +335,14 @@ struct replica_spec {
   std::uint32_t collective_timeout_ms = 0;
   /// Until it is set up its failures are warnings: the job goes on without it.
   bool on_trial = false;
+  memory_rules memory;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  replica_spec& x) {
     return f(x.model, x.id, x.num_replica, x.tensor, x.pipeline, x.data,
              x.context, x.expert, x.isolated, x.ranks, x.config, x.seed,
-             x.num_threads, x.collective_timeout_ms, x.on_trial);
+             x.num_threads, x.collective_timeout_ms, x.on_trial, x.memory);
   }
 };
 

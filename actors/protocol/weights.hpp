@@ -73,6 +73,8 @@ struct worker_manifest {
   std::int32_t pid = 0;
   /// Why this rank's process cannot use shm links; empty if it can.
   std::string without_shm;
+  /// The device that the parameters lie on; empty: memory of the process.
+  std::string device;
   /// Parameters in all; more than are listed if the rest must be asked for.
   std::uint64_t parameter_count = 0;
   std::vector<parameter_info> parameters;
@@ -80,8 +82,8 @@ struct worker_manifest {
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  worker_manifest& x) {
-    return f(x.worker, x.host, x.pid, x.without_shm, x.parameter_count,
-             x.parameters);
+    return f(x.worker, x.host, x.pid, x.without_shm, x.device,
+             x.parameter_count, x.parameters);
   }
 };
 
@@ -314,6 +316,22 @@ struct transfer_reports {
 // -- hang reports --------------------------------------------------------------
 
 /// What a worker did last and for how long.
+/// Bytes of a rank's device when it last looked.
+struct device_bytes {
+  /// Of all who use the device.
+  std::uint64_t used = 0;
+  /// 0: nobody has looked, or there is no device.
+  std::uint64_t total = 0;
+  /// What the rank's own module holds.
+  std::uint64_t own = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 device_bytes& x) {
+    return f(x.used, x.total, x.own);
+  }
+};
+
 struct worker_status {
   worker_name worker;
   std::string operation;
@@ -322,11 +340,12 @@ struct worker_status {
   bool silent = false;
   /// Of its weights.
   weight_version version = {};
+  device_bytes memory = {};
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  worker_status& x) {
-    return f(x.worker, x.operation, x.age_ms, x.silent, x.version);
+    return f(x.worker, x.operation, x.age_ms, x.silent, x.version, x.memory);
   }
 };
 

@@ -119,13 +119,74 @@ result<transfer_plan> make_plan(const std::string& planner,
                                          planner));
 }
 
+/// What joins two ranks of which both or none hold their tensors on a device;
+/// `link` is what joins their processes.
+link_kind device_link(link_kind link, const worker_manifest& from,
+                      const worker_manifest& to,
+                      const protocol::sync_options& options) {
+  if (from.device.empty() || to.device.empty())
+    return link;
+  auto network = options.link != "auto";
+  if (link == link_kind::inproc && !network)
+    return link_kind::cuda;
+  if (link == link_kind::shm && from.device == to.device && !network)
+    return link_kind::cuda_ipc;
+  return link_kind::nccl;
+}
+
+/// Between tensors on devices bytes go from device to device.
+result<void> use_devices(transfer_plan& plan,
+                         const protocol::sync_options& options,
+                         const protocol::manifests& source,
+                         const protocol::manifests& destination,
+                         std::vector<std::string>& rejected) {
+  auto at = [](const protocol::manifests& side, rank_id rank) -> const auto& {
+    return side.items[static_cast<std::size_t>(rank.value())];
+  };
+  std::vector<planned_transfer> out;
+  for (auto& x : plan.transfers) {
+    const auto& from = at(source, x.source);
+    std::map<link_kind, std::vector<rank_id>> by_link;
+    for (auto rank : x.destinations) {
+      const auto& to = at(destination, rank);
+      if (from.device.empty() != to.device.empty())
+        return fail(errc::invalid,
+                    fmt::format("{} holds its weights {} and {} {}: let both "
+                                "keep them in one kind of memory",
+                                to_string(from.worker),
+                                from.device.empty() ? "in the host's memory"
+                                                    : "on a device",
+                                to_string(to.worker),
+                                to.device.empty() ? "in the host's memory"
+                                                  : "on a device"));
+      by_link[device_link(x.link, from, to, options)].push_back(rank);
+    }
+    for (auto& [link, ranks] : by_link) {
+      auto part = x;
+      part.link = link;
+      part.destinations = std::move(ranks);
+      out.push_back(std::move(part));
+    }
+  }
+  if (options.link != "auto"
+      && std::any_of(out.begin(), out.end(),
+                     [](const auto& x) { return x.link == link_kind::nccl; }))
+    rejected.push_back(
+      fmt::format("cuda and cuda_ipc are not used: sync_link is {}",
+                  options.link));
+  plan.transfers = std::move(out);
+  return {};
+}
+
 /// Replaces links that the configuration or a process rules out.
 void rule_out(transfer_plan& plan, const protocol::sync_options& options,
               const protocol::manifests& source,
               const protocol::manifests& destination,
               std::vector<std::string>& rejected) {
-  if (options.link == "gloo") {
-    rejected.emplace_back("inproc and shm are not used: sync_link is gloo");
+  auto on_devices = !source.items.front().device.empty();
+  if (options.link != "auto" && !on_devices) {
+    rejected.emplace_back("inproc and shm are not used: sync_link is "
+                          + options.link);
     for (auto& x : plan.transfers)
       x.link = link_kind::gloo;
     return;
@@ -244,6 +305,10 @@ result<sync_route> make_route(const std::string& name,
                             fmt::join(problems, "; "), more));
   }
   rule_out(*plan, options, source, destination, out.rejected);
+  if (auto good = use_devices(*plan, options, source, destination,
+                              out.rejected);
+      !good)
+    return fail(good.error().within("sync " + name));
   weights::compile_options bounds;
   // Two buckets and their headers are under way at least.
   bounds.bucket_bytes = options.buffer_bytes_max / 4;

@@ -50,6 +50,7 @@ BOOST_AUTO_TEST_CASE(a_resolved_configuration_reads_well) {
     "    expert_model_parallel_size: 1\n"
     "    num_replica: 1  # derived; 2 data-parallel ranks in it\n"
     "    isolated: false\n"
+    "    offload: false\n"
     "    sync_frequency: 1\n"
     "    learning_rate: 0.0004  # AdamW's\n"};
   BOOST_TEST(text.substr(0, wanted.size()) == wanted);

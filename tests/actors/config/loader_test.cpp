@@ -132,6 +132,36 @@ BOOST_AUTO_TEST_CASE(parallel_sizes_divide_devices_into_replicas) {
   BOOST_TEST(trainer->parallel.expert == 4);
 }
 
+BOOST_AUTO_TEST_CASE(models_say_what_they_do_with_their_devices_memory) {
+  auto job = job_of(good_yaml(), {"models.policy.offload=true",
+                                  "models.policy.device_memory_max=2 GiB",
+                                  "models.policy.profile={num_parameters: 8, "
+                                  "num_layers: 1}"});
+  BOOST_TEST(job.find("policy")->offload);
+  BOOST_TEST(job.find("policy")->device_memory_max == std::uint64_t{2} << 30);
+  // The plan counts on it.
+  BOOST_TEST(job.find("policy")->profile->settings.offload);
+  BOOST_TEST(!job.find("reference")->offload);
+  BOOST_TEST(job.find("reference")->device_memory_max == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(an_application_may_bound_memory_by_an_option_of_its_own) {
+  auto schema = schema_for_tests();
+  schema.models[1].options.push_back(
+    {"device_memory_max", std::int64_t{0}, "bytes"});
+  auto job = parse(good_yaml(), "x.yaml", schema,
+                   std::vector<std::string>{"models.policy.device_memory_max=7",
+                                            "models.reference."
+                                            "device_memory_max=8"});
+  BOOST_REQUIRE_MESSAGE(job.has_value(), job.error().message());
+  BOOST_TEST(job->find("policy")->options.integer("device_memory_max") == 7);
+  BOOST_TEST(job->find("policy")->device_memory_max == 7u);
+  BOOST_TEST(job->find("reference")->device_memory_max == 8u);
+  auto none = parse(good_yaml(), "x.yaml", schema);
+  BOOST_REQUIRE(none.has_value());
+  BOOST_TEST(none->find("policy")->device_memory_max == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(the_planner_gets_what_it_must_know) {
   auto job = job_of(good_yaml(), {"runtime.placement=aligned"});
   auto spec = to_job_spec(job, schema_for_tests().syncs);
@@ -181,10 +211,16 @@ BOOST_AUTO_TEST_CASE(wrong_values_name_file_line_key_and_remedy) {
      "    num_gpus: 2\n    temperature: 1\n",
      "x.yaml:6: models.policy.num_gpus: unknown key; did you mean "
      "'num_gpu'? allowed here: "
-     "context_parallel_size, cpu_per_process, expert_model_parallel_size, "
-     "gpu_per_process, greedy, isolated, max_tokens, num_cpu, num_gpu, "
-     "num_replica, pipeline_model_parallel_size, profile, stop, "
-     "sync_frequency, temperature, tensor_model_parallel_size, trainable"},
+     "context_parallel_size, cpu_per_process, device_memory_max, "
+     "expert_model_parallel_size, gpu_per_process, greedy, isolated, "
+     "max_tokens, num_cpu, num_gpu, num_replica, offload, "
+     "pipeline_model_parallel_size, profile, stop, sync_frequency, "
+     "temperature, tensor_model_parallel_size, trainable"},
+    {"offload without a device", "  reference:\n",
+     "  reward:\n    offload: true\n  reference:\n",
+     "x.yaml:9: models.reward.offload: a model without num_gpu has no device "
+     "to "
+     "give memory back to; remove the key"},
     {"misspelt section", "runtime:", "runtme:",
      "x.yaml:10: runtme: unknown key; did you mean 'runtime'? allowed here: "
      "app, models, runtime, workload"},

@@ -6,6 +6,7 @@
 #include "support/actor_fixture.hpp"
 #include "support/inproc_job.hpp"
 #include "support/scratch.hpp"
+#include "support/stub_device.hpp"
 #include "troupe/actors/checkpoint/batch_file.hpp"
 
 using namespace troupe;
@@ -32,7 +33,9 @@ struct fixture {
   }
 
   std::unique_ptr<worker_state> make(const std::string& model,
-                                     std::int32_t replica = 0) {
+                                     std::int32_t replica = 0,
+                                     comm::device_ptr device = {},
+                                     const std::string& device_failure = {}) {
     auto job = test::job_of(model, 1, 1);
     protocol::worker_spec spec;
     spec.name = {model, replica_id{replica}, rank_id{0}};
@@ -41,7 +44,12 @@ struct fixture {
                                           model::host_services{{},
                                                                &models,
                                                                &store,
-                                                               &hub},
+                                                               &hub,
+                                                               nullptr,
+                                                               {},
+                                                               std::move(
+                                                                 device),
+                                                               device_failure},
                                           probe);
   }
 
@@ -108,6 +116,42 @@ BOOST_AUTO_TEST_CASE(options_that_cannot_be_read_are_refused) {
   spec.config = {1, 2, 3};
   worker_state x{spec, {{}, &models, &store, &hub}, probe};
   BOOST_TEST(!x.set_up());
+}
+
+BOOST_AUTO_TEST_CASE(a_module_learns_its_hosts_device_and_works_on_it) {
+  BOOST_REQUIRE(worker->set_up());
+  auto seen = std::make_shared<dlpack::device>();
+  notes->on_call = [seen](worker_context& ctx) { *seen = ctx.device(); };
+  BOOST_REQUIRE(call("echo"));
+  BOOST_TEST((seen->type == dlpack::device_type::cpu));
+  BOOST_TEST(seen->id == 0);
+  auto gpu = std::make_shared<test::stub_device>(3);
+  worker = make("policy", 0, gpu);
+  notes->before = [gpu](const std::string& what) {
+    BOOST_TEST_CONTEXT(what) {
+      BOOST_TEST(gpu->entered == 1);
+    }
+  };
+  BOOST_TEST(gpu->entered == 0);
+  BOOST_REQUIRE(worker->set_up());
+  BOOST_REQUIRE(call("echo"));
+  BOOST_TEST((seen->type == dlpack::device_type::cuda));
+  BOOST_TEST(seen->id == 3);
+}
+
+BOOST_AUTO_TEST_CASE(a_device_that_does_not_start_is_told_by_its_workers) {
+  worker = make("policy", 0, {}, "cuda:3 cannot be used: no driver");
+  auto made = worker->set_up();
+  BOOST_REQUIRE(!made);
+  BOOST_TEST((made.error()
+              == error{errc::unavailable, "cuda:3 cannot be used: no driver"}));
+  auto gpu = std::make_shared<test::stub_device>(3);
+  gpu->entering = error{errc::unavailable, "busy"};
+  worker = make("policy", 0, gpu);
+  made = worker->set_up();
+  BOOST_REQUIRE(!made);
+  BOOST_TEST((made.error() == error{errc::unavailable, "busy"}));
+  BOOST_TEST(notes->calls.empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_function_gets_the_rows_and_its_result_comes_back) {

@@ -69,7 +69,9 @@ BOOST_AUTO_TEST_CASE(a_status_is_one_line_whatever_is_in_it) {
   worker.operation = "generate";
   worker.age_ms = 12;
   worker.version = weight_version{3};
+  worker.memory = {3000, 4000, 500};
   x.workers.push_back(worker);
+  worker.memory = {};
   worker.worker.replica = replica_id{0};
   worker.version = weight_version{2};
   x.workers.push_back(worker);
@@ -88,6 +90,11 @@ BOOST_AUTO_TEST_CASE(a_status_is_one_line_whatever_is_in_it) {
   BOOST_TEST(got["workers"][0]["worker"] == "policy/1/0");
   BOOST_TEST(got["workers"][0]["ms"] == 12);
   BOOST_TEST(got["workers"][0]["answers"] == true);
+  auto memory = got["workers"][0]["device_memory"];
+  BOOST_TEST(memory["used_bytes"] == 3000);
+  BOOST_TEST(memory["total_bytes"] == 4000);
+  BOOST_TEST(memory["own_bytes"] == 500);
+  BOOST_TEST(got["workers"][1]["device_memory"].is_null());
   // The lowest of its replicas; nobody knows that of a model without workers.
   BOOST_TEST(got["models"][0]["version"] == 2);
   BOOST_TEST(got["models"][1]["version"].is_null());

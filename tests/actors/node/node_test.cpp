@@ -24,10 +24,12 @@ using lines = std::vector<std::string>;
 /// Starts nothing: the test plays the hosts.
 class stub_launcher final : public node::host_launcher {
 public:
-  result<std::int32_t> launch(const host_name& host) override {
+  result<std::int32_t> launch(const host_name& host,
+                              std::int32_t cuda_device) override {
     if (failure)
       return fail(*failure);
     launched.push_back(host);
+    cuda_devices.push_back(cuda_device);
     return 4711;
   }
 
@@ -43,6 +45,7 @@ public:
   std::vector<std::int32_t> killed;
   std::optional<error> cannot_kill;
   std::vector<host_name> launched;
+  std::vector<std::int32_t> cuda_devices;
   std::optional<error> failure;
   int closed = 0;
 };
@@ -181,6 +184,29 @@ BOOST_AUTO_TEST_CASE(slots_are_devices_then_the_cpu_host_then_isolated_ones) {
   BOOST_REQUIRE(known.hosts.size() == 5u);
   BOOST_TEST(known.hosts[1].device == "cpu:1");
   BOOST_TEST(known.hosts[2].device == "cpu host");
+}
+
+BOOST_AUTO_TEST_CASE(hosts_of_gpus_are_told_the_machines_numbers) {
+  node::node_settings x{"job", node_id{2}, 2, "cuda", {3, 1}};
+  machine = spawn<node::node>(x, launcher, errors);
+  static_cast<void>(acquire(0));
+  static_cast<void>(acquire(1));
+  static_cast<void>(acquire_cpu());
+  static_cast<void>(acquire(1, "policy/0"));
+  BOOST_TEST(launcher->cuda_devices == (std::vector<std::int32_t>{3, 1, -1, 1}),
+             boost::test_tools::per_element());
+  lines names;
+  for (const auto& y : status().hosts)
+    names.push_back(y.device);
+  BOOST_TEST(names == (lines{"cuda:3", "cuda:1", "cpu host", "cuda:1"}),
+             boost::test_tools::per_element());
+  BOOST_TEST((acquire(2).failure().code() == errc::exhausted));
+}
+
+BOOST_AUTO_TEST_CASE(hosts_of_cpu_devices_are_told_of_no_gpu) {
+  static_cast<void>(acquire(1));
+  BOOST_TEST(launcher->cuda_devices == (std::vector<std::int32_t>{-1}),
+             boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(a_device_that_is_not_there_is_refused) {

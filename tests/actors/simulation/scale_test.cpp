@@ -39,7 +39,7 @@ public:
 
   void report_to(node_actor node) { node_ = std::move(node); }
 
-  result<std::int32_t> launch(const host_name& name) override {
+  result<std::int32_t> launch(const host_name& name, std::int32_t) override {
     auto services = services_;
     services.host = name;
     auto control = system_.spawn<node::host>(services,

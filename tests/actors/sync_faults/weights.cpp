@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "troupe/comm/shm/arena.hpp"
 
 namespace sync_faults {
 

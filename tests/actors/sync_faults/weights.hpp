@@ -7,6 +7,7 @@
 #include "actors/sync_faults/shared_page.hpp"
 #include "troupe/actors/model/module.hpp"
 #include "troupe/actors/model/registry.hpp"
+#include "troupe/comm/shm/arena.hpp"
 #include "troupe/core/dtype.hpp"
 
 namespace sync_faults {

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The syncs of sync_run_test.cpp between models whose weights lie on a device,
+// which the stand-in runtime plays. Every wait has a deadline.
+#include "actors/sync/sync_run_fixture.hpp"
+#include "support/cuda/host_kernel.hpp"
+#include "support/cuda/stand_in_fixture.hpp"
+#include "troupe/comm/devices/cuda_device.hpp"
+
+using namespace troupe;
+using namespace troupe::protocol;
+
+namespace {
+
+struct with_device {
+  std::shared_ptr<test::stand_in_runtime> cuda = test::make_stand_in();
+  comm::device_ptr device;
+
+  with_device() {
+    cuda->execute_with(test::host_kernel);
+    device = comm::devices::cuda_device::make(cuda, 0, nullptr, "no NCCL here")
+               .value();
+  }
+};
+
+struct fixture : with_device, test::sync_run_fixture {
+  fixture() : sync_run_fixture(device) {
+    // nop
+  }
+
+  /// Nothing was used after it was given back or before it was there.
+  void is_clean() {
+    auto hazards = cuda->hazards();
+    BOOST_TEST(hazards.empty(), test::lines(hazards));
+  }
+};
+
+bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(sync_device_sync, fixture)
+
+BOOST_AUTO_TEST_CASE(weights_go_from_place_to_place_on_the_device) {
+  for (const auto* mode : test::sync_modes) {
+    options.mode = mode;
+    auto group = join();
+    for (auto i = 1; i <= 3; ++i) {
+      set("a", i, 10 * i);
+      runs(group, i == 3);
+      holds("b", i, 10 * i);
+    }
+  }
+  is_clean();
+}
+
+BOOST_AUTO_TEST_CASE(the_plan_names_the_link) {
+  auto group = ask<sync_plan>(join(), prepare_sync{held["a"], held["b"],
+                                                   options, 5000});
+  BOOST_REQUIRE(group);
+  BOOST_REQUIRE(!group->links.empty());
+  BOOST_TEST(contains(group->links.front(), "over cuda"), group->links.front());
+}
+
+BOOST_AUTO_TEST_CASE(memory_may_move_at_either_end) {
+  for (const auto* mode : test::sync_modes) {
+    options.mode = mode;
+    auto group = join();
+    set("a", 1, 1);
+    runs(group);
+    for (const auto* moves : {"a", "b"}) {
+      BOOST_REQUIRE(call(moves, "move"));
+      set("a", 5, 6);
+      runs(group);
+      holds("b", 5, 6);
+    }
+  }
+  is_clean();
+}
+
+BOOST_AUTO_TEST_CASE(a_launch_that_fails_fails_the_sync_and_the_next_goes_on) {
+  options.mode = "staged";
+  auto group = join();
+  set("a", 1, 1);
+  runs(group);
+  set("a", 2, 2);
+  cuda->fail_next("launch", comm::cuda::codes::invalid_value);
+  auto got = run(group);
+  BOOST_REQUIRE(!got);
+  BOOST_TEST(contains(got.error().message(), "over cuda"),
+             got.error().message());
+  // Nothing was taken over.
+  holds("b", 1, 1);
+  runs(group);
+  holds("b", 2, 2);
+}
+
+BOOST_AUTO_TEST_CASE(the_host_s_memory_and_a_device_s_are_not_mixed) {
+  auto group = system.spawn<sync::sync_group>("mixed", made["a"], made["b"]);
+  groups.push_back(group);
+  for (auto& x : held["b"].items)
+    x.device.clear();
+  auto got = prepare(group, "a", "b");
+  BOOST_REQUIRE(!got);
+  BOOST_TEST((got.error().code() == errc::invalid));
+  BOOST_TEST(contains(got.error().message(), "on a device"),
+             got.error().message());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
