@@ -21,9 +21,10 @@ at::Tensor completion_logits(const torch::transformer& model,
   return settings.temperature == 1 ? logits : logits.div(settings.temperature);
 }
 
-at::Tensor completion_tokens(const model_settings& settings,
+at::Tensor completion_tokens(const torch::transformer& model,
+                             const model_settings& settings,
                              const completion_rows& rows) {
-  return torch::to_torch(rows.tokens)
+  return torch::to_torch(rows.tokens, model.settings().device)
     .narrow(1, settings.prompt_length, settings.completion_length);
 }
 

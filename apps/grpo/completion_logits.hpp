@@ -20,8 +20,9 @@ struct completion_rows {
                                            const model_settings& settings,
                                            const completion_rows& rows);
 
-/// The completion's tokens, int64 [rows, c].
-[[nodiscard]] at::Tensor completion_tokens(const model_settings& settings,
+/// The completion's tokens, int64 [rows, c], on the model's device.
+[[nodiscard]] at::Tensor completion_tokens(const torch::transformer& model,
+                                           const model_settings& settings,
                                            const completion_rows& rows);
 
 /// Checks that `tokens` has prompt_length + completion_length columns.

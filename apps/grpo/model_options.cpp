@@ -20,8 +20,27 @@ std::vector<option_spec> model_options() {
     {"heads", i{4}, "attention heads; must divide the width", at_least_one},
     {"temperature", 1.0, "temperature of sampling and of all logprobs",
      above_zero},
+    {"dtype", std::string{"auto"},
+     "what the model computes in: float32, bfloat16, or auto: float32 on the "
+     "CPU, bfloat16 on a CUDA device; what trains keeps float32 besides"},
   };
 }
+
+namespace {
+
+std::optional<dtype> read_type(const options& config) {
+  const auto& name = config.string("dtype");
+  if (name == "auto")
+    return std::nullopt;
+  if (name == "float32")
+    return dtype::float32;
+  if (name == "bfloat16")
+    return dtype::bfloat16;
+  throw std::invalid_argument{
+    fmt::format("dtype is '{}' and must be auto, float32 or bfloat16", name)};
+}
+
+} // namespace
 
 model_settings read_model_settings(const options& config) {
   model_settings s;
@@ -39,12 +58,8 @@ model_settings read_model_settings(const options& config) {
   s.transformer.width = config.integer("width");
   s.transformer.heads = config.integer("heads");
   s.transformer.check();
+  s.type = read_type(config);
   return s;
-}
-
-std::unique_ptr<torch::transformer>
-make_transformer(const worker_context& ctx, const model_settings& settings) {
-  return std::make_unique<torch::transformer>(settings.transformer, ctx.seed());
 }
 
 } // namespace troupe::grpo

@@ -60,21 +60,35 @@ void policy::setup(worker_context& ctx) {
   if (samples_ < 1)
     throw std::invalid_argument{
       fmt::format("samples_per_prompt is {} and must be at least 1", samples_)};
-  model_ = make_transformer(ctx, settings_);
+  model_ = std::make_unique<placed_model>(ctx, settings_, false);
 }
 
 parameter_list policy::parameters() {
-  return model_->parameters().parameters();
+  return model_->parameters();
+}
+
+void policy::onload() {
+  model_->memory().onload();
+}
+
+void policy::offload() {
+  model_->memory().offload();
+}
+
+std::optional<std::uint64_t> policy::device_bytes() const {
+  return model_->device_bytes();
 }
 
 batch policy::generate(const batch& prompts) {
   auto prompt = require(prompts, field::prompt, dtype::int64, 2);
   auto padding = require_ids(prompts, field::padding);
-  auto drawn = torch::generate(*model_, prompt, padding,
-                               {settings_.completion_length, samples_,
-                                settings_.temperature, tokenizer::end,
-                                tokenizer::pad},
-                               &ctx_->generator());
+  auto drawn = model_->memory().run("generate", [&] {
+    return torch::generate(model_->net(), prompt, padding,
+                           {settings_.completion_length, samples_,
+                            settings_.temperature, tokenizer::end,
+                            tokenizer::pad},
+                           &ctx_->generator());
+  });
   batch result;
   for (auto name : {field::padding, field::answer, field::group}) {
     auto x = prompts.get(name);
@@ -92,10 +106,12 @@ batch policy::evaluate(const batch& questions) {
   auto prompt = require(questions, field::prompt, dtype::int64, 2);
   auto padding = require_ids(questions, field::padding);
   auto answers = require(questions, field::answer, dtype::int64, 2);
-  auto given = torch::generate(*model_, prompt, padding,
-                               {settings_.completion_length, 1, 1,
-                                tokenizer::end, tokenizer::pad},
-                               nullptr);
+  auto given = model_->memory().run("evaluate", [&] {
+    return torch::generate(model_->net(), prompt, padding,
+                           {settings_.completion_length, 1, 1, tokenizer::end,
+                            tokenizer::pad},
+                           nullptr);
+  });
   auto rows = static_cast<std::size_t>(prompt.extents()[0]);
   auto c = static_cast<std::size_t>(settings_.completion_length);
   if (answers.extents()[1] != settings_.completion_length)

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "troupe/actors/model/module.hpp"
 #include "troupe/apps/grpo/model_options.hpp"
+#include "troupe/apps/grpo/placed_model.hpp"
 
 namespace troupe::grpo {
 
@@ -14,6 +17,9 @@ class policy : public module {
 public:
   void setup(worker_context& ctx) override;
   [[nodiscard]] parameter_list parameters() override;
+  void onload() override;
+  void offload() override;
+  [[nodiscard]] std::optional<std::uint64_t> device_bytes() const override;
 
   /// Draws `samples_per_prompt` completions of each prompt. Needs `prompt`,
   /// `padding`, `answer`, `group` with n rows; returns m = n x samples rows of
@@ -29,7 +35,7 @@ private:
   worker_context* ctx_ = nullptr;
   model_settings settings_;
   std::int64_t samples_ = 1;
-  std::unique_ptr<torch::transformer> model_;
+  std::unique_ptr<placed_model> model_;
 };
 
 /// model_options() and samples_per_prompt.

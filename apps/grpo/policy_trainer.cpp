@@ -9,11 +9,12 @@
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
-#include "troupe/actors/model/parameter_copy.hpp"
 #include "troupe/apps/grpo/completion_logits.hpp"
+#include "troupe/apps/grpo/placed_model.hpp"
 #include "troupe/apps/grpo/schema.hpp"
 #include "troupe/apps/grpo/supervised.hpp"
 #include "troupe/apps/grpo/trainer_settings.hpp"
+#include "troupe/apps/torch/checkpoint.hpp"
 #include "troupe/apps/torch/collectives.hpp"
 #include "troupe/apps/torch/tensor_bridge.hpp"
 
@@ -75,9 +76,9 @@ struct policy_trainer::impl {
   worker_context& ctx;
   model_settings model_config;
   trainer_settings settings;
-  std::unique_ptr<torch::transformer> model;
-  torch::adamw warm_optimizer;
-  torch::adamw optimizer;
+  placed_model model;
+  std::unique_ptr<torch::adamw> warm_optimizer;
+  std::unique_ptr<torch::adamw> optimizer;
   /// train_step calls so far: where the learning rate stands.
   std::int64_t calls = 0;
 
@@ -85,10 +86,23 @@ struct policy_trainer::impl {
     : ctx(context),
       model_config(read_model_settings(context.config())),
       settings(read_trainer_settings(context.config())),
-      model(make_transformer(context, model_config)),
-      warm_optimizer(model->parameters(), settings.warm_optimizer),
-      optimizer(model->parameters(), settings.optimizer) {
-    // nop
+      model(context, model_config, true) {
+    auto& parameters = model.net().parameters();
+    model.stream().run([&] {
+      using torch::adamw;
+      warm_optimizer = std::make_unique<adamw>(parameters,
+                                               settings.warm_optimizer);
+      optimizer = std::make_unique<adamw>(parameters, settings.optimizer);
+    });
+    for (auto* x : {warm_optimizer.get(), optimizer.get()}) {
+      model.memory().add(x->first_block());
+      model.memory().add(x->second_block());
+    }
+  }
+
+  /// On the model's device.
+  [[nodiscard]] at::Tensor placed(const tensor& x) const {
+    return torch::to_torch(x, ctx.device());
   }
 
   void sum_over_ranks(std::span<float> values) {
@@ -113,7 +127,7 @@ struct policy_trainer::impl {
   batch optimize(const pass& x, torch::adamw& by,
                  const std::function<double(std::int64_t)>& rate,
                  const loss_function& loss) {
-    auto& parameters = model->parameters();
+    auto& parameters = model.net().parameters();
     auto counts = tokens_of_steps(x);
     token_sums sums;
     double tokens = 0;
@@ -160,19 +174,20 @@ struct policy_trainer::impl {
                                              / settings.warm_batch);
     pass x{labelled.tokens, require_ids(examples, field::padding),
            labelled.mask, steps};
-    auto mask = torch::to_torch(x.mask);
-    auto before = warm_optimizer.steps();
+    auto mask = placed(x.mask);
+    auto before = warm_optimizer->steps();
     return optimize(
-      x, warm_optimizer,
+      x, *warm_optimizer,
       [&](std::int64_t i) {
         return settings.warm_rate.at(static_cast<double>(before + i));
       },
       [&](row_range range, token_sums& sums) {
         auto part = x.part(range);
-        auto loss = torch::cross_entropy_sum(completion_logits(*model,
+        auto loss = torch::cross_entropy_sum(completion_logits(model.net(),
                                                                model_config,
                                                                part),
-                                             completion_tokens(model_config,
+                                             completion_tokens(model.net(),
+                                                               model_config,
                                                                part),
                                              mask.narrow(0, range.begin,
                                                          range.end
@@ -195,13 +210,13 @@ struct policy_trainer::impl {
            settings.minibatches};
     auto advantages = require(experience, field::advantage, dtype::float32, 1);
     check_rows(field::advantage, advantages, {tokens.extents()[0]});
-    auto mask = torch::to_torch(x.mask);
-    auto old = torch::to_torch(input(field::old_logprobs));
-    auto reference = torch::to_torch(input(field::reference_logprobs));
-    auto advantage = torch::to_torch(advantages);
+    auto mask = placed(x.mask);
+    auto old = placed(input(field::old_logprobs));
+    auto reference = placed(input(field::reference_logprobs));
+    auto advantage = placed(advantages);
     auto before = static_cast<double>(calls);
     auto metrics = optimize(
-      x, optimizer,
+      x, *optimizer,
       [&](std::int64_t i) {
         return settings.rate.at(
           before + static_cast<double>(i) / static_cast<double>(x.steps));
@@ -211,11 +226,12 @@ struct policy_trainer::impl {
           return all.narrow(0, range.begin, range.end - range.begin);
         };
         auto part = x.part(range);
-        auto logits = completion_logits(*model, model_config, part);
+        auto logits = completion_logits(model.net(), model_config, part);
         torch::policy_terms terms;
         auto loss = torch::
           policy_loss_sum(torch::token_logprobs(logits,
-                                                completion_tokens(model_config,
+                                                completion_tokens(model.net(),
+                                                                  model_config,
                                                                   part)),
                           rows(old), rows(reference), rows(advantage),
                           rows(mask), settings.loss, terms);
@@ -240,15 +256,30 @@ void policy_trainer::setup(worker_context& ctx) {
 }
 
 parameter_list policy_trainer::parameters() {
-  return impl_->model->parameters().parameters();
+  return impl_->model.parameters();
+}
+
+void policy_trainer::onload() {
+  impl_->model.memory().onload();
+}
+
+void policy_trainer::offload() {
+  impl_->model.memory().offload();
+}
+
+std::optional<std::uint64_t> policy_trainer::device_bytes() const {
+  return impl_->model.device_bytes();
 }
 
 batch policy_trainer::warm_start(const batch& examples) {
-  return impl_->warm_start(examples);
+  return impl_->model.memory().run("warm_start",
+                                   [&] { return impl_->warm_start(examples); });
 }
 
 batch policy_trainer::train_step(const batch& experience) {
-  return impl_->train_step(experience);
+  return impl_->model.memory().run("train_step", [&] {
+    return impl_->train_step(experience);
+  });
 }
 
 // -- checkpoints --------------------------------------------------------------
@@ -257,58 +288,26 @@ namespace {
 
 constexpr auto file_name = "policy_trainer";
 
-struct moment_names {
-  std::string first;
-  std::string second;
-  std::string steps;
-};
-
-moment_names names_of(std::string_view optimizer) {
-  return {fmt::format("{}/first_moments", optimizer),
-          fmt::format("{}/second_moments", optimizer),
-          fmt::format("{}/steps", optimizer)};
-}
-
-tensor copy_of(std::span<const float> values) {
-  return tensor::copy_of(values, {std::ssize(values)});
-}
-
-void add_optimizer(batch& to, std::string_view name, const torch::adamw& x) {
-  auto names = names_of(name);
-  to.set(names.first, copy_of(x.first_moments()));
-  to.set(names.second, copy_of(x.second_moments()));
-  to.set_meta(names.steps, x.steps());
-}
-
-void restore_optimizer(const batch& from, std::string_view name,
-                       torch::adamw& x) {
-  auto names = names_of(name);
-  auto restore = [&](const std::string& key, std::span<float> to) {
-    auto saved = require(from, key, dtype::float32, 1);
-    check_rows(key, saved, {std::ssize(to)});
-    std::ranges::copy(saved.values<float>(), to.begin());
-  };
-  restore(names.first, x.first_moments());
-  restore(names.second, x.second_moments());
-  x.resume_at(static_cast<std::int64_t>(from.meta_number(names.steps)));
-}
-
 } // namespace
 
 void policy_trainer::save_checkpoint(checkpoint_writer& to) {
   batch content;
-  add_parameters(content, parameters());
-  add_optimizer(content, "warm_optimizer", impl_->warm_optimizer);
-  add_optimizer(content, "optimizer", impl_->optimizer);
+  impl_->model.memory().run("save_checkpoint", [&] {
+    torch::save_parameters(content, impl_->model.net().parameters());
+    torch::save_optimizer(content, "warm_optimizer", *impl_->warm_optimizer);
+    torch::save_optimizer(content, "optimizer", *impl_->optimizer);
+  });
   content.set_meta("calls", impl_->calls);
   to.write(file_name, std::move(content));
 }
 
 void policy_trainer::load_checkpoint(const checkpoint_reader& from) {
   auto content = from.read(file_name);
-  restore_parameters(content, parameters());
-  restore_optimizer(content, "warm_optimizer", impl_->warm_optimizer);
-  restore_optimizer(content, "optimizer", impl_->optimizer);
+  impl_->model.memory().run("load_checkpoint", [&] {
+    torch::load_parameters(content, impl_->model.net().parameters());
+    torch::load_optimizer(content, "warm_optimizer", *impl_->warm_optimizer);
+    torch::load_optimizer(content, "optimizer", *impl_->optimizer);
+  });
   impl_->calls = static_cast<std::int64_t>(content.meta_number("calls"));
 }
 

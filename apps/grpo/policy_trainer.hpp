@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "troupe/actors/model/module.hpp"
@@ -19,7 +21,11 @@ public:
   ~policy_trainer() override;
 
   void setup(worker_context& ctx) override;
+  /// The float32 parameters, whatever the model computes in.
   [[nodiscard]] parameter_list parameters() override;
+  void onload() override;
+  void offload() override;
+  [[nodiscard]] std::optional<std::uint64_t> device_bytes() const override;
 
   /// Supervised steps on right answers: needs `prompt`, `padding` and `answer`.
   /// Takes one optimizer step for each `warm_start_batch` rows, all ranks

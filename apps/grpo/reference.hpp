@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "troupe/actors/model/module.hpp"
 #include "troupe/apps/grpo/model_options.hpp"
+#include "troupe/apps/grpo/placed_model.hpp"
 
 namespace troupe::grpo {
 
@@ -15,6 +18,9 @@ class reference : public module {
 public:
   void setup(worker_context& ctx) override;
   [[nodiscard]] parameter_list parameters() override;
+  void onload() override;
+  void offload() override;
+  [[nodiscard]] std::optional<std::uint64_t> device_bytes() const override;
   void save_checkpoint(checkpoint_writer& to) override;
   void load_checkpoint(const checkpoint_reader& from) override;
 
@@ -24,7 +30,7 @@ public:
 
 private:
   model_settings settings_;
-  std::unique_ptr<torch::transformer> model_;
+  std::unique_ptr<placed_model> model_;
 };
 
 /// model_options().

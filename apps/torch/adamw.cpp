@@ -9,34 +9,36 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
-#include "troupe/apps/torch/tensor_bridge.hpp"
-
 namespace troupe::torch {
 
 struct adamw::impl {
   arena& parameters;
   adamw_settings settings;
   std::int64_t steps = 0;
-  tensor first;
-  tensor second;
+  device_block first;
+  device_block second;
   at::Tensor first_moment;
   at::Tensor second_moment;
 
   impl(arena& xs, const adamw_settings& config)
     : parameters(xs),
       settings(config),
-      first(zeros(xs)),
-      second(zeros(xs)),
-      first_moment(to_torch(first)),
-      second_moment(to_torch(second)) {
+      first(size_of_all(xs), xs.settings().device, block_use::own),
+      second(first.size(), xs.settings().device, block_use::own),
+      first_moment(floats(first)),
+      second_moment(floats(second)) {
     // nop
   }
 
-  static tensor zeros(const arena& like) {
-    tensor x{dtype::float32,
-             {static_cast<std::int64_t>(like.all_values().size())}};
-    std::ranges::fill(x.values<float>(), 0.0f);
-    return x;
+  static std::size_t size_of_all(arena& like) {
+    if (like.gradient_block() == nullptr)
+      throw std::invalid_argument{"an optimizer needs parameters that train"};
+    return like.gradient_block()->size();
+  }
+
+  static at::Tensor floats(const device_block& x) {
+    return x.part(0, dtype::float32,
+                  {static_cast<std::int64_t>(x.size() / sizeof(float))});
   }
 };
 
@@ -68,12 +70,20 @@ std::int64_t adamw::steps() const noexcept {
   return impl_->steps;
 }
 
-std::span<float> adamw::first_moments() const noexcept {
-  return impl_->first.values<float>();
+const at::Tensor& adamw::first_moments() const noexcept {
+  return impl_->first_moment;
 }
 
-std::span<float> adamw::second_moments() const noexcept {
-  return impl_->second.values<float>();
+const at::Tensor& adamw::second_moments() const noexcept {
+  return impl_->second_moment;
+}
+
+device_block& adamw::first_block() noexcept {
+  return impl_->first;
+}
+
+device_block& adamw::second_block() noexcept {
+  return impl_->second;
 }
 
 void adamw::resume_at(std::int64_t steps) noexcept {

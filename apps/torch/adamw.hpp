@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 
 #include "troupe/apps/torch/arena.hpp"
 
@@ -20,7 +19,8 @@ struct adamw_settings {
 /// The learning rate comes with each step: schedules live outside.
 class adamw {
 public:
-  /// `parameters` must outlive this object.
+  /// `parameters` must outlive this object and train. Throws
+  /// std::invalid_argument otherwise.
   adamw(arena& parameters, const adamw_settings& settings);
   ~adamw();
 
@@ -35,8 +35,12 @@ public:
 
   /// The state, for checkpoints: running means of gradients and of their
   /// squares, laid out as the arena's flat values.
-  [[nodiscard]] std::span<float> first_moments() const noexcept;
-  [[nodiscard]] std::span<float> second_moments() const noexcept;
+  [[nodiscard]] const at::Tensor& first_moments() const noexcept;
+  [[nodiscard]] const at::Tensor& second_moments() const noexcept;
+
+  /// Their memory, on the parameters' device.
+  [[nodiscard]] device_block& first_block() noexcept;
+  [[nodiscard]] device_block& second_block() noexcept;
 
   /// Sets the count after the moments have been read back.
   void resume_at(std::int64_t steps) noexcept;

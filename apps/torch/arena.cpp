@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/apps/torch/arena.hpp"
 
-#include <algorithm>
 #include <map>
+#include <optional>
 #include <stdexcept>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
-#include "troupe/apps/torch/tensor_bridge.hpp"
-#include "troupe/comm/shm/arena.hpp"
+#include "troupe/core/buffer.hpp"
 
 namespace troupe::torch {
 
@@ -27,51 +27,38 @@ std::size_t round_up(std::size_t bytes) {
          * buffer::alignment;
 }
 
-tensor zeros(std::size_t bytes) {
-  tensor x{dtype::float32, {static_cast<std::int64_t>(bytes / sizeof(float))}};
-  std::ranges::fill(x.values<float>(), 0.0f);
-  return x;
+at::Tensor flat(const device_block& all, dtype type) {
+  return all.part(0, type,
+                  {static_cast<std::int64_t>(all.size() / size_of(type))});
 }
 
-/// Zeros that other processes may read, so that a sync exports them without a
-/// copy; where there is no such memory, ours alone.
-tensor shared_zeros(std::size_t bytes, std::shared_ptr<comm::shm::arena>& all) {
-  auto made = comm::shm::arena::create(bytes);
-  if (!made)
-    return zeros(bytes);
-  auto place = (*made)->allocate(bytes);
-  if (!place)
-    return zeros(bytes);
-  all = std::move(*made);
-  shape extents{static_cast<std::int64_t>(bytes / sizeof(float))};
-  return tensor::from_buffer(dtype::float32, std::move(extents),
-                             std::move(*place))
-    .value();
-}
-
-/// A torch tensor of its own over a part of `all`. Not a view in torch's
-/// sense: an in-place update of the whole must not invalidate graphs.
-at::Tensor part(const tensor& all, const slot& at) {
-  return to_torch(tensor::from_buffer(dtype::float32, at.spec.extents,
-                                      all.storage().slice(at.offset, at.bytes))
-                    .value());
+std::span<float> floats(const device_block& all, dtype type) {
+  if (type != dtype::float32 || all.device().type != dlpack::device_type::cpu)
+    throw std::logic_error{"arena: the elements are not floats of this "
+                           "process's memory"};
+  auto bytes = all.bytes();
+  return {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)};
 }
 
 } // namespace
 
 struct arena::impl {
+  arena_settings settings;
   std::vector<slot> slots;
   std::map<std::string, std::size_t, std::less<>> index;
-  /// What `values` lie in; null if nobody else can read them.
-  std::shared_ptr<comm::shm::arena> shared;
-  tensor values;
-  tensor gradients;
+  std::optional<device_block> values;
+  std::optional<device_block> gradients;
   at::Tensor flat_values;
   at::Tensor flat_gradients;
 };
 
-arena::arena(std::vector<parameter_spec> specs)
+arena::arena(std::vector<parameter_spec> specs, const arena_settings& settings)
   : impl_(std::make_unique<impl>()) {
+  if (settings.trains && settings.type != dtype::float32)
+    throw std::invalid_argument{
+      fmt::format("parameters that train are kept in float32, not in {}",
+                  to_string(settings.type))};
+  impl_->settings = settings;
   std::size_t total = 0;
   for (auto& spec : specs) {
     auto count = element_count(spec.extents);
@@ -81,18 +68,23 @@ arena::arena(std::vector<parameter_spec> specs)
     if (!impl_->index.emplace(spec.name, impl_->slots.size()).second)
       throw std::invalid_argument{
         fmt::format("two parameters are called {}", spec.name)};
-    auto bytes = static_cast<std::size_t>(*count) * sizeof(float);
+    auto bytes = static_cast<std::size_t>(*count) * size_of(settings.type);
     impl_->slots.push_back({std::move(spec), total, bytes, {}});
     total += round_up(bytes);
   }
-  impl_->values = shared_zeros(total, impl_->shared);
-  impl_->gradients = zeros(total);
-  impl_->flat_values = to_torch(impl_->values);
-  impl_->flat_gradients = to_torch(impl_->gradients);
+  impl_->values.emplace(total, settings.device, block_use::shared);
+  impl_->flat_values = flat(*impl_->values, settings.type);
+  if (settings.trains) {
+    impl_->gradients.emplace(total, settings.device, block_use::own);
+    impl_->flat_gradients = flat(*impl_->gradients, settings.type);
+  }
   for (auto& s : impl_->slots) {
-    s.value = part(impl_->values, s);
+    s.value = impl_->values->part(s.offset, settings.type, s.spec.extents);
+    if (!settings.trains)
+      continue;
     s.value.set_requires_grad(true);
-    s.value.mutable_grad() = part(impl_->gradients, s);
+    s.value.mutable_grad() = impl_->gradients->part(s.offset, settings.type,
+                                                    s.spec.extents);
   }
 }
 
@@ -100,6 +92,10 @@ arena::~arena() = default;
 
 std::size_t arena::size() const noexcept {
   return impl_->slots.size();
+}
+
+const arena_settings& arena::settings() const noexcept {
+  return impl_->settings;
 }
 
 const at::Tensor& arena::operator[](std::size_t index) const {
@@ -127,29 +123,43 @@ const at::Tensor& arena::flat_gradients() const noexcept {
   return impl_->flat_gradients;
 }
 
-std::span<float> arena::all_values() const noexcept {
-  return impl_->values.values<float>();
+std::span<float> arena::all_values() const {
+  return floats(*impl_->values, impl_->settings.type);
 }
 
-std::span<float> arena::all_gradients() const noexcept {
-  return impl_->gradients.values<float>();
+std::span<float> arena::all_gradients() const {
+  if (!impl_->gradients)
+    throw std::logic_error{"arena: it does not train and has no gradients"};
+  return floats(*impl_->gradients, impl_->settings.type);
+}
+
+device_block& arena::value_block() noexcept {
+  return *impl_->values;
+}
+
+device_block* arena::gradient_block() noexcept {
+  return impl_->gradients ? &*impl_->gradients : nullptr;
 }
 
 void arena::zero_gradients() {
-  std::ranges::fill(all_gradients(), 0.0f);
+  at::NoGradGuard no_grad;
+  if (impl_->gradients)
+    impl_->flat_gradients.zero_();
 }
 
 parameter_list arena::parameters() const {
   parameter_list result;
   result.reserve(impl_->slots.size());
+  auto bytes = impl_->values->bytes();
   for (const auto& s : impl_->slots)
     result.push_back({s.spec.name,
-                      dtype::float32,
+                      impl_->settings.type,
                       s.spec.extents,
-                      impl_->values.bytes().subspan(s.offset, s.bytes),
+                      bytes.subspan(s.offset, s.bytes),
                       true,
                       {},
-                      impl_->shared});
+                      impl_->values->shared(),
+                      impl_->settings.device});
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "troupe/actors/model/parameter_list.hpp"
+#include "troupe/apps/torch/device_block.hpp"
 #include "troupe/apps/torch/fwd.hpp"
 #include "troupe/core/shape.hpp"
 
@@ -20,20 +21,30 @@ struct parameter_spec {
   shape extents;
 };
 
-/// All float32 parameters of a model in one CPU allocation, and all their
-/// gradients in a second one. A weight sync and a gradient all-reduce then see
-/// one long array instead of hundreds of small tensors, and an optimizer step
-/// is a handful of operations on flat tensors. Parameters lie in shared memory
-/// where the system has it (`comm::shm::arena`), so that a sync hands them to
-/// another process without a copy on this side.
+struct arena_settings {
+  dlpack::device device = {};
+  /// Of the parameters: float32 or bfloat16. What trains keeps float32.
+  dtype type = dtype::float32;
+  /// Without it there are no gradients.
+  bool trains = true;
+};
+
+/// All parameters of a model in one allocation, and all their gradients in a
+/// second one. A weight sync and a gradient all-reduce then see one long array
+/// instead of hundreds of small tensors, and an optimizer step is a handful of
+/// operations on flat tensors. On the CPU parameters lie in shared memory where
+/// the system has it (`comm::shm::arena`), so that a sync hands them to another
+/// process without a copy on this side.
 ///
 /// Every parameter starts at a multiple of `buffer::alignment` bytes; the gaps
-/// are zero in both allocations and stay so. Memory never moves. Used by one
-/// thread at a time.
+/// are zero in both allocations and stay so. Memory moves only by offload
+/// (offload.hpp). Used by one thread at a time, inside `device_stream::run` if
+/// it is on a CUDA device.
 class arena {
 public:
   /// Parameters are zero. Names must be unique; throws std::invalid_argument.
-  explicit arena(std::vector<parameter_spec> specs);
+  explicit arena(std::vector<parameter_spec> specs,
+                 const arena_settings& settings = {});
   ~arena();
 
   arena(const arena&) = delete;
@@ -42,21 +53,31 @@ public:
   /// Number of parameters.
   [[nodiscard]] std::size_t size() const noexcept;
 
-  /// Parameter `index`: a leaf that requires a gradient, which accumulates in
-  /// the gradient allocation.
+  [[nodiscard]] const arena_settings& settings() const noexcept;
+
+  /// Parameter `index`: a leaf. If the arena trains, it requires a gradient,
+  /// which accumulates in the gradient allocation.
   [[nodiscard]] const at::Tensor& operator[](std::size_t index) const;
 
   /// By name; throws std::out_of_range that holds the name.
   [[nodiscard]] const at::Tensor& at(std::string_view name) const;
 
-  /// The elements of parameter `index`.
+  /// The elements of parameter `index`, as `all_values`.
   [[nodiscard]] std::span<float> values(std::size_t index) const;
 
   /// Everything, gaps included, without autograd.
   [[nodiscard]] const at::Tensor& flat_values() const noexcept;
+  /// Undefined if the arena does not train.
   [[nodiscard]] const at::Tensor& flat_gradients() const noexcept;
-  [[nodiscard]] std::span<float> all_values() const noexcept;
-  [[nodiscard]] std::span<float> all_gradients() const noexcept;
+
+  /// The same as floats. Throws std::logic_error unless they are float32 and
+  /// in this process's memory.
+  [[nodiscard]] std::span<float> all_values() const;
+  [[nodiscard]] std::span<float> all_gradients() const;
+
+  /// The two allocations; that of the gradients is null if there are none.
+  [[nodiscard]] device_block& value_block() noexcept;
+  [[nodiscard]] device_block* gradient_block() noexcept;
 
   void zero_gradients();
 

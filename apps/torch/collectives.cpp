@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "troupe/apps/torch/device_stream.hpp"
+
 namespace troupe::torch {
 
 namespace {
@@ -34,15 +36,22 @@ float all_reduce_max(float value, comm::communicator* group, deadline until) {
 
 void all_reduce_gradients(arena& parameters, comm::communicator* group,
                           deadline until) {
-  all_reduce_sum(parameters.all_gradients(), group, until);
+  auto* gradients = parameters.gradient_block();
+  if (group == nullptr || gradients == nullptr)
+    return;
+  synchronize(gradients->device());
+  check(group->all_reduce(gradients->bytes(), dtype::float32,
+                          comm::reduce_op::sum, until),
+        "all-reduce");
 }
 
 void broadcast_parameters(arena& parameters, comm::communicator* group,
                           deadline until) {
   if (group == nullptr)
     return;
-  check(group->broadcast(std::as_writable_bytes(parameters.all_values()),
-                         rank_id{0}, until),
+  auto& values = parameters.value_block();
+  synchronize(values.device());
+  check(group->broadcast(values.bytes(), rank_id{0}, until),
         "broadcast of parameters");
 }
 

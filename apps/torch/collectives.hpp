@@ -20,6 +20,10 @@ void all_reduce_sum(std::span<float> values, comm::communicator* group,
 [[nodiscard]] float all_reduce_max(float value, comm::communicator* group,
                                    deadline until);
 
+/// The arena's memory is handed over where it is: a group of workers with
+/// devices takes their memory (comm/device.hpp). What this thread has begun on
+/// its stream is waited for before.
+
 /// Sums all gradients of `parameters` over the ranks in one call. A loss that
 /// each rank divided by the group's total (tokens, rows) so becomes the
 /// average over the whole batch.

@@ -79,7 +79,8 @@ completions generate(const transformer& model, const tensor& prompts,
   std::vector<bool> done(static_cast<std::size_t>(rows), false);
   auto running = rows;
   for (std::size_t step = 0; step < width; ++step) {
-    auto dense = logits.contiguous();
+    // Drawn here, on every device alike: vocabulary x rows floats a step.
+    auto dense = logits.to(at::kCPU).contiguous();
     std::span all{dense.data_ptr<float>(), done.size() * vocab};
     tensor drawn{dtype::int64, {rows, 1}};
     auto next = drawn.values<std::int64_t>();

@@ -42,6 +42,8 @@ struct completions {
 /// from `generator`, finished rows included, so a row's numbers do not depend
 /// on when others end. A null generator decodes greedily.
 ///
+/// Prompts and results are in this process's memory, wherever the model is.
+///
 /// Throws std::invalid_argument for settings or shapes that make no sense.
 [[nodiscard]] completions generate(const transformer& model,
                                    const tensor& prompts,

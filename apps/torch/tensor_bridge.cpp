@@ -10,6 +10,8 @@
 #include <ATen/dlpack.h>
 #include <fmt/format.h>
 
+#include "troupe/apps/torch/device.hpp"
+
 namespace troupe::torch {
 
 namespace {
@@ -48,7 +50,8 @@ at::Tensor import(const tensor& x) {
     return at::empty(x.extents(), import(tensor{x.type(), {1}}).options());
   auto* managed = x.to_dlpack();
   try {
-    return at::fromDLPack(reinterpret_cast<const theirs*>(managed));
+    // Newer versions take it without const.
+    return at::fromDLPack(reinterpret_cast<theirs*>(managed));
   } catch (const std::exception& e) {
     managed->deleter(managed);
     throw std::runtime_error{
@@ -62,6 +65,10 @@ at::Tensor to_torch(const tensor& x) {
   if (x.type() == dtype::boolean)
     return import(retyped(x, dtype::uint8)).view(at::kBool);
   return import(x);
+}
+
+at::Tensor to_torch(const tensor& x, dlpack::device where) {
+  return to_torch(x).to(torch_device(where));
 }
 
 result<tensor> from_torch(const at::Tensor& x) {
@@ -84,6 +91,13 @@ result<tensor> from_torch(const at::Tensor& x) {
                 fmt::format("libtorch does not hand out this tensor: {}",
                             e.what()));
   }
+}
+
+tensor to_host(const at::Tensor& x) {
+  auto made = from_torch(x.detach().to(at::kCPU).contiguous());
+  if (!made)
+    throw std::runtime_error{made.error().message()};
+  return *made;
 }
 
 } // namespace troupe::torch

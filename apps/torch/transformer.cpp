@@ -14,6 +14,7 @@
 #include <ATen/ops/linear.h>
 #include <fmt/format.h>
 
+#include "troupe/apps/torch/device.hpp"
 #include "troupe/apps/torch/random.hpp"
 #include "troupe/apps/torch/tensor_bridge.hpp"
 
@@ -87,12 +88,15 @@ bool ends_with(std::string_view name, std::string_view end) {
 /// Embeddings ~ N(0, 0.1), norms 1, biases 0, matrices uniform in
 /// +-1/sqrt(in). Larger embeddings drown what the blocks add to them: with
 /// N(0, 1) the addition task takes three times the steps.
-void initialize(arena& parameters, std::uint64_t seed) {
+void initialize(arena& parameters, const std::vector<parameter_spec>& specs,
+                std::uint64_t seed) {
+  at::NoGradGuard no_grad;
   std::mt19937_64 generator{seed};
-  auto list = parameters.parameters();
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    std::string_view name = list[i].name;
-    auto values = parameters.values(i);
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    std::string_view name = specs[i].name;
+    // Drawn here and copied: the same numbers on every device.
+    tensor drawn{dtype::float32, specs[i].extents};
+    auto values = drawn.values<float>();
     if (ends_with(name, "norm.weight"))
       std::ranges::fill(values, 1.0f);
     else if (ends_with(name, ".bias"))
@@ -101,8 +105,9 @@ void initialize(arena& parameters, std::uint64_t seed) {
       fill_normal(values, 0.1, generator);
     else
       fill_uniform(values,
-                   1 / std::sqrt(static_cast<double>(list[i].extents.back())),
+                   1 / std::sqrt(static_cast<double>(specs[i].extents.back())),
                    generator);
+    parameters[i].copy_(to_torch(drawn));
   }
 }
 
@@ -161,26 +166,26 @@ struct kv_cache::impl {
   /// Empty if no row is padded.
   std::vector<std::int64_t> padding;
   /// A layer's keys and values: [rows, heads, capacity, width / heads].
+  /// None before the first use, which knows device and type.
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
+
+  void allocate(const transformer_config& config, at::TensorOptions options) {
+    for (std::int64_t i = 0; i < config.layers; ++i)
+      for (auto* blocks : {&keys, &values})
+        blocks->push_back(
+          at::empty({rows, config.heads, capacity, config.width / config.heads},
+                    options));
+  }
 };
 
-kv_cache::kv_cache(const transformer_config& config, std::int64_t capacity,
+kv_cache::kv_cache(const transformer_config&, std::int64_t capacity,
                    std::vector<std::int64_t> padding)
   : impl_(std::make_unique<impl>()) {
   impl_->rows = std::ssize(padding);
   impl_->capacity = capacity;
   if (!all_zero(padding))
     impl_->padding = std::move(padding);
-  for (std::int64_t i = 0; i < config.layers; ++i) {
-    auto make = [&] {
-      return at::empty({impl_->rows, config.heads, capacity,
-                        config.width / config.heads},
-                       at::kFloat);
-    };
-    impl_->keys.push_back(make());
-    impl_->values.push_back(make());
-  }
 }
 
 kv_cache::~kv_cache() = default;
@@ -211,16 +216,23 @@ void kv_cache::repeat_rows(std::int64_t times) {
 
 struct transformer::impl {
   transformer_config config;
+  transformer_settings settings;
+  at::TensorOptions options;
   arena parameters;
   at::Tensor token_embedding, position_embedding;
   std::vector<block_parameters> blocks;
   at::Tensor norm_weight, norm_bias;
   at::Tensor head;
 
-  impl(const transformer_config& c, std::uint64_t seed)
+  impl(const transformer_config& c, std::uint64_t seed,
+       const transformer_settings& s)
     : config(c),
-      parameters(specs_of(c)) {
-    initialize(parameters, seed);
+      settings(s),
+      options(
+        at::TensorOptions(scalar_type(s.type)).device(torch_device(s.device))),
+      parameters(specs_of(c),
+                 {s.device, s.trains ? dtype::float32 : s.type, s.trains}) {
+    initialize(parameters, specs_of(c), seed);
     token_embedding = parameters.at("model.embed_tokens.weight");
     position_embedding = parameters.at("model.embed_positions.weight");
     for (std::int64_t i = 0; i < c.layers; ++i)
@@ -252,9 +264,25 @@ struct transformer::impl {
             get("mlp.down_proj.bias")};
   }
 
+  /// In the type that the model computes in; `x` itself if it has it.
+  at::Tensor typed(const at::Tensor& x) const {
+    return x.to(scalar_type(settings.type));
+  }
+
   at::Tensor norm(const at::Tensor& x, const at::Tensor& weight,
                   const at::Tensor& bias) const {
-    return at::layer_norm(x, {config.width}, weight, bias);
+    return at::layer_norm(x, {config.width}, typed(weight), typed(bias));
+  }
+
+  at::Tensor linear(const at::Tensor& x, const at::Tensor& weight,
+                    const at::Tensor& bias) const {
+    return at::linear(x, typed(weight), typed(bias));
+  }
+
+  /// Rounds behind the look-up: gradients of a token that stands in many rows
+  /// are summed in float32.
+  at::Tensor embedding(const at::Tensor& weight, const at::Tensor& ids) const {
+    return typed(at::embedding(weight, ids));
   }
 
   /// [n * t, width] -> [n, heads, t, width / heads].
@@ -282,10 +310,10 @@ struct transformer::impl {
                        const at::Tensor& mask, kv_cache::impl* cache) const {
     const auto& p = blocks[index];
     auto h = norm(x, p.attention_norm_weight, p.attention_norm_bias);
-    auto q = to_heads(at::linear(tail(h, n, t, from), p.q_weight, p.q_bias), n,
+    auto q = to_heads(linear(tail(h, n, t, from), p.q_weight, p.q_bias), n,
                       t - from);
-    auto k = to_heads(at::linear(h, p.k_weight, p.k_bias), n, t);
-    auto v = to_heads(at::linear(h, p.v_weight, p.v_bias), n, t);
+    auto k = to_heads(linear(h, p.k_weight, p.k_bias), n, t);
+    auto v = to_heads(linear(h, p.v_weight, p.v_bias), n, t);
     if (cache != nullptr) {
       cache->keys[index].narrow(2, cache->length, t).copy_(k);
       cache->values[index].narrow(2, cache->length, t).copy_(v);
@@ -295,18 +323,18 @@ struct transformer::impl {
     auto scale = 1
                  / std::sqrt(static_cast<double>(config.width)
                              / static_cast<double>(config.heads));
+    // The mask is float32, and so is what is made with it.
     auto weights = q.mul(scale)
                      .matmul(k.transpose(2, 3))
                      .add(mask.narrow(2, from, t - from))
                      .softmax(-1);
-    auto seen = weights.matmul(v).transpose(1, 2).reshape(
+    auto seen = typed(weights).matmul(v).transpose(1, 2).reshape(
       {n * (t - from), config.width});
-    auto y = tail(x, n, t, from)
-               .add(at::linear(seen, p.out_weight, p.out_bias));
-    auto up = at::linear(norm(y, p.mlp_norm_weight, p.mlp_norm_bias),
-                         p.up_weight, p.up_bias)
+    auto y = tail(x, n, t, from).add(linear(seen, p.out_weight, p.out_bias));
+    auto up = linear(norm(y, p.mlp_norm_weight, p.mlp_norm_bias), p.up_weight,
+                     p.up_bias)
                 .relu();
-    return y.add(at::linear(up, p.down_weight, p.down_bias));
+    return y.add(linear(up, p.down_weight, p.down_bias));
   }
 
   /// Logits [n, t - from, vocab] of positions `from` and later: the last block
@@ -314,6 +342,7 @@ struct transformer::impl {
   at::Tensor run(const at::Tensor& tokens,
                  std::span<const std::int64_t> padding, std::int64_t from,
                  kv_cache::impl* cache) const {
+    auto device = torch_device(settings.device);
     auto n = tokens.size(0);
     auto t = tokens.size(1);
     auto first = cache != nullptr ? cache->length : 0;
@@ -321,27 +350,33 @@ struct transformer::impl {
       throw std::invalid_argument{
         fmt::format("transformer: {} positions, but the context is {}",
                     first + t, config.context)};
-    auto x = at::embedding(token_embedding, tokens)
-               .add(at::embedding(position_embedding,
-                                  position_ids(first, t, padding)))
+    auto x = embedding(token_embedding, tokens.to(device))
+               .add(embedding(position_embedding,
+                              position_ids(first, t, padding).to(device)))
                .view({n * t, config.width});
-    auto mask = attention_mask(first, t, padding);
+    auto mask = attention_mask(first, t, padding).to(device);
     for (std::size_t i = 0; i < blocks.size(); ++i)
       x = run_block(i, x, n, t, i + 1 == blocks.size() ? from : 0, mask, cache);
-    return at::linear(norm(x, norm_weight, norm_bias), head)
-      .view({n, t - from, config.vocab_size});
+    return at::linear(norm(x, norm_weight, norm_bias), typed(head))
+      .view({n, t - from, config.vocab_size})
+      .to(at::kFloat);
   }
 };
 
-transformer::transformer(const transformer_config& config, std::uint64_t seed) {
+transformer::transformer(const transformer_config& config, std::uint64_t seed,
+                         const transformer_settings& settings) {
   config.check();
-  impl_ = std::make_unique<impl>(config, seed);
+  impl_ = std::make_unique<impl>(config, seed, settings);
 }
 
 transformer::~transformer() = default;
 
 const transformer_config& transformer::config() const noexcept {
   return impl_->config;
+}
+
+const transformer_settings& transformer::settings() const noexcept {
+  return impl_->settings;
 }
 
 arena& transformer::parameters() noexcept {
@@ -378,6 +413,8 @@ at::Tensor transformer::next_logits(kv_cache& cache,
       fmt::format("transformer: {} x {} tokens do not fit a cache of {} rows, "
                   "{} of {} positions used",
                   tokens.size(0), t, c.rows, c.length, c.capacity)};
+  if (c.keys.empty())
+    c.allocate(impl_->config, impl_->options);
   auto last = impl_->run(tokens, c.padding, t - 1, &c);
   c.length += t;
   return last.squeeze(1);

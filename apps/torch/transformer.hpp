@@ -23,6 +23,18 @@ struct transformer_config {
   void check() const;
 };
 
+/// Where a model lives and in what it computes.
+struct transformer_settings {
+  dlpack::device device = {};
+  /// float32 or bfloat16: weights in matrix products, hidden states, keys and
+  /// values. Attention weights, logits and losses are float32 in any case.
+  dtype type = dtype::float32;
+  /// A model that trains keeps its parameters in float32 and rounds them anew
+  /// for each pass; gradients arrive in float32. One that does not keeps them
+  /// in `type`, and has no gradients.
+  bool trains = true;
+};
+
 /// Keys and values of the positions seen so far, one block a layer. Filled by
 /// `transformer::next_logits`.
 class kv_cache {
@@ -52,21 +64,26 @@ private:
 
 /// A decoder-only transformer: token and learned position embeddings, blocks
 /// with the layer norm in front (attention, then an MLP of 4 x width with
-/// ReLU), a final layer norm, and a head of its own. float32 on the CPU.
+/// ReLU), a final layer norm, and a head of its own.
 ///
 /// Rows of different prompt lengths are padded on the left; positions count
 /// from the first real token.
 ///
 /// Parameters live in an arena under Hugging-Face-like names
 /// ("model.layers.0.self_attn.q_proj.weight", [out, in]). Used by one thread
-/// at a time.
+/// at a time; on a CUDA device inside `device_stream::run`. Tokens may come from
+/// anywhere; logits are float32 on the model's device.
 class transformer {
 public:
-  /// Initial weights follow from `seed` alone.
-  transformer(const transformer_config& config, std::uint64_t seed);
+  /// Initial weights follow from `seed` alone; bfloat16 ones are the float32
+  /// ones rounded.
+  transformer(const transformer_config& config, std::uint64_t seed,
+              const transformer_settings& settings = {});
   ~transformer();
 
   [[nodiscard]] const transformer_config& config() const noexcept;
+
+  [[nodiscard]] const transformer_settings& settings() const noexcept;
 
   [[nodiscard]] arena& parameters() noexcept;
   [[nodiscard]] const arena& parameters() const noexcept;
