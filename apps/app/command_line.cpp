@@ -12,6 +12,7 @@
 
 #include "troupe/actors/config/loader.hpp"
 #include "troupe/actors/config/nearest.hpp"
+#include "troupe/actors/node/gpu_probe.hpp"
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/host_main.hpp"
 #include "troupe/actors/process/signal_watch.hpp"
@@ -94,7 +95,8 @@ void add_run_options(CLI::App& verb, run_arguments& args) {
                                  "The configuration (YAML)");
   verb.add_option("--devices", args.devices,
                   "cpu:N makes N CPU device processes (default: cpu:2); "
-                  "inproc:N keeps them in this process");
+                  "cuda takes all GPUs, cuda:0,1 these two; inproc:N keeps "
+                  "CPU devices in this process");
   auto* seed = verb.add_option("--seed", args.seed, "Same seed, same run");
   auto* data = verb.add_option("--data", args.data_path,
                                "A dataset file instead of the application's "
@@ -125,7 +127,8 @@ void add_node_options(CLI::App& verb, node_arguments& args) {
                   "HOST:PORT for drivers and other nodes (default: "
                   "127.0.0.1:4100)");
   verb.add_option("--devices", args.devices,
-                  "cpu:N offers N CPU devices (default: cpu:2)");
+                  "cpu:N offers N CPU devices (default: cpu:2), cuda all "
+                  "GPUs, cuda:0,1 these two");
   verb.add_option("--certs", args.certs,
                   "The folder that 'certs' has made; without it only "
                   "127.0.0.1 may be listened on");
@@ -185,8 +188,8 @@ config::app_schema schema_for_plan(const application& app) {
   return out;
 }
 
-int plan_verb(const std::vector<app*>& apps,
-              const planning::plan_arguments& args) {
+int plan_verb(const std::vector<app*>& apps, planning::plan_arguments args) {
+  args.find_gpus = [] { return node::find_gpus(); };
   if (args.groups)
     return planning::plan_groups(args);
   if (!args.transfer_files.empty())
@@ -220,6 +223,8 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
   // A host keeps the usual meaning of signals: SIGTERM is the guard's request.
   if (argc > 1 && std::string_view{argv[1]} == node::host_verb)
     return host(apps, argc, argv);
+  if (argc > 1 && std::string_view{argv[1]} == node::gpu_verb)
+    return node::tell_gpus();
   process::hold_signals();
   CLI::App cli{"Runs RLHF applications on actors."};
   cli.name(std::filesystem::path{argv[0]}.filename().string());

@@ -14,6 +14,7 @@
 
 #include "troupe/actors/config/devices.hpp"
 #include "troupe/actors/net/certificates.hpp"
+#include "troupe/actors/node/gpu_probe.hpp"
 #include "troupe/actors/node/node_process.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/core/log.hpp"
@@ -53,13 +54,13 @@ result<node::node_process_settings> settings_of(const node_arguments& args) {
   auto devices = config::parse_devices(args.devices);
   if (!devices)
     return fail(devices.error());
-  if (devices->kind == config::device_kind::cuda)
-    return fail(errc::unavailable,
-                "this build has no CUDA backend; use --devices cpu:N");
   if (devices->kind == config::device_kind::inproc)
     return fail(errc::invalid, "a node's devices are processes; use --devices "
-                               "cpu:N");
-  x.num_device = devices->count;
+                               "cpu:N or cuda");
+  devices = config::name_devices(*devices, [] { return node::find_gpus(); });
+  if (!devices)
+    return fail(devices.error());
+  x.devices = std::move(*devices);
   std::error_code problem;
   x.log_dir = std::filesystem::absolute(args.log_dir, problem);
   if (!problem)

@@ -15,6 +15,7 @@
 #include "troupe/actors/config/dump.hpp"
 #include "troupe/actors/config/loader.hpp"
 #include "troupe/actors/engine/driver.hpp"
+#include "troupe/actors/node/gpu_probe.hpp"
 #include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/process/guard_client.hpp"
 #include "troupe/actors/process/sweeper.hpp"
@@ -207,13 +208,18 @@ result<prepared_job> prepare(const application& app,
   if (!devices)
     return fail(devices.error());
   job.devices = *devices;
-  if (job.devices.kind == config::device_kind::cuda)
-    return fail(errc::unavailable,
-                "this build has no CUDA backend; use --devices cpu:N");
   if (auto nodes = read_nodes(args.nodes, job.config.runtime); nodes)
     job.nodes = std::move(*nodes);
   else
     return fail(nodes.error());
+  // Before the guard is forked: nobody forks who has started CUDA.
+  if (job.nodes.empty()) {
+    auto named = config::name_devices(job.devices,
+                                      [] { return node::find_gpus(); });
+    if (!named)
+      return fail(named.error());
+    job.devices = std::move(*named);
+  }
   if (auto identity = read_identity(args.certs, job); !identity)
     return fail(identity.error());
   auto policy = job.config.runtime.on_failure;

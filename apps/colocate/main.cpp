@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Training and inference on the same devices, in processes of their own, weights
-// handed over by shared memory: what vLLM's example rlhf_colocate shows.
+// handed over in place: what vLLM's example rlhf_colocate shows.
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>
 
 #include "troupe/apps/app/app.hpp"
-#include "troupe/comm/shm/arena.hpp"
+#include "troupe/comm/shared_memory.hpp"
 
 namespace {
 
@@ -23,8 +25,8 @@ using troupe::tensor;
 constexpr std::int64_t num_layers = 4;
 constexpr std::int64_t width = 256;
 
-/// Devices, and ranks of each model.
-constexpr std::int64_t num_ranks = 4;
+/// What a rank tells of itself: doubles, this many.
+constexpr std::int64_t num_facts = 6;
 
 void require(bool holds, const std::string& what) {
   if (!holds)
@@ -35,27 +37,30 @@ template <class T>
 T value_of(troupe::result<T> x) {
   if (!x)
     throw std::runtime_error(to_string(x.error()));
-  return std::move(*x);
+  if constexpr (!std::is_void_v<T>)
+    return std::move(*x);
 }
 
 /// A model of a few square matrices, of which a rank holds some rows. They lie
-/// in an arena, so that another process reads them without a copy here.
+/// in memory of its device that another process reads without a copy here;
+/// nothing below asks what kind of device that is.
 class matrices : public troupe::module {
 public:
   troupe::parameter_list parameters() override {
     troupe::parameter_list out;
-    for (std::int64_t i = 0; i < num_layers; ++i) {
+    for (std::size_t i = 0; i < num_layers; ++i) {
       auto name = fmt::format("model.layers.{}.weight", i);
       troupe::parameter x;
       x.name = name;
       x.extents = {rows_, width};
-      x.memory = layers_[static_cast<std::size_t>(i)].bytes();
+      x.memory = layer(i);
       x.segments = {
         {name,
          value_of(troupe::box::make(std::vector{first_, std::int64_t{0}},
                                     std::vector{first_ + rows_, width})),
          {0, 0}}};
-      x.arena = arena_;
+      x.arena = memory_;
+      x.device = ctx_->device();
       out.push_back(std::move(x));
     }
     return out;
@@ -64,13 +69,17 @@ public:
   /// A row a rank: its device, its process, its bytes and the sum of what it
   /// holds. The ranks of a replica gather theirs.
   batch describe(const batch&) {
+    auto device = ctx_->device();
+    auto on_gpu = device.type == troupe::dlpack::device_type::cuda;
     std::vector<double> mine{static_cast<double>(ctx_->device_index()),
-                             static_cast<double>(::getpid()), 0, 0};
-    for (auto& layer : layers_) {
-      mine[2] += static_cast<double>(layer.bytes().size());
-      for (auto x : floats(layer))
-        mine[3] += x;
-    }
+                             static_cast<double>(::getpid()),
+                             static_cast<double>(num_layers * layer(0).size()),
+                             0,
+                             on_gpu ? 1.0 : 0.0,
+                             static_cast<double>(
+                               on_gpu ? device.id : ctx_->device_index())};
+    for (std::size_t i = 0; i < num_layers; ++i)
+      mine[3] += sum_of_layer(i);
     auto* world = ctx_->world();
     auto ranks = gathers() && world ? world->size() : 1;
     std::vector<double> all(mine.size() * static_cast<std::size_t>(ranks));
@@ -83,7 +92,8 @@ public:
       require(done.has_value(), "the ranks could not gather");
     }
     batch out;
-    out.set("ranks", tensor::copy_of(std::span<const double>{all}, {ranks, 4}));
+    out.set("ranks",
+            tensor::copy_of(std::span<const double>{all}, {ranks, num_facts}));
     return out;
   }
 
@@ -93,27 +103,36 @@ protected:
     ctx_ = &ctx;
     first_ = first;
     rows_ = rows;
-    auto bytes = static_cast<std::size_t>(rows * width) * sizeof(float);
-    arena_ = value_of(
-      troupe::comm::shm::arena::create(num_layers * (bytes + 4096)));
-    for (std::int64_t i = 0; i < num_layers; ++i) {
-      layers_.push_back(value_of(arena_->allocate(bytes)));
-      std::ranges::fill(floats(layers_.back()), value);
-    }
+    memory_ = value_of(ctx.allocate_shared(num_layers * layer_bytes()));
+    fill(value);
+  }
+
+  void fill(float value) {
+    std::vector<float> all(num_layers * layer_bytes() / sizeof(float), value);
+    value_of(ctx_->put(layer(0).data(), std::as_bytes(std::span{all})));
   }
 
   /// Whether `describe` tells of all ranks of the replica at once.
   [[nodiscard]] virtual bool gathers() const { return true; }
 
-  static std::span<float> floats(troupe::buffer& x) {
-    auto bytes = x.bytes();
-    return {reinterpret_cast<float*>(bytes.data()),
-            bytes.size() / sizeof(float)};
+  [[nodiscard]] std::size_t layer_bytes() const {
+    return static_cast<std::size_t>(rows_ * width) * sizeof(float);
+  }
+
+  /// On the device: not for our own eyes.
+  [[nodiscard]] std::span<std::byte> layer(std::size_t i) const {
+    return memory_->memory().subspan(i * layer_bytes(), layer_bytes());
+  }
+
+  [[nodiscard]] double sum_of_layer(std::size_t i) const {
+    std::vector<float> here(layer_bytes() / sizeof(float));
+    value_of(
+      ctx_->get(std::as_writable_bytes(std::span{here}), layer(i).data()));
+    return std::accumulate(here.begin(), here.end(), 0.0);
   }
 
   troupe::worker_context* ctx_ = nullptr;
-  std::shared_ptr<troupe::comm::shm::arena> arena_;
-  std::vector<troupe::buffer> layers_;
+  std::shared_ptr<troupe::comm::shared_memory> memory_;
   std::int64_t first_ = 0;
   std::int64_t rows_ = 0;
 };
@@ -133,8 +152,7 @@ public:
   void setup(troupe::worker_context& ctx) override { make(ctx, 0, width, 2); }
 
   batch zero_weights(const batch&) {
-    for (auto& layer : layers_)
-      std::ranges::fill(floats(layer), 0.0F);
+    fill(0);
     return describe({});
   }
 
@@ -146,7 +164,9 @@ protected:
 // -- the driver's side ---------------------------------------------------------
 
 struct rank_view {
+  /// Of its node's devices, and what people call it.
   std::int64_t device = 0;
+  std::string name;
   std::int64_t pid = 0;
   double bytes = 0;
   double sum = 0;
@@ -156,8 +176,10 @@ std::vector<rank_view> ranks_of(const batch& x) {
   std::vector<rank_view> out;
   auto ranks = value_of(x.get("ranks"));
   auto values = ranks.values<double>();
-  for (std::size_t i = 0; i + 3 < values.size(); i += 4)
+  for (std::size_t i = 0; i + num_facts <= values.size(); i += num_facts)
     out.push_back({static_cast<std::int64_t>(values[i]),
+                   fmt::format("{}:{:.0f}", values[i + 4] != 0 ? "cuda" : "cpu",
+                               values[i + 5]),
                    static_cast<std::int64_t>(values[i + 1]), values[i + 2],
                    values[i + 3]});
   return out;
@@ -171,7 +193,7 @@ void say(const std::string& text) {
 std::string devices_of(const std::vector<rank_view>& ranks) {
   std::vector<std::string> out;
   for (const auto& x : ranks)
-    out.push_back(fmt::format("cpu:{}", x.device));
+    out.push_back(x.name);
   return fmt::format("{}", fmt::join(out, ", "));
 }
 
@@ -181,22 +203,29 @@ double sum_of(const std::vector<rank_view>& ranks) {
 }
 
 /// Reports devices and processes, and asserts that they are shared and not.
-batch check_colocation(const std::vector<batch>& in) {
+batch check_colocation(const std::vector<batch>& in, std::int64_t num_ranks) {
   auto trains = ranks_of(in[0]);
   auto infers = ranks_of(in[1]);
-  require(trains.size() == num_ranks && infers.size() == num_ranks,
+  auto expected = static_cast<std::size_t>(num_ranks);
+  require(trains.size() == expected && infers.size() == expected,
           fmt::format("{} training and {} inference ranks answered, {} each "
                       "were expected",
                       trains.size(), infers.size(), num_ranks));
   say("training workers are on " + devices_of(trains));
-  for (std::size_t i = 0; i < infers.size(); i += 2)
-    say(fmt::format("inference instance {} is on {}", i / 2,
-                    devices_of({infers[i], infers[i + 1]})));
+  // What an instance holds together is one whole model.
+  auto ranks = std::max<std::size_t>(1, static_cast<std::size_t>(
+                                          trains[0].bytes / infers[0].bytes));
+  for (std::size_t i = 0; i < infers.size(); i += ranks)
+    say(fmt::format("inference instance {} is on {}", i / ranks,
+                    devices_of({infers.begin() + static_cast<std::ptrdiff_t>(i),
+                                infers.begin()
+                                  + static_cast<std::ptrdiff_t>(
+                                    std::min(i + ranks, infers.size()))})));
   std::map<std::int64_t, std::vector<rank_view>> handles;
   for (std::size_t i = 0; i < trains.size(); ++i) {
     require(trains[i].device == infers[i].device,
-            fmt::format("rank {} trains on cpu:{} and infers on cpu:{}", i,
-                        trains[i].device, infers[i].device));
+            fmt::format("rank {} trains on {} and infers on {}", i,
+                        trains[i].name, infers[i].name));
     require(trains[i].pid != infers[i].pid,
             fmt::format("rank {} trains and infers in process {}", i,
                         trains[i].pid));
@@ -206,23 +235,33 @@ batch check_colocation(const std::vector<batch>& in) {
       "processes of its own");
   for (const auto& [device, owners] : handles)
     for (const auto& x : owners)
-      say(fmt::format("cpu:{}: {} tensors, {:.0f} KiB, shared by process {}",
-                      device, num_layers, x.bytes / 1024, x.pid));
+      say(fmt::format("{}: {} tensors, {:.0f} KiB, shared by process {}",
+                      x.name, num_layers, x.bytes / 1024, x.pid));
   batch out;
   out.set_meta("inference_sum", sum_of(infers));
   out.set("weights", tensor{troupe::dtype::uint8, {num_ranks}});
   return out;
 }
 
+/// A row for each rank: the configuration has as many samples as devices.
 class episodes : public troupe::data_source {
 public:
-  batch draw(troupe::data_stream, std::int64_t) override {
+  explicit episodes(std::shared_ptr<std::atomic<std::int64_t>> num_ranks)
+    : num_ranks_(std::move(num_ranks)) {
+    // nop
+  }
+
+  batch draw(troupe::data_stream, std::int64_t rows) override {
+    *num_ranks_ = rows;
     batch out;
-    out.set("rank", tensor{troupe::dtype::uint8, {num_ranks}});
+    out.set("rank", tensor{troupe::dtype::uint8, {rows}});
     return out;
   }
 
   batch all(troupe::data_stream) override { return {}; }
+
+private:
+  std::shared_ptr<std::atomic<std::int64_t>> num_ranks_;
 };
 
 } // namespace
@@ -234,14 +273,21 @@ int main(int argc, char** argv) {
     .function("describe", &training::describe);
   app.model<inference>("inference").function("describe", &inference::describe);
   app.sync("training", "inference");
-  app.data([]() -> troupe::result<std::unique_ptr<troupe::data_source>> {
-    return std::make_unique<episodes>();
-  });
+  // Devices, and ranks of each model.
+  auto num_ranks = std::make_shared<std::atomic<std::int64_t>>(0);
+  app.data(
+    [num_ranks]() -> troupe::result<std::unique_ptr<troupe::data_source>> {
+      return std::make_unique<episodes>(num_ranks);
+    });
   // Before training: who is where, and what inference holds.
-  app.experience([](troupe::flow& f, troupe::flow::value in) {
+  app.experience([num_ranks](troupe::flow& f, troupe::flow::value in) {
     auto trains = f.call("training", &training::describe, in);
     auto infers = f.call("inference", &inference::describe, in);
-    return f.apply("check", check_colocation, {trains, infers});
+    return f.apply("check",
+                   [num_ranks](const std::vector<batch>& x) {
+                     return check_colocation(x, *num_ranks);
+                   },
+                   {trains, infers});
   });
   // One counter, however often the function is copied.
   auto step = std::make_shared<int>(0);
@@ -264,8 +310,8 @@ int main(int argc, char** argv) {
       "zeroed",
       [](const batch& x) {
         require(sum_of(ranks_of(x)) == 0, "training weights are not zero");
-        say("training weights are zeroed; inference gets them through shared "
-            "memory");
+        say("training weights are zeroed; inference reads them where they "
+            "are");
         return batch{};
       },
       zeroed);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "troupe/actors/config/devices.hpp"
 #include "troupe/planner/parallel_layout.hpp"
 
 namespace CLI {
@@ -19,6 +20,8 @@ struct plan_arguments {
   std::string config_file;
   /// Instead of the configuration's.
   std::optional<std::string> devices;
+  /// Says what GPUs this machine has; null: nobody asks.
+  config::gpu_finder find_gpus;
   /// A node file (actors/config/node_file.hpp) instead of `devices`.
   std::string nodes_file;
   /// `--set key=value`.

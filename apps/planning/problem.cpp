@@ -42,6 +42,34 @@ result<planner::model_profile> make_profile(const config::model_config& model,
   return out;
 }
 
+/// The GPUs of this machine if `devices` means them, which then are named.
+result<config::gpu_inventory> look_for_gpus(const plan_arguments& args,
+                                            config::device_request& devices) {
+  config::gpu_inventory out;
+  if (devices.kind != config::device_kind::cuda)
+    return out;
+  auto named = config::name_devices(devices, [&] {
+    auto found = args.find_gpus
+                   ? args.find_gpus()
+                   : result<config::gpu_inventory>{
+                     config::gpu_inventory{{}, "this program asks for none"}};
+    if (found)
+      out = *found;
+    return found;
+  });
+  if (named) {
+    devices = std::move(*named);
+    return out;
+  }
+  // Those that were named may be another machine's.
+  if (!devices.ids.empty())
+    return config::gpu_inventory{};
+  return fail(named.error().code(),
+              fmt::format("{}, name them (cuda:0,1,2,3) or describe the "
+                          "machines with --nodes-spec FILE",
+                          named.error().message()));
+}
+
 planner::workload make_workload(const config::job_config& config) {
   auto out = config.workload;
   if (out.samples == 0)
@@ -61,15 +89,21 @@ result<config::node_file> load_machines(const plan_arguments& args,
     args.devices.value_or(config.runtime.devices));
   if (!devices)
     return fail(devices.error());
-  if (devices->count == 0)
-    return fail(errc::invalid,
-                "--devices cuda: all devices of a machine, but plan looks at "
-                "none; name them (cuda:0,1,2,3) or describe the machines with "
-                "--nodes-spec FILE");
+  config::gpu_inventory here;
+  if (auto found = look_for_gpus(args, *devices); found)
+    here = std::move(*found);
+  else
+    return fail(found.error());
   auto cores = std::max(1u, std::thread::hardware_concurrency());
   config::node_file out;
   out.machines = planner::cluster::uniform(1, devices->count,
                                            static_cast<std::int32_t>(cores));
+  for (std::size_t i = 0; i < devices->ids.size(); ++i) {
+    auto id = static_cast<std::size_t>(devices->ids[i]);
+    if (id < here.gpus.size())
+      out.machines.nodes.front().devices[i].memory_bytes = here.gpus[id]
+                                                             .memory_bytes;
+  }
   return out;
 }
 

@@ -13,9 +13,9 @@
 
 namespace troupe::planning {
 
-/// The machines that the command line describes. `--devices` gives one node of
-/// devices whose memory is unknown; nothing is asked of this machine but its
-/// number of cores.
+/// The machines that the command line describes. `--devices` gives one node with
+/// this machine's number of cores. Its devices' memory is unknown unless they
+/// are GPUs that this machine has; those that are named need not be here.
 [[nodiscard]] result<config::node_file>
 load_machines(const plan_arguments& args, const config::job_config& config);
 

@@ -58,6 +58,16 @@ grep -q ' over shm: ' "$log" || complain "no weights travelled over shm"
 grep -q '"weights_identical": *true' runs/demo/summary.json ||
   complain "the weights are not identical"
 
+# All roles on one device: what is made for one GPU runs on any one device.
+timeout 60 "$program" run "${config%.yaml}_one_gpu.yaml" --devices cpu:1 \
+  --plain --name single >out3 2>&1
+[[ $? == 0 ]] || complain "one device is not enough"
+for step in 'inference instance 0 is on cpu:0' 'the change is verified'; do
+  grep -qF "colocate: $step" out3 || complain "one device: no step '$step'"
+done
+grep -q ' over shm: ' runs/single/log/driver.log ||
+  complain "one device: no weights travelled over shm"
+
 # In one process there is nothing to hand over.
 timeout 60 "$program" run "$config" --devices inproc:4 --plain --name one \
   >out2 2>&1
@@ -73,6 +83,6 @@ for entry in /proc/[0-9]*/environ; do
 done
 
 if [[ $failures != 0 ]]; then
-  sed 's/^/| /' out out2
+  sed 's/^/| /' out out2 out3
   exit 1
 fi

@@ -132,6 +132,51 @@ costs: {peak_tflops: 312, nic_gb_per_second: 20, collective_us: 30}
              == planner::cost_model{}.domain_bandwidth);
 }
 
+namespace {
+
+result<config::node_file> machines_of(const std::string& devices,
+                                      std::vector<std::uint64_t> memories) {
+  plan_arguments args;
+  args.devices = devices;
+  if (!memories.empty())
+    args.find_gpus = [memories] {
+      config::gpu_inventory out;
+      for (auto bytes : memories)
+        out.gpus.push_back({"GPU", "", bytes, "9.0"});
+      return result<config::gpu_inventory>{out};
+    };
+  return load_machines(args, {});
+}
+
+std::vector<std::uint64_t> memories_of(const result<config::node_file>& x) {
+  BOOST_REQUIRE_MESSAGE(x.has_value(), x.error().message());
+  std::vector<std::uint64_t> out;
+  for (const auto& device : x->machines.nodes.at(0).devices)
+    out.push_back(device.memory_bytes);
+  return out;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(gpus_of_this_machine_are_known_with_their_memory) {
+  using bytes_list = std::vector<std::uint64_t>;
+  BOOST_TEST(memories_of(machines_of("cuda", {10, 20})) == (bytes_list{10, 20}),
+             boost::test_tools::per_element());
+  BOOST_TEST(memories_of(machines_of("cuda:1", {10, 20})) == (bytes_list{20}),
+             boost::test_tools::per_element());
+  // Another machine's, or nobody to ask.
+  BOOST_TEST(memories_of(machines_of("cuda:0,7", {10, 20}))
+               == (bytes_list{0, 0}),
+             boost::test_tools::per_element());
+  BOOST_TEST(memories_of(machines_of("cuda:0,1", {})) == (bytes_list{0, 0}),
+             boost::test_tools::per_element());
+  BOOST_TEST(memories_of(machines_of("cpu:2", {10, 20})) == (bytes_list{0, 0}),
+             boost::test_tools::per_element());
+  auto refused = machines_of("cuda", {});
+  BOOST_REQUIRE(!refused.has_value());
+  BOOST_TEST(refused.error().message().find("name them") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(json_describes_nodes_too) {
   auto x = problem_of(job, R"({"nodes": [{"name": "a", "devices": 6,
                                "memory": "16 GiB"}]})");

@@ -119,9 +119,15 @@ std::ostream& operator<<(std::ostream& out, const devices& x) {
 }
 
 const devices bad_devices[] = {
-  {"nonsense", "nonsense"},      {"", "devices"},          {"cpu:0", "cpu:0"},
-  {"cpu:-1", "cpu:-1"},          {"cpu:two", "cpu:two"},   {"cpu:2x", "cpu:2x"},
-  {"cpu:99999999999999", "cpu"}, {"inproc:0", "inproc:0"}, {"cuda:0", "CUDA"},
+  {"nonsense", "nonsense"},
+  {"", "devices"},
+  {"cpu:0", "cpu:0"},
+  {"cpu:-1", "cpu:-1"},
+  {"cpu:two", "cpu:two"},
+  {"cpu:2x", "cpu:2x"},
+  {"cpu:99999999999999", "cpu"},
+  {"inproc:0", "inproc:0"},
+  {"cuda:1023", "cuda:1023"},
 };
 
 struct content {
@@ -223,6 +229,16 @@ BOOST_FIXTURE_TEST_CASE(the_verb_of_hosts_is_not_for_people, job_fixture) {
     BOOST_TEST(driver->wait(soon()).value_or(0) > 0);
     BOOST_TEST(contains(driver->output(), "guard"), driver->output());
   }
+}
+
+// Asked by the program itself before it forks.
+BOOST_FIXTURE_TEST_CASE(what_gpus_there_are_is_told_in_a_line, job_fixture) {
+  auto teller = start({"__gpus"});
+  BOOST_TEST(teller->wait(soon()).value_or(-999) == 0);
+  auto output = teller->output();
+  BOOST_TEST(lines_of(output).size() == 1u);
+  BOOST_TEST(contains(output, "\"devices\":["), output);
+  BOOST_TEST(!fs::exists(runs()));
 }
 
 BOOST_FIXTURE_TEST_CASE(help_and_nothing_else_ends_well, job_fixture) {
