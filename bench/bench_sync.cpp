@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "troupe/bench/support/bench_main.hpp"
+#include "troupe/bench/sync/cuda_run.hpp"
 #include "troupe/bench/sync/rounds.hpp"
 #include "troupe/bench/transfer_plan_figures.hpp"
 #include "troupe/comm/shm/factory.hpp"
@@ -27,33 +26,6 @@ struct extent {
 
 extent extent_of(const bench_options& options) {
   return options.quick ? extent{128 * mib, 3} : extent{gib, 15};
-}
-
-/// GB/s of the median round, with the spread and a line of min, median, p99.
-void add_rate(bench_report& to, const std::string& name, std::size_t bytes,
-              const seconds_list& rounds, std::string budget = {}) {
-  std::vector<double> rates;
-  for (auto x : rounds)
-    rates.push_back(static_cast<double>(bytes) / x / 1e9);
-  to.add_rounds(name + "_gb_per_s", rates, std::move(budget));
-  auto all = summarize(rounds);
-  to.note(fmt::format("{}: min {:.2f} ms, median {:.2f} ms, p99 {:.2f} ms",
-                      name, all.min * 1e3, all.median * 1e3, all.p99 * 1e3));
-}
-
-double median(const seconds_list& rounds) {
-  return summarize(rounds).median;
-}
-
-/// `a` over `b`: of the medians, with the spread of the rounds, in which they
-/// took turns. `less` is subtracted.
-void add_ratio(bench_report& to, std::string name, const seconds_list& a,
-               const seconds_list& b, std::string budget, double less = 0) {
-  std::vector<double> rounds;
-  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
-    rounds.push_back(a[i] / b[i] - less);
-  to.add({std::move(name), median(a) / median(b) - less, summarize(rounds),
-          std::move(budget)});
 }
 
 struct between_processes {
@@ -143,6 +115,15 @@ void report_plans(bench_report& to, const transfer_plan_figures& x) {
 }
 
 result<void> run(const bench_options& options, bench_report& report) {
+  if (options.gpu) {
+    cuda_plan plan;
+    plan.number = *options.gpu;
+    if (options.quick) {
+      plan.bytes = 128 * mib;
+      plan.rounds = 11;
+    }
+    return run_cuda(plan, report);
+  }
   // First: what it measures of memory is then its own.
   auto plans = measure_transfer_plans(options.quick);
   if (!plans)
@@ -187,6 +168,9 @@ int main(int argc, char** argv) {
   return bench_main(argc, argv,
                     {"bench_sync",
                      "Weight syncs beside memcpy and bare Gloo: shm, gloo, "
-                     "inproc, digests, plans"},
+                     "inproc, digests, plans",
+                     {},
+                     "Instead: the syncs of a GPU beside bare copies and bare "
+                     "NCCL"},
                     run);
 }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/bench/support/bench_main.hpp"
 
+#include <charconv>
+#include <cstdio>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -18,6 +22,29 @@ constexpr int exit_bad_input = 2;
 /// An empty name would read as "nowhere".
 std::string not_empty(const std::string& text) {
   return text.empty() ? "must not be empty" : "";
+}
+
+/// The N of `cuda:N`; 0 of `cuda`.
+std::optional<std::int32_t> gpu_of(std::string_view text) {
+  constexpr std::string_view kind = "cuda";
+  if (text.substr(0, kind.size()) != kind)
+    return std::nullopt;
+  text.remove_prefix(kind.size());
+  if (text.empty())
+    return 0;
+  if (text.front() != ':')
+    return std::nullopt;
+  text.remove_prefix(1);
+  std::int32_t number = 0;
+  const auto* end = text.data() + text.size();
+  auto read = std::from_chars(text.data(), end, number);
+  if (read.ec != std::errc{} || read.ptr != end || number < 0)
+    return std::nullopt;
+  return number;
+}
+
+std::string names_gpu(const std::string& text) {
+  return gpu_of(text) ? "" : "say cuda, or cuda:N with the number of a GPU";
 }
 
 } // namespace
@@ -38,10 +65,19 @@ int bench_main(
     command.add_option("--soak", options.soak_minutes, about.soak)
       ->check(CLI::Range(0.05, 1440.0))
       ->type_name("MINUTES");
-  command.footer(fmt::format("Examples:\n"
-                             "  {0}\n"
-                             "  {0} --quick --json figures.json",
-                             about.name));
+  std::string devices;
+  if (!about.devices.empty())
+    command.add_option("--devices", devices, about.devices)
+      ->check(names_gpu)
+      ->type_name("cuda[:N]");
+  command.footer(
+    fmt::format("Examples:\n"
+                "  {0}\n"
+                "  {0} --quick --json figures.json{1}",
+                about.name,
+                about.devices.empty()
+                  ? ""
+                  : fmt::format("\n  {} --devices cuda", about.name)));
   try {
     command.parse(argc, argv);
   } catch (const CLI::ParseError& x) {
@@ -54,12 +90,16 @@ int bench_main(
       fmt::print(stderr, "{}: {}\n", about.name, good.error().message());
       return exit_bad_input;
     }
+  options.gpu = gpu_of(devices);
   bench_report report;
-  if (auto done = run(options, report); !done) {
+  auto done = run(options, report);
+  // What took minutes is not lost to what failed after it.
+  fmt::print("{}", report.to_table());
+  if (!done) {
+    std::fflush(stdout);
     fmt::print(stderr, "{}: {}\n", about.name, to_string(done.error()));
     return exit_failed;
   }
-  fmt::print("{}", report.to_table());
   if (options.json_file.empty())
     return 0;
   auto written = console::write_file(options.json_file, report.to_json(),

@@ -74,7 +74,8 @@ std::string bench_report::to_table() const {
       figures.add({x.name, number(x.value),
                    x.rounds ? number(x.rounds->min) : "",
                    x.rounds ? number(x.rounds->max) : "", x.budget});
-    out += figures.render(80, 2);
+    if (!part.metrics.empty())
+      out += figures.render(80, 2);
     for (const auto& line : part.notes)
       out += "  " + line + "\n";
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "troupe/bench/sync/bare_gloo.hpp"
+#include "troupe/bench/sync/rates.hpp"
 #include "troupe/bench/sync/sync_load.hpp"
 #include "troupe/bench/sync/two_processes.hpp"
 
@@ -14,9 +15,6 @@
 // is measured in turns, round by round.
 
 namespace troupe::bench {
-
-/// Seconds of each round. All rounds move the whole load.
-using seconds_list = std::vector<double>;
 
 struct arena_figures {
   /// One thread's memcpy, tensor by tensor.

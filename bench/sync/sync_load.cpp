@@ -76,6 +76,16 @@ rank_program sync_load::receives(link_kind link) const {
   return {rank_id{0}, {}, {channel(link)}};
 }
 
+void fill_tensor(std::span<std::byte> memory, unsigned seed,
+                 std::size_t index) {
+  auto word = (seed * 2654435761u + index) | 1u;
+  for (std::size_t i = 0; i + sizeof(word) <= memory.size();
+       i += sizeof(word)) {
+    std::memcpy(memory.data() + i, &word, sizeof(word));
+    word = word * 1664525u + 1013904223u;
+  }
+}
+
 result<sync_tensors> make_tensors(const sync_load& load, unsigned seed,
                                   const allocator& allocate) {
   sync_tensors out;
@@ -83,11 +93,7 @@ result<sync_tensors> make_tensors(const sync_load& load, unsigned seed,
     auto made = allocate(size);
     if (!made)
       return fail(made.error());
-    auto word = (seed * 2654435761u + out.list.size()) | 1u;
-    for (std::size_t i = 0; i + sizeof(word) <= size; i += sizeof(word)) {
-      std::memcpy(made->data() + i, &word, sizeof(word));
-      word = word * 1664525u + 1013904223u;
-    }
+    fill_tensor(made->bytes(), seed, out.list.size());
     out.list.push_back({fmt::format("tensor.{}", out.list.size()),
                         dtype::bfloat16, made->bytes()});
     out.memory.push_back(std::move(*made));

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "troupe/comm/transfer/types.hpp"
@@ -19,6 +20,10 @@ public:
   sync_load(std::size_t bytes, std::size_t bucket_bytes);
 
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+
+  [[nodiscard]] std::size_t bucket_bytes() const noexcept {
+    return bucket_bytes_;
+  }
 
   [[nodiscard]] const std::vector<std::size_t>& sizes() const noexcept {
     return sizes_;
@@ -44,6 +49,9 @@ struct sync_tensors {
 };
 
 using allocator = std::function<result<buffer>(std::size_t bytes)>;
+
+/// Writes bytes that depend on `seed` and the tensor's number.
+void fill_tensor(std::span<std::byte> memory, unsigned seed, std::size_t index);
 
 /// Tensors whose bytes depend on `seed`.
 [[nodiscard]] result<sync_tensors>

@@ -21,32 +21,47 @@ namespace {
 
 constexpr std::size_t message_bytes_max = std::size_t{1} << 16;
 
+result<std::array<int, 2>> make_line() {
+  std::array<int, 2> fds{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds.data()) != 0)
+    return fail(errc::exhausted, "no socketpair");
+  return fds;
+}
+
 } // namespace
 
 result<two_processes>
 two_processes::fork(const std::function<result<void>(two_processes&)>& source) {
-  std::array<int, 2> fds{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds.data()) != 0)
-    return fail(errc::exhausted, "no socketpair");
+  auto line = make_line();
+  if (!line)
+    return fail(line.error());
   std::fflush(nullptr);
   auto parent = ::getpid();
   auto pid = ::fork();
   if (pid < 0)
     return fail(errc::exhausted, "no second process");
   if (pid > 0) {
-    ::close(fds[1]);
-    return two_processes{sync_end::destination, fds[0], pid};
+    ::close((*line)[1]);
+    return two_processes{sync_end::destination, (*line)[0], pid};
   }
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent)
     ::_exit(1);
-  ::close(fds[0]);
-  two_processes self{sync_end::source, fds[1], -1};
+  ::close((*line)[0]);
+  two_processes self{sync_end::source, (*line)[1], -1};
   // An exception must not reach what our caller is doing in the first process.
   auto done = [&]() noexcept { return source(self); }();
   if (!done)
     fmt::print(stderr, "source: {}\n", to_string(done.error()));
   ::_exit(done ? 0 : 1);
+}
+
+result<std::pair<two_processes, two_processes>> two_processes::in_threads() {
+  auto line = make_line();
+  if (!line)
+    return fail(line.error());
+  return std::pair{two_processes{sync_end::source, (*line)[0], -1},
+                   two_processes{sync_end::destination, (*line)[1], -1}};
 }
 
 two_processes::two_processes(two_processes&& other) noexcept
@@ -57,13 +72,14 @@ two_processes::two_processes(two_processes&& other) noexcept
 }
 
 two_processes::~two_processes() {
+  // First: one that saw us go would only complain of it.
+  if (other_ > 0) {
+    ::kill(other_, SIGKILL);
+    while (::waitpid(other_, nullptr, 0) < 0 && errno == EINTR)
+      continue;
+  }
   if (line_ >= 0)
     ::close(line_);
-  if (other_ <= 0)
-    return;
-  ::kill(other_, SIGKILL);
-  while (::waitpid(other_, nullptr, 0) < 0 && errno == EINTR)
-    continue;
 }
 
 result<bytes> two_processes::exchange(const bytes& mine, deadline until) const {

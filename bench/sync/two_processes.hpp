@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <utility>
 
 #include <sys/types.h>
 
@@ -20,6 +21,10 @@ public:
   /// Runs `source` in a new process, which ends with it, and with us.
   static result<two_processes>
   fork(const std::function<result<void>(two_processes&)>& source);
+
+  /// The source and the destination, both in this process: for two threads,
+  /// where it is the rounds themselves that are tried.
+  static result<std::pair<two_processes, two_processes>> in_threads();
 
   two_processes(two_processes&& other) noexcept;
   two_processes& operator=(two_processes&&) = delete;
