@@ -34,6 +34,19 @@ constexpr std::uint64_t bounce_bytes = 64 * kib;
 constexpr std::uint64_t compare_bytes = 4 * mib;
 static_assert(compare_bytes % (tile_elements * 8) == 0);
 
+/// True if nothing on `what` uses memory any more. A call that is refused says
+/// nothing about the work before it; what is lost does not come back.
+bool ended(const stream& what, deadline until) {
+  for (auto attempts = 2; attempts > 0; --attempts) {
+    auto ok = what.synchronize(until);
+    if (ok || ok.error().code() == errc::lost)
+      return true;
+    if (ok.error().code() == errc::timed_out)
+      return false;
+  }
+  return false;
+}
+
 } // namespace
 
 result<std::unique_ptr<device_engine>>
@@ -88,11 +101,9 @@ device_engine::device_engine(runtime_ptr api, std::int32_t device,
 device_engine::~device_engine() {
   if (!pending_)
     return;
-  // What has failed does not come back: only what hangs is in our way.
   auto until = patience();
   for (auto* x : {&owned_.upload, &owned_.main})
-    if (auto ok = x->synchronize(until);
-        !ok && ok.error().code() == errc::timed_out) {
+    if (!ended(*x, until)) {
       // Never destroyed: see the class.
       static std::mutex mutex;
       static auto& kept = *new std::vector<resources>;
@@ -201,6 +212,8 @@ result<digest*> device_engine::digest_for(digest& sum) {
 result<void> device_engine::enqueue(digest* sum) {
   if (tables_.empty())
     return {};
+  if (auto ok = mend(patience()); !ok)
+    return ok;
   auto next = next_slot(tables_.bytes());
   if (!next)
     return fail(next.error());
@@ -215,13 +228,27 @@ result<void> device_engine::enqueue(digest* sum) {
   tables_.write(mine.pinned.data());
   auto upload = owned_.upload.view();
   auto main = owned_.main.view();
-  pending_ = true;
-  return upload.copy(mine.device.data(), mine.pinned.data(), tables_.bytes())
-    .and_then([&] { return upload.record(mine.uploaded); })
-    .and_then([&] { return main.wait_for(mine.uploaded); })
-    .and_then(
-      [&] { return main.launch(tables_.launch(mine.device.data(), target)); })
-    .and_then([&] { return main.record(mine.done); });
+  pending_ = loose_ = true;
+  auto done = upload
+                .copy(mine.device.data(), mine.pinned.data(), tables_.bytes())
+                .and_then([&] { return upload.record(mine.uploaded); })
+                .and_then([&] { return main.wait_for(mine.uploaded); })
+                .and_then([&] {
+                  return main.launch(
+                    tables_.launch(mine.device.data(), target));
+                })
+                .and_then([&] { return main.record(mine.done); });
+  loose_ = !done.has_value();
+  return done;
+}
+
+result<void> device_engine::mend(deadline until) {
+  if (!loose_)
+    return {};
+  auto done = owned_.upload.synchronize(until).and_then(
+    [&] { return owned_.main.synchronize(until); });
+  loose_ = !done.has_value();
+  return done;
 }
 
 result<void> device_engine::copy(std::span<const transfer::keyed_copy> what,
@@ -263,6 +290,8 @@ result<void> device_engine::settle(deadline until) {
 result<void> device_engine::finish(deadline until) {
   if (!pending_)
     return {};
+  if (auto ok = mend(until); !ok)
+    return ok;
   auto main = owned_.main.view();
   auto bytes = sums_.size() * sizeof(digest);
   auto done = main

@@ -126,6 +126,10 @@ private:
   /// Launches `tables_`.
   result<void> enqueue(digest* sum);
 
+  /// After an `enqueue` that stopped half-way: waits for what it began, which
+  /// no event stands behind.
+  result<void> mend(deadline until);
+
   /// Room in `bounce`, which nobody uses, and, if `device_bytes` is not 0, in
   /// `scratch`.
   result<void> reserve(std::uint64_t bytes, std::uint64_t device_bytes);
@@ -141,6 +145,8 @@ private:
   std::vector<digest*> sums_;
   /// True if something was enqueued that is not known to be done.
   bool pending_ = false;
+  /// True if an `enqueue` stopped half-way.
+  bool loose_ = false;
   /// True from when the device is told of `bounce` until that is known done.
   bool bounce_busy_ = false;
 };

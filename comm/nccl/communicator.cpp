@@ -7,6 +7,7 @@
 
 #include <fmt/core.h>
 
+#include "troupe/comm/cuda/check.hpp"
 #include "troupe/comm/nccl/running.hpp"
 #include "troupe/comm/reduce.hpp"
 #include "troupe/core/log.hpp"
@@ -275,6 +276,11 @@ result<void> nccl_communicator::health() {
 }
 
 error nccl_communicator::die(error what) {
+  // NCCL says that a call of CUDA's failed, not that it was the device's end.
+  if (what.code() == errc::failed)
+    if (auto end = end_of_device())
+      what = error{errc::lost,
+                   fmt::format("{}; {}", what.message(), end->message())};
   {
     std::unique_lock lock{mutex_};
     if (cause_)
@@ -288,6 +294,20 @@ error nccl_communicator::die(error what) {
   if (!config_.keep_for_shrink)
     comm_->abort();
   return what;
+}
+
+std::optional<error> nccl_communicator::end_of_device() const {
+  auto here = cuda::device_guard::enter(*config_.runtime, config_.device);
+  if (!here)
+    return here.error().code() == errc::lost ? std::optional{here.error()}
+                                             : std::nullopt;
+  std::uint64_t free_bytes = 0;
+  std::uint64_t total_bytes = 0;
+  auto code = config_.runtime->memory_bytes(free_bytes, total_bytes);
+  if (cuda::sticky(code))
+    return cuda::describe(*config_.runtime, code, "cudaMemGetInfo");
+  cuda::ignore(*config_.runtime, code);
+  return std::nullopt;
 }
 
 result<void> nccl_communicator::wanted() const {

@@ -196,6 +196,9 @@ private:
 
   error die(error what);
 
+  /// What the device says if it cannot be used any more.
+  [[nodiscard]] std::optional<error> end_of_device() const;
+
   [[nodiscard]] result<void> wanted() const;
 
   /// Waits for what is left on the stream after a failure.

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <limits>
 #include <utility>
 
 #include "comm/devices/faulty_link.hpp"
 #include "support/rank_threads.hpp"
+#include "troupe/comm/transfer/copy_engine.hpp"
 
 using namespace std::literals;
 
@@ -26,6 +28,8 @@ constexpr auto brief = 700ms;
 /// What an executor may need beside its deadline: it waits 5 s for a device
 /// that hangs before it gives its memory up.
 constexpr auto slack = 15s;
+
+constexpr auto unlimited = std::numeric_limits<std::uint64_t>::max();
 
 bool waits_in_vain(fault_kind x) {
   return x == fault_kind::stall || x == fault_kind::hang
@@ -89,10 +93,19 @@ public:
   }
 
   side_report run() {
+    // The one has made its tensors before the other one takes memory away.
+    meet();
     if (early_)
       starve_early();
     auto made = make();
     out_.made = ending::of(made);
+    if (early_) {
+      // What follows needs memory too, and both may be on one device.
+      meet();
+      if (mine())
+        with_.faults->limit(unlimited);
+      meet();
+    }
     if (!made)
       return out_;
     if (!early_ && !run_before())
@@ -110,10 +123,13 @@ public:
       line_.reset();
     }
     meet();
-    if (with_.faults)
-      out_.fired = out_.fired || (mine() && with_.faults->fired());
     if (!sends())
       look(expected, before);
+    meet();
+    if (with_.faults) {
+      with_.faults->resume();
+      out_.fired = out_.fired || (mine() && with_.faults->fired());
+    }
     return out_;
   }
 
@@ -122,8 +138,13 @@ private:
 
   bool mine() const { return what_.side == with_.side; }
 
+  duration budget() const {
+    return waits_in_vain(what_.kind) ? duration{brief} : duration{ample};
+  }
+
   void meet() {
-    if (with_.other && !with_.other->wait())
+    // A side that has no memory to begin with does not come.
+    if (with_.other && !with_.other->wait() && !early_)
       out_.trouble = "the other side is not there";
   }
 
@@ -191,15 +212,13 @@ private:
   }
 
   void run_with_fault() {
-    duration budget = waits_in_vain(what_.kind) ? duration{brief}
-                                                : duration{ample};
     auto digests = what_.kind == fault_kind::write || what_.on_device()
                    || what_.which % 2 == 0;
     auto begin = steady_clock().now();
     out_.ran = ending::of(
-      self_->run({what_.mode, digests}, deadline::after(budget)));
-    out_.late = steady_clock().now() - begin > budget + slack;
-    if (with_.faults)
+      self_->run({what_.mode, digests}, deadline::after(budget())));
+    out_.late = steady_clock().now() - begin > budget() + slack;
+    if (with_.faults && mine())
       with_.faults->resume();
     out_.fired = out_.fired || line_->fired();
     out_.digested = self_->reports()[0].digested;
@@ -209,10 +228,25 @@ private:
   /// What is in the tensors now, and once it has been believed.
   void look(const std::vector<std::vector<std::byte>>& expected,
             const std::vector<std::vector<std::byte>>& before) {
-    out_.untouched = sample_.held(0) == before;
+    // A device that hangs on cannot be asked, before it goes on at last.
+    out_.untouched = what_.kind == fault_kind::hang_longer
+                     || sample_.held(0) == before;
     if (out_.ran.good() && self_)
-      out_.ran = ending::of(self_->commit());
+      out_.ran = ending::of(self_->commit(deadline::after(budget())));
+    // Nothing can be seen of a device that hangs, or that was left at work.
+    if (with_.faults)
+      with_.faults->resume();
+    if (waits_in_vain(what_.kind))
+      settle();
     out_.complete = sample_.held(0) == expected;
+  }
+
+  void settle() {
+    auto done = with_.place.engines()->make().and_then([](const auto& engine) {
+      return engine->settle(deadline::after(ample));
+    });
+    if (!done)
+      out_.trouble = to_string(done.error());
   }
 
   play_side with_;

@@ -148,10 +148,11 @@ BOOST_AUTO_TEST_CASE(over_nccl) {
   check_faults(nccl_bed, packed);
 }
 
-// An executor leaves after a while what never ends.
+// An executor leaves after a while what never ends. Not over NCCL: its own
+// kernels wait behind what hangs, and so does its abort; what ends that is the
+// end of the process.
 BOOST_AUTO_TEST_CASE(a_device_that_hangs_on_does_not_keep_anybody) {
-  for (const auto& make : {bed_maker{cuda_bed}, over_ipc(ipc_memory::unnamed),
-                           bed_maker{nccl_bed}})
+  for (const auto& make : {bed_maker{cuda_bed}, over_ipc(ipc_memory::unnamed)})
     for (const auto& what : make_faults(7, 1, {fault_kind::hang_longer})) {
       auto fired = false;
       check_fault(make, what, fired);

@@ -415,18 +415,21 @@ status stand_in_nccl::launch(std::vector<call> calls) {
     comm->looks = late ? 3 : 0;
     changed_.notify_all();
   }
-  auto work = [this, comm, calls = std::move(calls),
-               ticket](const std::atomic<bool>& cancelled) {
+  // Over when the kernel is, also one that never begins: its device died.
+  std::shared_ptr<void> turn{nullptr, [this, comm, ticket](void*) {
+                               lock guard{mutex_};
+                               std::erase(queues_[comm->device], ticket);
+                               --comm->pending;
+                               changed_.notify_all();
+                             }};
+  auto work = [this, comm, calls = std::move(calls), ticket,
+               turn = std::move(turn)](const std::atomic<bool>& cancelled) {
     run(*comm, calls, ticket, cancelled);
     return comm::cuda::codes::success;
   };
   if (runtime_->enqueue(stream, name, std::move(work), std::move(touches))
-      != comm::cuda::codes::success) {
-    lock guard{mutex_};
-    --comm->pending;
-    std::erase(queues_[comm->device], ticket);
+      != comm::cuda::codes::success)
     return codes::unhandled_cuda_error;
-  }
   return late ? codes::in_progress : codes::success;
 }
 
@@ -453,8 +456,6 @@ void stand_in_nccl::run(comm_state& x, const std::vector<call>& calls,
   });
   for (auto& p : waiting)
     p->withdrawn = !p->done;
-  std::erase(queues_[x.device], ticket);
-  --x.pending;
   changed_.notify_all();
 }
 

@@ -255,6 +255,12 @@ void stand_in_runtime::run_head(lock& guard, stream_state& x) {
       die(codes::illegal_address);
     }
   }
+  if (op.work) {
+    // Never begun, and let go of without the lock, as above.
+    guard.unlock();
+    op.work = nullptr;
+    guard.lock();
+  }
   if (op.records) {
     op.records->completed = std::max(op.records->completed, op.generation);
     op.records->when = std::chrono::steady_clock::now();
