@@ -27,15 +27,18 @@ static_assert(codes::not_ready == cudaErrorNotReady);
 static_assert(codes::illegal_address == cudaErrorIllegalAddress);
 static_assert(codes::launch_failure == cudaErrorLaunchFailure);
 
-/// Finds the allocation that an address lies in. The CUDA runtime has no
-/// function for it; the driver's is asked for by name, because a program linked
-/// with the driver's library does not start where there is none.
+/// Finds the allocation that an address lies in, and its number. The CUDA
+/// runtime has no functions for it; the driver's are asked for by name, because
+/// a program linked with the driver's library does not start where there is
+/// none.
 using range_function = CUresult (*)(CUdeviceptr*, std::size_t*, CUdeviceptr);
+using attribute_function = CUresult (*)(void*, CUpointer_attribute,
+                                        CUdeviceptr);
 
-cudaError_t find_range_function(range_function& out) {
+template <class Function>
+cudaError_t find_driver_function(const char* name, Function& out) {
   void* symbol = nullptr;
   cudaDriverEntryPointQueryResult found{};
-  constexpr auto name = "cuMemGetAddressRange";
 #if CUDART_VERSION >= 12050
   auto code = cudaGetDriverEntryPointByVersion(name, &symbol, 12000,
                                                cudaEnableDefault, &found);
@@ -46,7 +49,7 @@ cudaError_t find_range_function(range_function& out) {
     return code;
   if (found != cudaDriverEntryPointSuccess || symbol == nullptr)
     return cudaErrorSymbolNotFound;
-  out = reinterpret_cast<range_function>(symbol);
+  out = reinterpret_cast<Function>(symbol);
   return cudaSuccess;
 }
 
@@ -280,20 +283,31 @@ public:
 private:
   static status range_of(const void* where, pointer_facts& out) noexcept {
     static range_function range = nullptr;
-    static const cudaError_t found = find_range_function(range);
-    if (found != cudaSuccess)
-      return found;
+    static attribute_function attribute = nullptr;
+    static const cudaError_t
+      found = find_driver_function("cuMemGetAddressRange", range);
+    static const cudaError_t
+      found_attribute = find_driver_function("cuPointerGetAttribute",
+                                             attribute);
+    for (auto code : {found, found_attribute})
+      if (code != cudaSuccess)
+        return code;
     current_device_scope scope{out.device};
     if (scope.code() != cudaSuccess)
       return scope.code();
     CUdeviceptr begin = 0;
     std::size_t bytes = 0;
     // The numbers of the driver's errors are the runtime's.
-    auto code = range(&begin, &bytes, reinterpret_cast<CUdeviceptr>(where));
+    auto at = reinterpret_cast<CUdeviceptr>(where);
+    auto code = range(&begin, &bytes, at);
+    unsigned long long id = 0;
+    if (code == CUDA_SUCCESS)
+      code = attribute(&id, CU_POINTER_ATTRIBUTE_BUFFER_ID, at);
     if (code != CUDA_SUCCESS)
       return static_cast<status>(code);
     out.allocation = reinterpret_cast<std::byte*>(begin);
     out.allocation_bytes = bytes;
+    out.allocation_id = id;
     return codes::success;
   }
 };

@@ -87,6 +87,19 @@ BOOST_AUTO_TEST_CASE(an_allocation_is_exported_once) {
   BOOST_CHECK_EQUAL(exporter->release(memory.data()), 0);
 }
 
+BOOST_AUTO_TEST_CASE(what_stands_at_a_freed_address_is_exported_anew) {
+  auto memory = foreign(block_bytes);
+  comm::cuda::pointer_facts where;
+  BOOST_REQUIRE_EQUAL(exporter->facts(memory.data(), where), 0);
+  BOOST_REQUIRE_NE(where.allocation_id, 0u);
+  auto tables = process_tables::of(exporter);
+  auto first = tables->export_allocation(where).value();
+  BOOST_CHECK(tables->export_allocation(where).value() == first);
+  ++where.allocation_id;
+  BOOST_CHECK(tables->export_allocation(where).value() != first);
+  BOOST_CHECK_EQUAL(exporter->release(memory.data()), 0);
+}
+
 BOOST_AUTO_TEST_CASE(a_part_of_our_own_allocation_has_its_name) {
   auto whole = make_allocation(exporter, 0, 1).value();
   auto part = export_existing(exporter, whole->memory().last(64)).value();

@@ -215,6 +215,7 @@ stand_in_memory::facts(const void* where,
     out.device = x->device;
     out.allocation = x->begin;
     out.allocation_bytes = x->bytes;
+    out.allocation_id = x->number;
   }
   return codes::success;
 }
