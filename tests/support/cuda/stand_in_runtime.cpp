@@ -152,7 +152,7 @@ stand_in_runtime::finish(std::chrono::milliseconds limit) {
   auto ended = wait_until(guard, limit, [this] { return idle(); });
   auto out = log_->all();
   if (!ended)
-    out.push_back("finish: there is work that does not end");
+    out.emplace_back("finish: there is work that does not end");
   for (auto& x : leaks_locked())
     out.push_back(std::move(x));
   return out;
