@@ -145,11 +145,12 @@ result<config::node_file> machines_of(const std::string& devices,
         out.gpus.push_back({"GPU", "", bytes, "9.0"});
       return result<config::gpu_inventory>{out};
     };
-  return load_machines(args, {});
+  static const config::job_config none;
+  return load_machines(args, none);
 }
 
 std::vector<std::uint64_t> memories_of(const result<config::node_file>& x) {
-  BOOST_REQUIRE_MESSAGE(x.has_value(), x.error().message());
+  BOOST_REQUIRE_MESSAGE(x.has_value(), (x ? "" : x.error().message()));
   std::vector<std::uint64_t> out;
   for (const auto& device : x->machines.nodes.at(0).devices)
     out.push_back(device.memory_bytes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <random>
 
 #include "comm/cuda_ipc/pair.hpp"
@@ -78,7 +79,7 @@ BOOST_AUTO_TEST_CASE(garbage_is_refused_or_lies_in_real_memory) {
       for (auto i = random() % 3; i-- > 0;)
         name[random() % name.size()] ^= static_cast<std::byte>(random());
       if (round % 3 == 2)
-        name.resize(name.size() + random() % 5 - 2);
+        name.resize(std::max<std::size_t>(name.size() + random() % 5, 2) - 2);
     }
     auto opened = importer->open(name);
     if (!opened) {
