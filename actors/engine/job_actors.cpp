@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "troupe/actors/model/device_desk.hpp"
 #include "troupe/actors/model/dist_model.hpp"
 #include "troupe/actors/model/storage.hpp"
 #include "troupe/actors/sync/sync_group.hpp"
@@ -30,13 +31,15 @@ job_body make_body(const application& app, const config::job_config& config,
                    const planner::placement& plan, job_nodes& nodes,
                    caf::actor_system& system,
                    const protocol::error_signal_actor& errors) {
+  job_body out;
+  out.desk = system.spawn<model::device_desk>();
   model::model_surroundings around{nodes.all(), errors, {}, &nodes.store()};
+  around.desk = out.desk;
   around.far_nodes = !nodes.local();
   for (const auto& x : nodes.cluster().nodes)
     around.devices_per_node.push_back(
       static_cast<std::int32_t>(x.devices.size()));
   auto specs = config::to_job_spec(config, app.syncs);
-  job_body out;
   for (const auto& x : config.models) {
     model::model_job job;
     job.spec = *std::ranges::find(specs.models, x.name,
@@ -80,7 +83,7 @@ std::vector<engine_sync> make_syncs(const application& app,
     x.actor = system.spawn<sync::sync_group>(x.name,
                                              body.models.at(pair.source),
                                              body.models.at(pair.destination),
-                                             attempt);
+                                             attempt, body.desk);
     out.push_back(std::move(x));
   }
   return out;

@@ -19,6 +19,7 @@ namespace troupe::engine {
 struct job_body {
   std::map<std::string, protocol::dist_model_actor> models;
   protocol::storage_actor storage;
+  protocol::device_desk_actor desk;
 };
 
 [[nodiscard]] job_body make_body(const application& app,

@@ -141,6 +141,7 @@ void run_driver::make_models() {
   for (const auto& [name, model] : body_.models)
     keep_in(body_actors_, model);
   keep_in(body_actors_, body_.storage);
+  keep_in(body_actors_, body_.desk);
 }
 
 void run_driver::start_engine(const std::shared_ptr<data_source>& data,

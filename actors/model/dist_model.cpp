@@ -2,10 +2,12 @@
 #include "troupe/actors/model/dist_model.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include <caf/actor_cast.hpp>
 #include <fmt/core.h>
 
+#include "troupe/actors/call/device_lease.hpp"
 #include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/model/dist_model_asking.hpp"
 #include "troupe/actors/model/relay.hpp"
@@ -79,8 +81,51 @@ void dist_model::relay(const Request& request, continuation<Reply> done) {
   }
 }
 
+void dist_model::note_devices(const protocol::manifests& told) {
+  devices_.clear();
+  for (const auto& x : told.items)
+    if (!x.device.empty())
+      devices_[x.worker] = x.device;
+}
+
+std::vector<std::string> dist_model::joined_devices() const {
+  std::map<replica_id, std::set<std::string>> by_replica;
+  for (const auto& [name, device] : devices_)
+    by_replica[name.replica].insert(device);
+  std::set<std::string> out;
+  for (const auto& [id, devices] : by_replica)
+    if (devices.size() > 1)
+      out.insert(devices.begin(), devices.end());
+  return {out.begin(), out.end()};
+}
+
 void dist_model::invoke(const protocol::invoke& request,
                         continuation<protocol::invoked> done) {
+  auto devices = joined_devices();
+  if (!around_.desk || devices.empty())
+    return invoke_now(request, std::move(done));
+  milliseconds timeout{request.timeout_ms};
+  auto asked = clock().now();
+  call::lease_devices(calls_, around_.desk, job_.spec.name, std::move(devices),
+                      timeout,
+                      [=, this, done = std::move(done)](
+                        result<call::device_lease> lease) {
+                        if (!lease)
+                          return done(fail(lease.error()));
+                        auto waited = std::chrono::duration_cast<milliseconds>(
+                          clock().now() - asked);
+                        auto now = request;
+                        now.timeout_ms = call::to_ms(
+                          std::max(timeout - waited, milliseconds{1}));
+                        invoke_now(now, [done, lease = *lease](
+                                          result<protocol::invoked> x) {
+                          done(std::move(x));
+                        });
+                      });
+}
+
+void dist_model::invoke_now(const protocol::invoke& request,
+                            continuation<protocol::invoked> done) {
   if (!ready())
     return done(
       fail(errc::unavailable, fmt::format("{} is not set up", job_.spec.name)));
@@ -141,18 +186,29 @@ dist_model::behavior_type dist_model::make_behavior() {
   return {
     [=, this](const protocol::set_up& x) {
       auto out = owe(static_cast<manifests*>(nullptr));
-      set_up(milliseconds{x.timeout_ms},
-             [out](result<manifests> y) { out.deliver(std::move(y)); });
+      set_up(milliseconds{x.timeout_ms}, [=, this](result<manifests> y) {
+        if (y)
+          note_devices(*y);
+        out.deliver(std::move(y));
+      });
       return out.promise();
     },
     [=, this](const repair_model& x) {
       auto out = owe(static_cast<repaired*>(nullptr));
-      repair(x, [out](result<repaired> y) { out.deliver(std::move(y)); });
+      repair(x, [=, this](result<repaired> y) {
+        if (y)
+          note_devices(y->members);
+        out.deliver(std::move(y));
+      });
       return out.promise();
     },
     [=, this](const change_replicas& x) {
       auto out = owe(static_cast<manifests*>(nullptr));
-      change(x, [out](result<manifests> y) { out.deliver(std::move(y)); });
+      change(x, [=, this](result<manifests> y) {
+        if (y)
+          note_devices(*y);
+        out.deliver(std::move(y));
+      });
       return out.promise();
     },
     [=, this](const open_groups& x) {

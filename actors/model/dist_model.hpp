@@ -97,12 +97,23 @@ private:
   template <class Reply, class Request>
   void relay(const Request& request, continuation<Reply> done);
 
+  /// Once the devices are ours that the ranks of a replica talk between.
   void invoke(const protocol::invoke& request,
               continuation<protocol::invoked> done);
+  void invoke_now(const protocol::invoke& request,
+                  continuation<protocol::invoked> done);
+
+  /// Learns where the ranks' memory is.
+  void note_devices(const protocol::manifests& told);
+
+  /// The devices of replicas that have several.
+  [[nodiscard]] std::vector<std::string> joined_devices() const;
 
   model_job job_;
   model_surroundings around_;
   std::map<replica_id, member> members_;
+  /// Of ranks whose memory is a device's.
+  std::map<protocol::worker_name, std::string> devices_;
   /// How often it was repaired: what was begun before is given up.
   std::uint64_t era_ = 0;
   call::caller<dist_model> calls_;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "troupe/actors/process/batch_store.hpp"
+#include "troupe/actors/protocol/leases.hpp"
 #include "troupe/actors/protocol/monitor.hpp"
 #include "troupe/actors/protocol/process.hpp"
 #include "troupe/planner/model_spec.hpp"
@@ -38,6 +39,8 @@ struct model_surroundings {
   process::batch_store* store = nullptr;
   /// The nodes are on other machines.
   bool far_nodes = false;
+  /// Null: nobody else uses the models' devices.
+  protocol::device_desk_actor desk = {};
 };
 
 } // namespace troupe::model

@@ -7,6 +7,7 @@
 #include "troupe/actors/protocol/bundle.hpp"
 #include "troupe/actors/protocol/errors.hpp"
 #include "troupe/actors/protocol/float_check.hpp"
+#include "troupe/actors/protocol/leases.hpp"
 #include "troupe/actors/protocol/model.hpp"
 #include "troupe/actors/protocol/monitor.hpp"
 #include "troupe/actors/protocol/names.hpp"
@@ -126,6 +127,10 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_batch))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::stored_batch))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::open_scope))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::scope_opened))
+
+// leases.hpp
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::lease_devices))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::end_lease))
 
 CAF_END_TYPE_ID_BLOCK(troupe)
 

@@ -51,12 +51,13 @@ protocol::sync_action action_of(sync_verb x) {
 sync_group::sync_group(caf::actor_config& config, std::string sync_name,
                        protocol::dist_model_actor source,
                        protocol::dist_model_actor destination,
-                       std::uint32_t attempt)
+                       std::uint32_t attempt, protocol::device_desk_actor desk)
   : protocol::sync_group_actor::base(config),
     sync_name_(std::move(sync_name)),
     first_generation_(attempt << 16),
     source_(std::move(source)),
     destination_(std::move(destination)),
+    desk_(std::move(desk)),
     calls_(this) {
   // nop
 }
@@ -71,6 +72,7 @@ void sync_group::on_exit() {
   // and that waits for the clock if its queue is full.
   source_ = protocol::dist_model_actor{};
   destination_ = protocol::dist_model_actor{};
+  desk_ = protocol::device_desk_actor{};
 }
 
 const protocol::dist_model_actor&
@@ -113,7 +115,34 @@ void sync_group::run(sync_kind kind, std::uint32_t timeout_ms,
   run_->lane = complete_ ? lanes_.size() - 1 : 0;
   const auto& x = lanes_[run_->lane];
   machine_.use(x.route.moves(), x.linked);
-  perform(machine_.begin(kind));
+  // Before the sources are pinned: calls that are held have no devices.
+  call::lease_devices(calls_, desk_, sync_name_, joined_devices(x),
+                      patience(timeout_ms),
+                      [=, this,
+                       number = run_number_](result<call::device_lease> lease) {
+                        if (!current(number))
+                          return;
+                        if (!lease) {
+                          auto ended = std::move(*run_);
+                          run_.reset();
+                          return ended.done(fail(lease.error().within(
+                            fmt::format("sync {}", sync_name_))));
+                        }
+                        run_->devices = *lease;
+                        perform(machine_.begin(kind));
+                      });
+}
+
+std::vector<std::string> sync_group::joined_devices(const lane& x) const {
+  std::set<std::string> out;
+  for (const auto& channel : x.route.channels)
+    if (channel.link == link_kind::nccl)
+      for (auto end : {channel.source, channel.destination}) {
+        auto found = devices_.find(x.route.members[end].name);
+        if (found != devices_.end())
+          out.insert(found->second);
+      }
+  return {out.begin(), out.end()};
 }
 
 void sync_group::perform(const sync_steps& steps) {
@@ -289,6 +318,7 @@ void sync_group::end_run() {
   auto why = failure ? explain(*failure) : error{};
   auto ended = std::move(*run_);
   run_.reset();
+  ended.devices = nullptr;
   auto& x = lanes_[ended.lane];
   x.linked = machine_.linked();
   if (machine_.committed())

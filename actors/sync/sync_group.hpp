@@ -12,6 +12,7 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include "troupe/actors/call/caller.hpp"
+#include "troupe/actors/call/device_lease.hpp"
 #include "troupe/actors/call/reply.hpp"
 #include "troupe/actors/protocol/register.hpp"
 #include "troupe/actors/sync/hang_report.hpp"
@@ -29,7 +30,8 @@ public:
   /// name made between the same ranks.
   sync_group(caf::actor_config& config, std::string sync_name,
              protocol::dist_model_actor source,
-             protocol::dist_model_actor destination, std::uint32_t attempt = 0);
+             protocol::dist_model_actor destination, std::uint32_t attempt = 0,
+             protocol::device_desk_actor desk = {});
 
   const char* name() const override;
   void on_exit() override;
@@ -65,6 +67,7 @@ private:
     std::uint32_t timeout_ms = 0;
     std::size_t lane = 0;
     std::chrono::steady_clock::time_point start;
+    call::device_lease devices = {};
     weight_version next;
     /// A rank's memory has moved.
     bool moved = false;
@@ -119,6 +122,9 @@ private:
   void run(sync_kind kind, std::uint32_t timeout_ms,
            continuation<protocol::sync_report> done);
 
+  /// Between which devices a lane's links go.
+  [[nodiscard]] std::vector<std::string> joined_devices(const lane& x) const;
+
   /// Takes steps, and ends the run if they are the last.
   void perform(const sync_steps& steps);
   void order(sync_verb verb, const std::vector<std::size_t>& members);
@@ -168,7 +174,10 @@ private:
   std::uint32_t first_generation_;
   protocol::dist_model_actor source_;
   protocol::dist_model_actor destination_;
+  protocol::device_desk_actor desk_;
   protocol::sync_options options_;
+  /// Of ranks whose memory is a device's.
+  std::map<protocol::worker_name, std::string> devices_;
   /// What it was planned from; kept only if ranks may be dropped.
   protocol::prepare_sync prepared_;
   std::vector<protocol::worker_name> dropped_;

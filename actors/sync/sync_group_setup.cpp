@@ -83,6 +83,11 @@ result<void> sync_group::plan(const protocol::prepare_sync& request) {
   auto mode = choose_mode(options_, staging);
   if (!mode)
     return fail(mode.error());
+  devices_.clear();
+  for (const auto* side : {&request.source, &request.destination})
+    for (const auto& rank : side->items)
+      if (!rank.device.empty())
+        devices_[rank.worker] = rank.device;
   machine_.reset(lanes.front().route.members, *mode);
   lanes_ = std::move(lanes);
   complete_ = false;

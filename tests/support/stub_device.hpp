@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -26,7 +28,7 @@ public:
   }
 
   [[nodiscard]] const std::string& uuid() const noexcept override {
-    return uuid_;
+    return uuids[asked_++ % uuids.size()];
   }
 
   [[nodiscard]] result<void> enter() override {
@@ -92,6 +94,8 @@ public:
     return fail(errc::unavailable, "a stub has no links");
   }
 
+  /// Said in turns: the hosts of a test share the stub.
+  std::vector<std::string> uuids = {"GPU-stub"};
   int entered = 0;
   int copies = 0;
   std::optional<error> entering;
@@ -124,7 +128,7 @@ private:
   };
 
   std::int32_t number_;
-  std::string uuid_ = "GPU-stub";
+  mutable std::atomic<std::size_t> asked_ = 0;
 };
 
 } // namespace troupe::test

@@ -10,6 +10,8 @@
 #include "support/actor_fixture.hpp"
 #include "support/inproc_job.hpp"
 #include "support/scratch.hpp"
+#include "support/stub_device.hpp"
+#include "troupe/actors/model/device_desk.hpp"
 #include "troupe/actors/model/dist_model.hpp"
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/inproc_launcher.hpp"
@@ -27,7 +29,18 @@ class summing_module : public test::counting_module {
 public:
   using test::counting_module::counting_module;
 
-  void setup(worker_context& ctx) override { ctx_ = &ctx; }
+  void setup(worker_context& ctx) override {
+    counting_module::setup(ctx);
+    ctx_ = &ctx;
+  }
+
+  parameter_list parameters() override {
+    auto out = counting_module::parameters();
+    if (on_device)
+      for (auto& x : out)
+        x.device = {dlpack::device_type::cuda, 0};
+    return out;
+  }
 
   /// Its rows, and the sum of all ranks' rows in "sum".
   batch sum(const batch& in) {
@@ -47,6 +60,8 @@ public:
     return out;
   }
 
+  bool on_device = false;
+
 private:
   worker_context* ctx_ = nullptr;
 };
@@ -64,19 +79,27 @@ struct fixture {
   std::shared_ptr<node::inproc_launcher> launcher;
   node_actor machine;
 
+  device_desk_actor desk;
+
   bool far;
 
   /// Through nodes and hosts, as if they were other machines and processes.
-  explicit fixture(bool far_away = true) : far(far_away) {
-    auto& model = models.add("trainer", [notes = notes] {
-      return std::make_unique<summing_module>(notes);
+  explicit fixture(bool far_away = true, comm::device_ptr device = {})
+    : far(far_away) {
+    auto on_device = device != nullptr;
+    auto& model = models.add("trainer", [notes = notes, on_device] {
+      auto out = std::make_unique<summing_module>(notes);
+      out->on_device = on_device;
+      return out;
     });
+    model.add_function<summing_module>("echo", &summing_module::echo);
     model.add_function<summing_module>("sum", &summing_module::sum);
     model.add_function<summing_module>("throws_on_first",
                                        &summing_module::throws_on_first);
+    model::host_services services{{}, &models, &store, &hub};
+    services.device = std::move(device);
     launcher = std::make_shared<
-      node::inproc_launcher>(system, "job",
-                             model::host_services{{}, &models, &store, &hub},
+      node::inproc_launcher>(system, "job", services,
                              node::worker_threads::own);
     node::node_settings settings{"job", node_id{0}, 8};
     settings.far_hosts = far;
@@ -111,6 +134,7 @@ struct fixture {
           device_id{devices.empty() ? 0 : devices[i]}};
     model::model_surroundings around{{machine}, errors, {8}, &store};
     around.far_nodes = far;
+    around.desk = desk;
     auto model = system.spawn<model::dist_model>(job, around);
     auto made = ask<manifests>(model, set_up{10'000});
     if (!made)
@@ -243,6 +267,51 @@ BOOST_AUTO_TEST_CASE(a_lost_rank_goes_on_from_what_its_peer_knows) {
     BOOST_TEST(run.sum_of(trainer) == 4);
     run.close(trainer);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_call_waits_for_the_devices_that_its_ranks_talk_between) {
+  auto device = std::make_shared<test::stub_device>(0);
+  device->uuids = {"GPU-a", "GPU-b"};
+  fixture run{false, device};
+  run.desk = run.system.spawn<model::device_desk>();
+  auto lease = [&](std::uint64_t number, const std::string& on) {
+    run.self->request(run.desk, soon, lease_devices{number, "other", {on}})
+      .receive([](ack) {}, [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  };
+  auto trainer = run.make(1, 2);
+  lease(~0ull, "GPU-b");
+  invoke request;
+  request.function = "echo";
+  request.scope = 1;
+  request.timeout_ms = 10'000;
+  request.input.parts.push_back(run.store.put(test::numbered(2), 1).value());
+  auto pending = run.self->request(trainer, soon, request);
+  // Both have had what came before once they have answered this.
+  BOOST_TEST(run.ask<operations>(trainer, get_operations{1000}).has_value());
+  lease(~1ull, "GPU-c");
+  {
+    std::lock_guard guard{run.notes->mutex};
+    BOOST_TEST(std::ranges::count(run.notes->calls, "echo") == 0);
+  }
+  run.self->send(run.desk, end_lease{~0ull});
+  pending.receive([](invoked& x) { BOOST_TEST(x.output.rows() == 2); },
+                  [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  // They are given back.
+  lease(~2ull, "GPU-a");
+  lease(~3ull, "GPU-b");
+  run.close(trainer);
+  run.self->send_exit(run.desk, caf::exit_reason::kill);
+}
+
+BOOST_AUTO_TEST_CASE(a_call_over_one_device_waits_for_nobody) {
+  fixture run{false, std::make_shared<test::stub_device>(0)};
+  run.desk = run.system.spawn<model::device_desk>();
+  auto trainer = run.make(1, 2);
+  run.self->request(run.desk, soon, lease_devices{1, "other", {"GPU-stub"}})
+    .receive([](ack) {}, [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  BOOST_TEST(run.sum_of(trainer) == 4);
+  run.close(trainer);
+  run.self->send_exit(run.desk, caf::exit_reason::kill);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

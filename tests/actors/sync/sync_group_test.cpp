@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "actors/sync/sync_group_fixture.hpp"
+#include "troupe/actors/model/device_desk.hpp"
 
 using namespace troupe;
 using namespace troupe::test;
@@ -323,6 +324,60 @@ BOOST_AUTO_TEST_CASE(closing_leaves_the_links_and_ends_the_group) {
 BOOST_AUTO_TEST_CASE(closing_a_group_that_was_never_prepared_works) {
   ask_and_run<ack>(group, protocol::close_sync{1000}).value();
   BOOST_TEST(log->empty());
+}
+
+// -- devices -------------------------------------------------------------------
+
+struct on_devices : sync_group_fixture {
+  protocol::device_desk_actor desk = spawn<model::device_desk>();
+
+  on_devices() {
+    trainer->manifests.items[0].device = "GPU-a";
+    policy->manifests.items[0].device = "GPU-b";
+    policy->manifests.items[1].device = "GPU-c";
+    group = spawn<sync::sync_group>("t2p", source, destination, 0u, desk);
+  }
+
+  answer<ack> lease(std::uint64_t number, const std::string& device) {
+    return ask_and_run<ack>(desk,
+                            protocol::lease_devices{number, "other", {device}});
+  }
+};
+
+BOOST_FIXTURE_TEST_CASE(devices_are_asked_for_before_anything_is_pinned,
+                        on_devices) {
+  prepared();
+  lease(1, "GPU-c").value();
+  auto got = run();
+  BOOST_TEST(!got.ready());
+  BOOST_TEST(log->empty());
+  tell(desk, protocol::end_lease{1});
+  got.value();
+  BOOST_TEST(logged("policy: commit"));
+  // And given back.
+  for (std::uint64_t i = 2; const auto* device : {"GPU-a", "GPU-b", "GPU-c"})
+    lease(i++, device).value();
+}
+
+BOOST_FIXTURE_TEST_CASE(devices_that_stay_away_end_the_run_before_it_begins,
+                        on_devices) {
+  prepared();
+  lease(1, "GPU-a").value();
+  auto got = run();
+  advance_time(std::chrono::seconds{60});
+  BOOST_TEST((got.failure().code() == errc::timed_out));
+  BOOST_TEST(got.failure().message().find("t2p waited") != std::string::npos);
+  BOOST_TEST(log->empty());
+  tell(desk, protocol::end_lease{1});
+  run().value();
+}
+
+BOOST_FIXTURE_TEST_CASE(a_run_that_fails_gives_its_devices_back, on_devices) {
+  prepared();
+  trainer->failures["pin"] = error{errc::failed, "no"};
+  BOOST_TEST(!run().get());
+  for (std::uint64_t i = 1; const auto* device : {"GPU-a", "GPU-b", "GPU-c"})
+    lease(i++, device).value();
 }
 
 BOOST_AUTO_TEST_SUITE_END()

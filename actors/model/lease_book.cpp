@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/model/lease_book.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace troupe::model {
+
+bool lease_book::ask(std::uint64_t number, std::string owner,
+                     std::set<std::string> devices) {
+  auto same = [=](const entry& x) { return x.number == number; };
+  if (std::any_of(entries_.begin(), entries_.end(), same))
+    return false;
+  entries_.push_back({number, std::move(owner), std::move(devices), false});
+  return true;
+}
+
+void lease_book::end(std::uint64_t number) {
+  entries_.remove_if([=](const entry& x) { return x.number == number; });
+}
+
+std::vector<std::uint64_t> lease_book::begin() {
+  auto share = [](const entry& x, const entry& y) {
+    return std::any_of(x.devices.begin(), x.devices.end(),
+                       [&](const auto& device) {
+                         return y.devices.count(device) > 0;
+                       });
+  };
+  std::vector<std::uint64_t> out;
+  for (auto i = entries_.begin(); i != entries_.end(); ++i) {
+    if (i->holds)
+      continue;
+    // Those behind it that hold share nothing with it, or they would wait.
+    i->holds = std::none_of(entries_.begin(), i, [&](const entry& x) {
+      return share(x, *i) && (!x.holds || x.owner != i->owner);
+    });
+    if (i->holds)
+      out.push_back(i->number);
+  }
+  return out;
+}
+
+} // namespace troupe::model

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <caf/replies_to.hpp>
+#include <caf/typed_actor.hpp>
+
+#include "troupe/actors/protocol/model.hpp"
+
+// Who may use devices between which data goes. Ranks that launch operations of
+// two communicators in opposite orders wait for each other for ever; so whoever
+// makes ranks use theirs asks for the devices first, and all are asked of one
+// actor.
+
+namespace troupe::protocol {
+
+/// Waits until nobody else has any of the devices, then has all of them. The
+/// same owner may have them several times. Ends with `end_lease`, or with the
+/// actor that has asked. Answer: ack. Errors: invalid (a number that is in use).
+struct lease_devices {
+  /// Chosen by whoever asks; never used twice in a job.
+  std::uint64_t number = 0;
+  /// A model or a sync.
+  std::string owner;
+  /// UUIDs.
+  std::vector<std::string> devices;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 lease_devices& x) {
+    return f(x.number, x.owner, x.devices);
+  }
+};
+
+/// Gives devices back, or does not want them any more.
+struct end_lease {
+  std::uint64_t number = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, end_lease& x) {
+    return f(x.number);
+  }
+};
+
+using device_desk_actor = caf::typed_actor<
+  caf::replies_to<lease_devices>::with<ack>, caf::reacts_to<end_lease>>;
+
+} // namespace troupe::protocol
