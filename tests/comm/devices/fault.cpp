@@ -153,6 +153,8 @@ std::string judge(const fault& what, const side_report* source,
     return "failed without the fault";
   auto differs = source != nullptr && destination != nullptr && source->digested
                  && destination->digested && source->sum != destination->sum;
+  if (differs && what.kind == fault_kind::none)
+    return "both sides have digests of their own";
   auto refused = failed || differs;
   // A side that stands still behind its part does no harm.
   auto harmless = waits(what.kind) && destination != nullptr

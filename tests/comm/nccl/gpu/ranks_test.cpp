@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// NCCL itself, on one device: ranks are processes with a NCCL_HOSTID each, so
-// that NCCL takes them for machines and lets them share the device. Slow, but
-// it is the real code.
+// NCCL itself, on one device (one_device.hpp). Slow, but it is the real code.
 #include <boost/test/unit_test.hpp>
 
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -15,86 +12,21 @@
 
 #include <fmt/core.h>
 
+#include "comm/nccl/gpu/one_device.hpp"
 #include "support/forked_ranks.hpp"
-#include "troupe/comm/cuda/factory.hpp"
 #include "troupe/comm/cuda/memory.hpp"
 #include "troupe/comm/cuda/stream.hpp"
-#include "troupe/comm/nccl/factory.hpp"
 
 using namespace std::literals;
 using namespace troupe;
-namespace nccl = troupe::comm::nccl;
 using comm::reduce_op;
 using comm::cuda::device_memory;
-using group_ptr = std::shared_ptr<nccl::nccl_communicator>;
+using test::rank_place;
 
 namespace {
 
-constexpr auto skipped = 77;
-
 deadline ample() {
   return deadline::after(120s);
-}
-
-/// Asks in a process of its own: once CUDA has begun in this one, none of its
-/// children can use it. Ends the program where there is no device.
-struct device_or_skip {
-  device_or_skip() {
-    test::forked_ranks asked{1, [](std::size_t, test::pipe_end& parent) {
-                               auto found = nccl::probe();
-                               bytes text;
-                               encoder to{text};
-                               to.put(std::uint8_t{found.usable});
-                               to.put(std::string_view{found.reason});
-                               return parent.say(text) ? 0 : 1;
-                             }};
-    auto said = asked.to(0).hear(ample());
-    std::uint8_t usable = 0;
-    std::string reason = "the probe did not answer";
-    if (said) {
-      decoder from{*said};
-      if (!from.get(usable) || !from.get(reason))
-        usable = 0;
-    }
-    if (usable != 0)
-      return;
-    fmt::print("skipped: {}\n", reason);
-    std::fflush(nullptr);
-    std::_Exit(skipped);
-  }
-};
-
-struct rank_place {
-  group_ptr group;
-  comm::cuda::runtime_ptr runtime;
-};
-
-/// Joins from a process that has not touched CUDA yet.
-rank_place join(std::size_t rank, std::int32_t size, test::pipe_end& parent) {
-  ::setenv("NCCL_HOSTID", fmt::format("troupe-test-{}", rank).c_str(), 1);
-  ::setenv("NCCL_SOCKET_IFNAME", "lo", 0);
-  ::setenv("NCCL_IB_DISABLE", "1", 0);
-  nccl::settings config;
-  auto runtime = comm::cuda::make_runtime();
-  auto library = nccl::make_library();
-  if (!runtime || !library) {
-    fmt::print(stderr, "{}\n",
-               to_string(runtime ? library.error() : runtime.error()));
-    return {};
-  }
-  config.runtime = *runtime;
-  config.library = *library;
-  auto self = nccl::make_endpoint(rank_id{static_cast<std::int32_t>(rank)},
-                                  size, config);
-  if (!self)
-    return {};
-  auto all = test::exchange(parent, (*self)->address(), ample());
-  auto made = (*self)->connect(all, ample());
-  if (!made) {
-    fmt::print(stderr, "rank {}: {}\n", rank, to_string(made.error()));
-    return {};
-  }
-  return {std::dynamic_pointer_cast<nccl::nccl_communicator>(*made), *runtime};
 }
 
 /// Exit status of a rank: 0, or the line where it went wrong modulo 90, plus 1.
@@ -141,7 +73,8 @@ void in_processes(std::int32_t size, const body& f) {
   auto ranks = static_cast<std::size_t>(size);
   test::forked_ranks group{ranks,
                            [&](std::size_t rank, test::pipe_end& parent) {
-                             auto at = join(rank, size, parent);
+                             auto at = test::join_on_one_device(rank, size,
+                                                                parent);
                              return at.group ? f(rank, at) : 91;
                            }};
   BOOST_REQUIRE(test::exchange(group, ranks, ample()));
@@ -194,6 +127,7 @@ int all_operations(std::size_t rank, rank_place& at) {
 
 } // namespace
 
+using test::device_or_skip;
 BOOST_GLOBAL_FIXTURE(device_or_skip);
 
 BOOST_AUTO_TEST_SUITE(nccl_gpu_ranks)
@@ -240,7 +174,7 @@ BOOST_AUTO_TEST_CASE(a_killed_rank_is_lost_at_once) {
   constexpr std::size_t ranks = 2;
   test::forked_ranks
     group{ranks, [](std::size_t rank, test::pipe_end& parent) -> int {
-            auto at = join(rank, ranks, parent);
+            auto at = test::join_on_one_device(rank, ranks, parent);
             EXIT_UNLESS(at.group);
             auto memory = upload(at, std::vector<float>(1 << 20, 1.f));
             for (auto first = true;; first = false) {
