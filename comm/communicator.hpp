@@ -78,6 +78,12 @@ public:
 
   /// False once an operation has failed or `abort` was called.
   [[nodiscard]] virtual bool alive() const noexcept = 0;
+
+  /// Looks, without waiting, whether the group is still whole, also while no
+  /// operation is under way. What it finds ends the group as a failed operation
+  /// does. From any thread. Backends that hear of such things by themselves
+  /// have nothing to look for.
+  [[nodiscard]] virtual result<void> health() { return {}; }
 };
 
 using communicator_ptr = std::shared_ptr<communicator>;

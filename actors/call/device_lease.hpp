@@ -11,7 +11,7 @@
 #include <vector>
 
 #include <caf/send.hpp>
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include "troupe/actors/call/caller.hpp"
 #include "troupe/actors/protocol/leases.hpp"
@@ -29,6 +29,9 @@ using device_lease = std::shared_ptr<void>;
   return ++last;
 }
 
+/// The desk is in this process and never busy.
+inline constexpr std::chrono::milliseconds lease_question_timeout{1000};
+
 /// Asks `desk` for devices and goes on once they are there; at once if there
 /// are none to ask for. Errors: timed_out, lost.
 template <class Self>
@@ -43,19 +46,33 @@ void lease_devices(caller<Self>& calls, const protocol::device_desk_actor& desk,
   device_lease lease{nullptr, [desk, number](void*) {
                        caf::anon_send(desk, protocol::end_lease{number});
                      }};
-  calls.template ask<protocol::ack>(
-    desk, timeout, protocol::lease_devices{number, owner, std::move(devices)},
-    [lease = std::move(lease), owner, timeout,
-     done = std::move(done)](result<protocol::ack> x) {
-      if (x)
-        return done(lease);
-      if (x.error().code() != errc::timed_out)
-        return done(fail(x.error()));
-      done(fail(errc::timed_out,
-                fmt::format("{} waited {} ms for its devices, which another "
-                            "model or sync is using",
-                            owner, timeout.count())));
-    });
+  auto refused = [&calls, desk, number, owner, timeout,
+                  done](const error& why, const device_lease& mine) {
+    if (why.code() != errc::timed_out)
+      return done(fail(why));
+    // While our place is kept it is known who is before us.
+    calls.template ask<protocol::blockers>(
+      desk, lease_question_timeout, protocol::get_blockers{number},
+      [mine, owner, timeout, done](const result<protocol::blockers>& x) {
+        auto who = x && !x->owners.empty()
+                     ? fmt::format("{}", fmt::join(x->owners, ", "))
+                     : std::string{"others"};
+        done(fail(errc::timed_out,
+                  fmt::format("{} waited {} ms for devices that {} had first",
+                              owner, timeout.count(), who)));
+      });
+  };
+  calls.template ask<protocol::ack>(desk, timeout,
+                                    protocol::lease_devices{number, owner,
+                                                            std::move(devices)},
+                                    [lease = std::move(lease), refused,
+                                     done = std::move(done)](
+                                      const result<protocol::ack>& x) {
+                                      if (x)
+                                        done(lease);
+                                      else
+                                        refused(x.error(), lease);
+                                    });
 }
 
 } // namespace troupe::call

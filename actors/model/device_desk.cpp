@@ -59,6 +59,9 @@ device_desk::behavior_type device_desk::make_behavior() {
       customers_.erase(x.number);
       serve();
     },
+    [this](const get_blockers& x) {
+      return blockers{book_.blockers(x.number)};
+    },
   };
 }
 

@@ -254,6 +254,21 @@ comm::link_ptr group_table::link(std::string_view name) const {
   return i == entries_.end() ? nullptr : i->second.link;
 }
 
+std::vector<error> group_table::check() const {
+  std::vector<std::pair<std::string, comm::communicator_ptr>> living;
+  {
+    std::lock_guard guard{mutex_};
+    for (const auto& [name, x] : entries_)
+      if (x.communicator && x.communicator->alive())
+        living.emplace_back(name, x.communicator);
+  }
+  std::vector<error> out;
+  for (const auto& [name, x] : living)
+    if (auto good = x->health(); !good)
+      out.push_back(good.error().within(name));
+  return out;
+}
+
 void group_table::abort() noexcept {
   std::lock_guard guard{mutex_};
   aborted_ = true;

@@ -61,6 +61,10 @@ public:
   /// Null if there is none.
   [[nodiscard]] comm::link_ptr link(std::string_view name) const;
 
+  /// Looks after groups that live (`communicator::health`): what those say that
+  /// do not live any more, with the group's name. From any thread.
+  [[nodiscard]] std::vector<error> check() const;
+
   /// Kills everything in the table.
   void abort() noexcept;
 

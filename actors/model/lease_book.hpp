@@ -29,6 +29,10 @@ public:
   /// Those that begin now, in the order in which they asked.
   [[nodiscard]] std::vector<std::uint64_t> begin();
 
+  /// Owners that this one waits for, each once, in the order in which they
+  /// asked. None for one that holds, or is unknown.
+  [[nodiscard]] std::vector<std::string> blockers(std::uint64_t number) const;
+
   /// Who has or wants something.
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
 
@@ -39,6 +43,9 @@ private:
     std::set<std::string> devices;
     bool holds = false;
   };
+
+  /// `earlier` keeps `x` waiting.
+  [[nodiscard]] static bool blocks(const entry& earlier, const entry& x);
 
   /// In the order in which they asked.
   std::list<entry> entries_;

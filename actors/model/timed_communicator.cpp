@@ -87,4 +87,8 @@ bool timed_communicator::alive() const noexcept {
   return inner_->alive();
 }
 
+result<void> timed_communicator::health() {
+  return inner_->health();
+}
+
 } // namespace troupe::model

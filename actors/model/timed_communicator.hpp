@@ -47,6 +47,7 @@ public:
 
   void abort() noexcept override;
   [[nodiscard]] bool alive() const noexcept override;
+  [[nodiscard]] result<void> health() override;
 
 private:
   comm::communicator* inner_;

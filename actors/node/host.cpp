@@ -14,6 +14,13 @@ namespace troupe::node {
 
 using protocol::ack;
 
+namespace {
+
+/// A rank that waits looks by itself: this is for those that do not.
+constexpr std::chrono::milliseconds groups_interval{500};
+
+} // namespace
+
 host::host(caf::actor_config& config, model::host_services services,
            worker_threads threads, std::function<void()> on_closed)
   : protocol::host_actor::base(config),
@@ -30,6 +37,12 @@ const char* host::name() const {
 
 void host::on_exit() {
   bundles_.clear();
+  if (!services_.device)
+    return;
+  // CAF's clock keeps us until the last reminder is due; what is on a device
+  // does not wait for that.
+  workers_.clear();
+  services_.device = nullptr;
 }
 
 void host::start(order x) {
@@ -131,8 +144,18 @@ void host::abort_all(const std::string& reason) {
   }
 }
 
+void host::check_groups() {
+  for (const auto& [name, worker] : workers_)
+    for (const auto& x : worker.probe->groups.check())
+      log::error(to_string(services_.host), "{}: {}", to_string(name),
+                 to_string(x));
+  delayed_send(this, groups_interval, protocol::check_groups{});
+}
+
 host::behavior_type host::make_behavior() {
   using namespace protocol;
+  if (services_.device)
+    delayed_send(this, groups_interval, protocol::check_groups{});
   return {
     [this](const bundle& x) { return bundles_.pass_on(this, calls_, x); },
     [this](const get_rest& x) { return bundles_.fetch(this, x); },
@@ -151,6 +174,7 @@ host::behavior_type host::make_behavior() {
       services_.store->release_before(x.last + 1);
     },
     [this](get_host_status) { return status(); },
+    [this](protocol::check_groups) { check_groups(); },
     [this](shut_down) {
       call::reply<ack> out{make_response_promise<ack>()};
       abort_all("the host shuts down");

@@ -64,6 +64,11 @@ private:
 
   void abort_all(const std::string& reason);
 
+  /// Looks after the workers' communicators now, and later again. Where
+  /// processes talk through sockets these say who is gone; a device's library
+  /// says nothing unless it is asked.
+  void check_groups();
+
   model::host_services services_;
   worker_threads threads_;
   std::function<void()> on_closed_;

@@ -45,7 +45,29 @@ struct end_lease {
   }
 };
 
+/// Whom a lease that was asked for waits for.
+struct get_blockers {
+  std::uint64_t number = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 get_blockers& x) {
+    return f(x.number);
+  }
+};
+
+struct blockers {
+  /// Each once, in the order in which they asked.
+  std::vector<std::string> owners;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, blockers& x) {
+    return f(x.owners);
+  }
+};
+
 using device_desk_actor = caf::typed_actor<
-  caf::replies_to<lease_devices>::with<ack>, caf::reacts_to<end_lease>>;
+  caf::replies_to<lease_devices>::with<ack>, caf::reacts_to<end_lease>,
+  caf::replies_to<get_blockers>::with<blockers>>;
 
 } // namespace troupe::protocol

@@ -17,7 +17,7 @@
 namespace troupe::protocol {
 
 /// Changes whenever a message changes: driver and hosts must agree.
-inline constexpr std::uint32_t wire_version = 6;
+inline constexpr std::uint32_t wire_version = 7;
 
 /// Where a worker's process stands.
 enum class host_kind : std::uint8_t { device, cpu };
@@ -138,13 +138,21 @@ struct shut_down {
   }
 };
 
+/// A host's own reminder to look after its workers' communicators.
+struct check_groups {
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, check_groups&) {
+    return f();
+  }
+};
+
 /// The control actor of a host: event-based, so that it answers whatever the
 /// workers' threads are doing.
 using host_actor = courier_actor::extend<
   caf::replies_to<start_worker>::with<started_worker>,
   caf::replies_to<abort_groups>::with<ack>, caf::reacts_to<release_batches>,
   caf::replies_to<get_host_status>::with<host_status>,
-  caf::replies_to<shut_down>::with<ack>>;
+  caf::reacts_to<check_groups>, caf::replies_to<shut_down>::with<ack>>;
 
 /// A new host reports to its node. Sender: host. Errors: refused (other job,
 /// other build, or a life that is over).

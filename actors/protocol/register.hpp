@@ -72,6 +72,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::abort_groups))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::release_batches))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_host_status))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::host_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::check_groups))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::shut_down))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::host_hello))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::host_welcome))
@@ -131,6 +132,8 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::scope_opened))
 // leases.hpp
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::lease_devices))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::end_lease))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_blockers))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::blockers))
 
 CAF_END_TYPE_ID_BLOCK(troupe)
 

@@ -180,4 +180,8 @@ bool bounce_communicator::alive() const noexcept {
   return inner_->alive();
 }
 
+result<void> bounce_communicator::health() {
+  return inner_->health();
+}
+
 } // namespace troupe::comm::devices

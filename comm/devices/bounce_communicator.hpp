@@ -58,6 +58,8 @@ public:
 
   [[nodiscard]] bool alive() const noexcept override;
 
+  [[nodiscard]] result<void> health() override;
+
 private:
   /// The blocks of the line that stand for a span of the device's, one for what
   /// is read and one for what is written.

@@ -140,7 +140,7 @@ public:
   /// Looks whether NCCL or a peer has failed, which is then the communicator's
   /// end; the control actor asks from time to time, so that a rank that is
   /// between two operations learns of it too. Any thread.
-  [[nodiscard]] result<void> health();
+  [[nodiscard]] result<void> health() override;
 
   /// Collective: ranks of equal `color` get a communicator of their own, in
   /// which they stand in the order of `key`, then of their ranks here. A

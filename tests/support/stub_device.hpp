@@ -16,7 +16,7 @@
 namespace troupe::test {
 
 /// Stands in for a GPU where nobody moves weights: its memory is ours, and its
-/// figures are what the test says. Makes neither links nor groups.
+/// figures are what the test says. Makes no links, and of groups what it is given.
 class stub_device final : public comm::device {
 public:
   explicit stub_device(std::int32_t number) : number_(number) {
@@ -77,6 +77,8 @@ public:
 
   [[nodiscard]] result<comm::endpoint_ptr>
   make_endpoint(rank_id, std::int32_t, const std::string&) override {
+    if (endpoint)
+      return endpoint;
     return fail(errc::unavailable, "a stub joins nobody");
   }
 
@@ -96,6 +98,8 @@ public:
 
   /// Said in turns: the hosts of a test share the stub.
   std::vector<std::string> uuids = {"GPU-stub"};
+  /// Of every group.
+  comm::endpoint_ptr endpoint;
   int entered = 0;
   int copies = 0;
   std::optional<error> entering;

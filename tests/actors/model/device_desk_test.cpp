@@ -100,8 +100,7 @@ BOOST_AUTO_TEST_CASE(who_waits_too_long_says_so_and_loses_its_place) {
   const auto& why = of(second).failures.front();
   BOOST_TEST((why.code() == errc::timed_out));
   BOOST_TEST(why.message()
-             == "reward waited 100 ms for its devices, which another model or "
-                "sync is using");
+             == "reward waited 100 ms for devices that policy had first");
   // It does not come back for what it did not wait for.
   of(first).leases.clear();
   run_jobs();

@@ -59,6 +59,21 @@ BOOST_AUTO_TEST_CASE(nobody_passes_who_waits) {
   BOOST_TEST(book.begin() == (numbers{4}), boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(it_says_who_is_in_the_way) {
+  using names = std::vector<std::string>;
+  lease_book book;
+  book.ask(1, "policy", {"a"});
+  book.ask(2, "policy", {"a", "b"});
+  book.ask(3, "reward", {"b"});
+  book.ask(4, "value", {"c"});
+  static_cast<void>(book.begin());
+  book.ask(5, "t2p", {"a", "b"});
+  BOOST_TEST(book.blockers(5) == (names{"policy", "reward"}),
+             boost::test_tools::per_element());
+  BOOST_TEST(book.blockers(1).empty());
+  BOOST_TEST(book.blockers(7).empty());
+}
+
 BOOST_AUTO_TEST_CASE(who_gives_up_makes_room) {
   lease_book book;
   book.ask(1, "policy", {"a"});

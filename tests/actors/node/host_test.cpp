@@ -6,9 +6,12 @@
 
 #include "support/actor_fixture.hpp"
 #include "support/inproc_job.hpp"
+#include "support/stub_device.hpp"
+#include "troupe/actors/protocol/rendezvous.hpp"
 
 using namespace troupe;
 using namespace troupe::protocol;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -33,6 +36,86 @@ private:
   start_worker request_;
 };
 
+/// A group that nothing is done with, and that breaks when it is told to.
+class idle_group final : public comm::communicator {
+public:
+  rank_id rank() const noexcept override { return rank_id{0}; }
+  std::int32_t size() const noexcept override { return 1; }
+
+  result<void> send(std::span<const std::byte>, rank_id, std::uint32_t,
+                    deadline) override {
+    return unused();
+  }
+
+  result<void> recv(std::span<std::byte>, rank_id, std::uint32_t,
+                    deadline) override {
+    return unused();
+  }
+
+  result<void> broadcast(std::span<std::byte>, rank_id, deadline) override {
+    return unused();
+  }
+
+  result<void> all_reduce(std::span<std::byte>, dtype, comm::reduce_op,
+                          deadline) override {
+    return unused();
+  }
+
+  result<void> all_gather(std::span<const std::byte>, std::span<std::byte>,
+                          deadline) override {
+    return unused();
+  }
+
+  result<void> reduce_scatter(std::span<const std::byte>, std::span<std::byte>,
+                              dtype, comm::reduce_op, deadline) override {
+    return unused();
+  }
+
+  result<void> barrier(deadline) override { return unused(); }
+
+  void abort() noexcept override { lives = false; }
+
+  bool alive() const noexcept override { return lives; }
+
+  result<void> health() override {
+    ++looks;
+    if (!broken)
+      return {};
+    lives = false;
+    return fail(errc::lost, "rank 1 is gone");
+  }
+
+  bool lives = true;
+  bool broken = false;
+  int looks = 0;
+
+private:
+  static result<void> unused() { return fail(errc::internal, "not here"); }
+};
+
+class idle_endpoint final : public comm::endpoint {
+public:
+  explicit idle_endpoint(std::shared_ptr<idle_group> group)
+    : group_(std::move(group)) {
+    // nop
+  }
+
+  const bytes& address() const noexcept override { return address_; }
+
+  result<comm::communicator_ptr> connect(const std::vector<bytes>&,
+                                         deadline) override {
+    return group_;
+  }
+
+  void abort() noexcept override {
+    // nop
+  }
+
+private:
+  std::shared_ptr<idle_group> group_;
+  bytes address_;
+};
+
 struct fixture : test::actor_fixture {
   std::shared_ptr<test::module_notes>
     notes = std::make_shared<test::module_notes>();
@@ -42,14 +125,14 @@ struct fixture : test::actor_fixture {
   int closed = 0;
   host_actor host;
 
-  fixture() {
+  explicit fixture(comm::device_ptr device = {}) {
     test::declare(models, "policy", notes);
-    host = spawn<node::host>(model::host_services{{node_id{0}, 3,
-                                                   incarnation{1}},
-                                                  &models,
-                                                  &store,
-                                                  &hub},
-                             node::worker_threads::shared,
+    model::host_services services{{node_id{0}, 3, incarnation{1}},
+                                  &models,
+                                  &store,
+                                  &hub};
+    services.device = std::move(device);
+    host = spawn<node::host>(services, node::worker_threads::shared,
                              [this] { ++closed; });
   }
 
@@ -140,6 +223,34 @@ BOOST_AUTO_TEST_CASE(an_abort_ends_every_group_of_every_worker) {
   ask_and_run<ack>(host, abort_groups{"tea"}).value();
   // A worker that has been aborted opens no groups.
   BOOST_TEST((seat("second").failure().code() == errc::aborted));
+}
+
+BOOST_AUTO_TEST_CASE(groups_of_a_device_are_looked_after) {
+  auto group = std::make_shared<idle_group>();
+  auto device = std::make_shared<test::stub_device>(0);
+  device->endpoint = std::make_shared<idle_endpoint>(group);
+  fixture run{device};
+  auto worker = run.start("policy").value().worker;
+  open_groups seats;
+  seats.items.push_back({{"policy", replica_id{0}, rank_id{0}},
+                         "world",
+                         "gloo",
+                         seat_kind::member,
+                         rank_id{0},
+                         1});
+  seats.timeout_ms = 1000;
+  auto met = run.ask_and_run<group_addresses>(worker, seats).value();
+  run.ask_and_run<ack>(worker, introduce(seats, met)).value();
+  run.advance_time(1s);
+  auto looks = group->looks;
+  BOOST_TEST(looks > 0);
+  group->broken = true;
+  run.advance_time(1s);
+  BOOST_TEST(!group->lives);
+  // The dead are left alone.
+  looks = group->looks;
+  run.advance_time(1s);
+  BOOST_TEST(group->looks == looks);
 }
 
 BOOST_AUTO_TEST_CASE(a_release_frees_the_batches_of_old_scopes) {

@@ -75,6 +75,7 @@ protected:
         told_->push_back(fmt::format("release {}", x.last));
       },
       [](get_host_status) { return host_status{}; },
+      [](check_groups) {},
       [this](shut_down) { return note("shut down"); },
     };
   }
