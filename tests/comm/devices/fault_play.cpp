@@ -242,6 +242,8 @@ private:
   }
 
   void settle() {
+    if (!with_.place.device)
+      return;
     auto done = with_.place.engines()->make().and_then([](const auto& engine) {
       return engine->settle(deadline::after(ample));
     });
