@@ -30,6 +30,11 @@ const char* device_desk::name() const {
   return "device_desk";
 }
 
+void device_desk::on_exit() {
+  // Promises hold us, and those who wait.
+  customers_.clear();
+}
+
 void device_desk::serve() {
   for (auto number : book_.begin())
     customers_.at(number).waits.deliver(protocol::ack{});

@@ -21,6 +21,7 @@ public:
   explicit device_desk(caf::actor_config& config);
 
   const char* name() const override;
+  void on_exit() override;
 
 protected:
   behavior_type make_behavior() override;

@@ -82,9 +82,10 @@ void dist_model::relay(const Request& request, continuation<Reply> done) {
 }
 
 void dist_model::note_devices(const protocol::manifests& told) {
-  devices_.clear();
   for (const auto& x : told.items)
-    if (!x.device.empty())
+    if (x.device.empty())
+      devices_.erase(x.worker);
+    else
       devices_[x.worker] = x.device;
 }
 
@@ -103,28 +104,28 @@ void dist_model::invoke(const protocol::invoke& request,
                         continuation<protocol::invoked> done) {
   auto devices = joined_devices();
   if (!around_.desk || devices.empty())
-    return invoke_now(request, std::move(done));
+    return invoke_now(request, {}, std::move(done));
   milliseconds timeout{request.timeout_ms};
   auto asked = clock().now();
   call::lease_devices(calls_, around_.desk, job_.spec.name, std::move(devices),
                       timeout,
-                      [=, this, done = std::move(done)](
+                      [=, this, era = era_, done = std::move(done)](
                         result<call::device_lease> lease) {
                         if (!lease)
                           return done(fail(lease.error()));
+                        if (auto now = check_era(era); !now)
+                          return done(fail(now.error()));
                         auto waited = std::chrono::duration_cast<milliseconds>(
                           clock().now() - asked);
                         auto now = request;
                         now.timeout_ms = call::to_ms(
                           std::max(timeout - waited, milliseconds{1}));
-                        invoke_now(now, [done, lease = *lease](
-                                          result<protocol::invoked> x) {
-                          done(std::move(x));
-                        });
+                        invoke_now(now, *lease, done);
                       });
 }
 
 void dist_model::invoke_now(const protocol::invoke& request,
+                            call::device_lease lease,
                             continuation<protocol::invoked> done) {
   if (!ready())
     return done(
@@ -171,7 +172,8 @@ void dist_model::invoke_now(const protocol::invoke& request,
                            request.scope, timeout_ms};
     calls_.ask<protocol::invoked>(members_.at(targets[i]).actor,
                                   with_grace(timeout_ms), std::move(share),
-                                  [all, i](result<protocol::invoked> x) {
+                                  // The first failure is answered at once.
+                                  [all, i, lease](result<protocol::invoked> x) {
                                     all->set(i, std::move(x));
                                   });
   }

@@ -9,6 +9,7 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include "troupe/actors/call/caller.hpp"
+#include "troupe/actors/call/device_lease.hpp"
 #include "troupe/actors/call/reply.hpp"
 #include "troupe/actors/model/model_job.hpp"
 #include "troupe/actors/protocol/register.hpp"
@@ -100,10 +101,11 @@ private:
   /// Once the devices are ours that the ranks of a replica talk between.
   void invoke(const protocol::invoke& request,
               continuation<protocol::invoked> done);
-  void invoke_now(const protocol::invoke& request,
+  /// `lease` is kept until no replica is at it any more.
+  void invoke_now(const protocol::invoke& request, call::device_lease lease,
                   continuation<protocol::invoked> done);
 
-  /// Learns where the ranks' memory is.
+  /// Learns where these ranks' memory is.
   void note_devices(const protocol::manifests& told);
 
   /// The devices of replicas that have several.

@@ -282,6 +282,7 @@ void dist_model::end_now(replica_id id) {
 void dist_model::leave_out(replica_id id) {
   // Its workers close when it ends.
   end_now(id);
+  std::erase_if(devices_, [=](const auto& x) { return x.first.replica == id; });
   const auto& seats = members_.at(id).seats;
   for (std::size_t i = 0; i < seats.size(); ++i) {
     auto node = static_cast<std::size_t>(seats[i].node.value());

@@ -58,7 +58,11 @@ group_table::make_endpoint(const protocol::group_seat& seat) const {
                             "inproc, gloo, nccl, and shm, cuda, cuda_ipc for "
                             "links",
                             seat.backend));
-  if (device_)
+  // A link that is gloo's carries what lies in the processes' memory, and its
+  // other end may have no device.
+  auto for_devices = seat.kind == protocol::seat_kind::member
+                     || seat.backend == "nccl";
+  if (device_ && for_devices)
     return device_->make_endpoint(seat.rank, seat.size, address_);
   if (seat.backend == "nccl")
     return fail(no_device(seat.backend));
@@ -284,8 +288,10 @@ void group_table::abort() noexcept {
 
 void group_table::clear() noexcept {
   abort();
+  // Their end may take a while, and the control actor looks in.
+  std::map<std::string, entry, std::less<>> old;
   std::lock_guard guard{mutex_};
-  entries_.clear();
+  old.swap(entries_);
   aborted_ = false;
 }
 

@@ -88,8 +88,9 @@ result<void> worker_state::give_back() {
     for (auto& x : parameters_)
       x.arena.reset();
     probe_->groups.offer({}, {});
-    module_->offload();
+    // Also if it fails half-way: then it has to be brought back.
     away_ = true;
+    module_->offload();
     if (before.total == 0)
       return {};
     auto after = measure();

@@ -335,6 +335,9 @@ void worker_state::close() noexcept {
 
 result<protocol::group_addresses>
 worker_state::open(const protocol::open_groups& request) {
+  // Peers would only say that this one does not fit.
+  if (!services_.device_failure.empty())
+    return fail(errc::unavailable, services_.device_failure);
   protocol::group_addresses out;
   for (const auto& seat : request.items) {
     auto address = probe_->groups.open(seat);

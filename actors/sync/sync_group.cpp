@@ -85,6 +85,8 @@ std::chrono::milliseconds sync_group::patience(std::uint32_t timeout_ms) {
 }
 
 std::string_view sync_group::state_name() const {
+  if (run_ && !run_->begun)
+    return "waiting for devices";
   return preparing_ ? "preparing" : to_string(machine_.state());
 }
 
@@ -129,6 +131,7 @@ void sync_group::run(sync_kind kind, std::uint32_t timeout_ms,
                             fmt::format("sync {}", sync_name_))));
                         }
                         run_->devices = *lease;
+                        run_->begun = true;
                         perform(machine_.begin(kind));
                       });
 }
@@ -318,7 +321,7 @@ void sync_group::end_run() {
   auto why = failure ? explain(*failure) : error{};
   auto ended = std::move(*run_);
   run_.reset();
-  ended.devices = nullptr;
+  auto devices = std::exchange(ended.devices, nullptr);
   auto& x = lanes_[ended.lane];
   x.linked = machine_.linked();
   if (machine_.committed())
@@ -328,7 +331,7 @@ void sync_group::end_run() {
   // What it staged would lie idle: from now on only what trains travels.
   if (complete_ && ended.lane + 1 < lanes_.size()) {
     x.linked = false;
-    leave_links(ended.lane, ended.timeout_ms, [](const result<ack>&) {});
+    leave_links(ended.lane, ended.timeout_ms, [devices](const result<ack>&) {});
   }
   protocol::sync_report report;
   report.version = version_;
@@ -349,7 +352,7 @@ void sync_group::end_run() {
     return ended.done(std::move(report));
   x.linked = false;
   leave_links(ended.lane, ended.timeout_ms,
-              [done = ended.done, report](const result<ack>&) {
+              [done = ended.done, report, devices](const result<ack>&) {
                 done(report);
               });
 }

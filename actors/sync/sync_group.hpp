@@ -68,6 +68,8 @@ private:
     std::size_t lane = 0;
     std::chrono::steady_clock::time_point start;
     call::device_lease devices = {};
+    /// It has its devices, if it needs any.
+    bool begun = false;
     weight_version next;
     /// A rank's memory has moved.
     bool moved = false;

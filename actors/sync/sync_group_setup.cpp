@@ -231,16 +231,18 @@ void sync_group::build_links(std::size_t index, std::uint32_t timeout_ms,
 void sync_group::leave_links(std::size_t index, std::uint32_t timeout_ms,
                              continuation<ack> done) {
   const auto& x = lanes_[index];
-  auto both = await(2, std::move(done));
-  auto leave = [&](std::size_t end, const protocol::dist_model_actor& model,
-                   protocol::seat_kind kind) {
-    calls_.ask<ack>(model, patience(timeout_ms),
-                    protocol::leave(
-                      x.route.seats(kind, x.generation, timeout_ms)),
-                    [both, end](const result<ack>&) { both->set(end, ack{}); });
+  auto leaving = [&](protocol::seat_kind kind) {
+    return protocol::leave(x.route.seats(kind, x.generation, timeout_ms));
   };
-  leave(0, source_, protocol::seat_kind::sender);
-  leave(1, destination_, protocol::seat_kind::receiver);
+  // Who reads another process's memory goes first: the other one may free it.
+  auto source_leaves =
+    [=, this,
+     request = leaving(protocol::seat_kind::sender)](const result<ack>&) {
+      calls_.ask<ack>(source_, patience(timeout_ms), request,
+                      [done](const result<ack>&) { done(ack{}); });
+    };
+  calls_.ask<ack>(destination_, patience(timeout_ms),
+                  leaving(protocol::seat_kind::receiver), source_leaves);
 }
 
 void sync_group::warm_up(std::size_t index, std::uint32_t timeout_ms,

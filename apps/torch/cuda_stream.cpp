@@ -2,8 +2,11 @@
 // The one file that knows libtorch's CUDA side: streams and memory pools.
 #include "troupe/apps/torch/cuda_stream.hpp"
 
+#include <array>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <stdexcept>
 #include <tuple>
 
@@ -14,6 +17,7 @@
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAMacros.h>
 #include <c10/cuda/CUDAStream.h>
 #include <fmt/format.h>
 
@@ -25,38 +29,42 @@ namespace {
 
 namespace allocator = c10::cuda::CUDACachingAllocator;
 
-/// The stream's memory comes from a private pool as long as this lives; then
-/// what no tensor uses goes back to the device. Chosen by stream and not by
-/// thread, because backward passes allocate on threads of libtorch's own.
-class pool_of_stream {
+/// Held by all who allocate from pools of a device, and by one who empties a
+/// pool: libtorch takes the first for captures of graphs, and ends the process
+/// if a pool of the same device is emptied meanwhile.
+std::shared_mutex& pools_of(c10::DeviceIndex device) {
+  static std::array<std::shared_mutex, C10_COMPILE_TIME_MAX_GPUS> all;
+  return all.at(static_cast<std::size_t>(device));
+}
+
+/// As long as this lives the stream's memory comes from a pool. Chosen by
+/// stream and not by thread, because backward passes allocate on threads of
+/// libtorch's own.
+class pool_in_use {
 public:
-  explicit pool_of_stream(c10::cuda::CUDAStream stream)
-    : guard_(stream.device_index()),
-      pool_() {
+  pool_in_use(at::cuda::MemPool& pool, c10::cuda::CUDAStream stream)
+    : together_(pools_of(pool.device())),
+      device_(pool.device()),
+      id_(pool.id()) {
     auto handle = stream.stream();
-    allocator::beginAllocateToPool(pool_.device(), pool_.id(),
-                                   [handle](cudaStream_t x) {
-                                     return x == handle;
-                                   });
-    guard_.reset();
+    allocator::beginAllocateToPool(device_, id_, [handle](cudaStream_t x) {
+      return x == handle;
+    });
   }
 
-  pool_of_stream(const pool_of_stream&) = delete;
-  pool_of_stream& operator=(const pool_of_stream&) = delete;
+  pool_in_use(const pool_in_use&) = delete;
+  pool_in_use& operator=(const pool_in_use&) = delete;
 
-  ~pool_of_stream() {
-    // The same three steps as torch.cuda.use_mem_pool; the pool's own end then
-    // empties it.
-    allocator::endAllocateToPool(pool_.device(), pool_.id());
-    allocator::releasePool(pool_.device(), pool_.id());
+  ~pool_in_use() {
+    // Each beginning counts as a user of the pool.
+    allocator::endAllocateToPool(device_, id_);
+    allocator::releasePool(device_, id_);
   }
-
-  [[nodiscard]] c10::MempoolId_t id() { return pool_.id(); }
 
 private:
-  /// A pool belongs to the device that is current when it is made.
-  c10::cuda::OptionalCUDAGuard guard_;
-  at::cuda::MemPool pool_;
+  std::shared_lock<std::shared_mutex> together_;
+  c10::DeviceIndex device_;
+  c10::MempoolId_t id_;
 };
 
 /// cuBLAS keeps one workspace a handle and stream, in the stream's pool.
@@ -80,7 +88,7 @@ public:
   ~cuda_stream() override {
     try {
       drop_workspaces(stream_);
-      pool_.reset();
+      end_pool();
     } catch (const std::exception& e) {
       log::error("torch", "cuda:{}: its memory does not come back: {}",
                  stream_.device_index(), e.what());
@@ -108,24 +116,37 @@ public:
     c10::cuda::CUDAGuard on_device{stream_.device_index()};
     stream_.synchronize();
     drop_workspaces(stream_);
-    pool_.reset();
+    end_pool();
   }
 
 private:
   void enter() override {
     if (!pool_) {
-      pool_.emplace(stream_);
+      // It belongs to the device that is current when it is made.
+      c10::cuda::CUDAGuard on_device{stream_.device_index()};
+      pool_ = std::make_unique<at::cuda::MemPool>();
       id_ = pool_->id();
     }
+    used_.emplace(*pool_, stream_);
     guard_.emplace(stream_);
   }
 
-  void leave() noexcept override { guard_.reset(); }
+  void leave() noexcept override {
+    guard_.reset();
+    used_.reset();
+  }
+
+  /// Gives what no tensor uses back. Waits until nobody computes on the device.
+  void end_pool() {
+    std::unique_lock alone{pools_of(stream_.device_index())};
+    pool_.reset();
+  }
 
   void synchronize() override { stream_.synchronize(); }
 
   c10::cuda::CUDAStream stream_;
-  std::optional<pool_of_stream> pool_;
+  std::unique_ptr<at::cuda::MemPool> pool_;
+  std::optional<pool_in_use> used_;
   /// Of the last pool: asked for also after its end.
   c10::MempoolId_t id_{0, 0};
   std::optional<c10::cuda::CUDAStreamGuard> guard_;

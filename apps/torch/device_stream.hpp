@@ -38,7 +38,8 @@ public:
   /// Nothing where memory is not pooled: on the CPU.
   [[nodiscard]] virtual std::optional<pool_figures> pool() const = 0;
 
-  /// Gives what no tensor uses back to the device. Not inside `run`.
+  /// Gives what no tensor uses back to the device. Not inside `run`; waits for
+  /// what other streams of the device `run` in this process.
   virtual void release() = 0;
 
   /// Calls `f` on the stream and waits for the work it began. Inside another

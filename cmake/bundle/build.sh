@@ -53,6 +53,8 @@ cmake --build "$build" --parallel "$jobs" "$@"
 cat <<END_OF_TEXT
 ==> Programs are in $build/bin. Next:
 
-  $build/bin/troupe run $here/troupe/apps/grpo/addition.yaml --devices cuda
+  $build/bin/troupe run $here/troupe/apps/grpo/addition.yaml --devices cuda \\
+      --set models.policy_trainer.num_gpu=1 \\
+      --set models.policy.num_gpu=1 --set models.reference.num_gpu=1
   ctest --test-dir $build -L 'cuda|gpu' --output-on-failure
 END_OF_TEXT

@@ -212,6 +212,9 @@ result<digest*> device_engine::digest_for(digest& sum) {
 result<void> device_engine::enqueue(digest* sum) {
   if (tables_.empty())
     return {};
+  auto guard = device_guard::enter(*api_, device_);
+  if (!guard)
+    return fail(guard.error());
   if (auto ok = mend(patience()); !ok)
     return ok;
   auto next = next_slot(tables_.bytes());
@@ -290,6 +293,9 @@ result<void> device_engine::settle(deadline until) {
 result<void> device_engine::finish(deadline until) {
   if (!pending_)
     return {};
+  auto guard = device_guard::enter(*api_, device_);
+  if (!guard)
+    return fail(guard.error());
   if (auto ok = mend(until); !ok)
     return ok;
   auto main = owned_.main.view();
@@ -321,6 +327,9 @@ result<std::optional<transfer::region_difference>> device_engine::compare(
   const transfer::region& here, const transfer::region& there, dtype wire_type,
   std::uint64_t key, transfer::digesting digests, digest& sum) {
   std::optional<transfer::region_difference> found;
+  auto guard = device_guard::enter(*api_, device_);
+  if (!guard)
+    return fail(guard.error());
   // Before the scratch is written anew, and may go away.
   if (auto ok = finish(patience()); !ok)
     return fail(ok.error());
@@ -372,6 +381,9 @@ result<std::optional<transfer::region_difference>> device_engine::compare(
 
 result<void> device_engine::put(std::byte* to,
                                 std::span<const std::byte> from) {
+  auto guard = device_guard::enter(*api_, device_);
+  if (!guard)
+    return fail(guard.error());
   if (auto ok = reserve(bounce_bytes, 0); !ok)
     return ok;
   auto* bounce = owned_.bounce.data();
@@ -393,12 +405,15 @@ result<void> device_engine::put(std::byte* to,
 
 result<void> device_engine::get(std::span<std::byte> to,
                                 const std::byte* from) {
+  auto guard = device_guard::enter(*api_, device_);
+  if (!guard)
+    return fail(guard.error());
   if (auto ok = reserve(bounce_bytes, 0); !ok)
     return ok;
   auto* bounce = owned_.bounce.data();
   while (!to.empty()) {
     auto now = to.first(std::min<std::size_t>(to.size(), bounce_bytes));
-    pending_ = true;
+    pending_ = bounce_busy_ = true;
     if (auto
           ok = owned_.main.view().copy(bounce, from, now.size()).and_then([&] {
             return owned_.main.synchronize(patience());

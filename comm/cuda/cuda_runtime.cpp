@@ -301,10 +301,11 @@ private:
     auto at = reinterpret_cast<CUdeviceptr>(where);
     auto code = range(&begin, &bytes, at);
     unsigned long long id = 0;
-    if (code == CUDA_SUCCESS)
-      code = attribute(&id, CU_POINTER_ATTRIBUTE_BUFFER_ID, at);
     if (code != CUDA_SUCCESS)
       return static_cast<status>(code);
+    // Not every kind of memory has one.
+    if (attribute(&id, CU_POINTER_ATTRIBUTE_BUFFER_ID, at) != CUDA_SUCCESS)
+      id = 0;
     out.allocation = reinterpret_cast<std::byte*>(begin);
     out.allocation_bytes = bytes;
     out.allocation_id = id;

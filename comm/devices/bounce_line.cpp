@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "troupe/comm/cuda/device_guard.hpp"
+
 namespace troupe::comm::devices {
 
 namespace {
@@ -56,6 +58,10 @@ result<std::span<std::byte>>
 bounce_line::block(std::size_t which, std::size_t bytes, deadline until) {
   if (auto free = settle(until, nullptr); !free)
     return fail(free.error());
+  // Threads of an executor have entered no device.
+  auto here = cuda::device_guard::enter(*runtime_, owned_.line.device());
+  if (!here)
+    return fail(here.error());
   auto& held = owned_.blocks[which];
   if (held.size() < bytes) {
     held = {};
@@ -70,6 +76,9 @@ bounce_line::block(std::size_t which, std::size_t bytes, deadline until) {
 result<void> bounce_line::move(void* to, const void* from, std::size_t bytes,
                                deadline until,
                                const std::atomic<bool>* aborted) {
+  auto here = cuda::device_guard::enter(*runtime_, owned_.line.device());
+  if (!here)
+    return fail(here.error());
   busy_ = true;
   if (auto done = owned_.line.view().copy(to, from, bytes); !done)
     return done;

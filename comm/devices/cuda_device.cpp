@@ -164,10 +164,11 @@ cuda_device::make_endpoint(rank_id rank, std::int32_t size,
     with.device = number_;
     with.runtime = runtime_;
     with.library = nccl_;
-    auto devices = nccl::make_endpoint(rank, size, with);
-    if (!devices)
-      return fail(devices.error());
-    parts.devices = std::move(*devices);
+    // Without it the group still goes through the processes.
+    if (auto devices = nccl::make_endpoint(rank, size, with); devices)
+      parts.devices = std::move(*devices);
+    else
+      parts.why_not = devices.error().message();
   }
   return std::make_shared<agreed_endpoint>(std::move(parts));
 }

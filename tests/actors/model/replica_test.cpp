@@ -269,45 +269,90 @@ BOOST_AUTO_TEST_CASE(a_lost_rank_goes_on_from_what_its_peer_knows) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_call_waits_for_the_devices_that_its_ranks_talk_between) {
-  auto device = std::make_shared<test::stub_device>(0);
-  device->uuids = {"GPU-a", "GPU-b"};
-  fixture run{false, device};
-  run.desk = run.system.spawn<model::device_desk>();
-  auto lease = [&](std::uint64_t number, const std::string& on) {
-    run.self->request(run.desk, soon, lease_devices{number, "other", {on}})
-      .receive([](ack) {}, [](caf::error& x) { BOOST_FAIL(to_string(x)); });
-  };
-  auto trainer = run.make(1, 2);
-  lease(~0ull, "GPU-b");
-  invoke request;
-  request.function = "echo";
-  request.scope = 1;
-  request.timeout_ms = 10'000;
-  request.input.parts.push_back(run.store.put(test::numbered(2), 1).value());
-  auto pending = run.self->request(trainer, soon, request);
-  // Both have had what came before once they have answered this.
-  BOOST_TEST(run.ask<operations>(trainer, get_operations{1000}).has_value());
-  lease(~1ull, "GPU-c");
-  {
-    std::lock_guard guard{run.notes->mutex};
-    BOOST_TEST(std::ranges::count(run.notes->calls, "echo") == 0);
+/// Devices that a call needs are somebody else's.
+struct on_devices : fixture {
+  explicit on_devices(std::vector<std::string> uuids)
+    : fixture(false, make_device(std::move(uuids))) {
+    desk = system.spawn<model::device_desk>();
   }
-  run.self->send(run.desk, end_lease{~0ull});
-  pending.receive([](invoked& x) { BOOST_TEST(x.output.rows() == 2); },
-                  [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+
+  ~on_devices() { self->send_exit(desk, caf::exit_reason::kill); }
+
+  static comm::device_ptr make_device(std::vector<std::string> uuids) {
+    auto out = std::make_shared<test::stub_device>(0);
+    out->uuids = std::move(uuids);
+    return out;
+  }
+
+  void lease(std::uint64_t number, const std::string& on) {
+    // Numbers that no model chooses.
+    number += 1'000'000;
+    self->request(desk, soon, lease_devices{number, "other", {on}})
+      .receive([](ack) {}, [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  }
+
+  /// A call comes through only when `device` is given back, which it is.
+  void check_waits(const dist_model_actor& model, const std::string& device,
+                   std::int64_t rows) {
+    auto first = next;
+    next += 2;
+    lease(first, device);
+    notes->calls.clear();
+    invoke request;
+    request.function = "echo";
+    request.scope = 1;
+    request.timeout_ms = 10'000;
+    request.input.parts.push_back(store.put(test::numbered(rows), 1).value());
+    auto pending = self->request(model, soon, request);
+    // Both have had what came before once they have answered this.
+    BOOST_TEST(ask<operations>(model, get_operations{1000}).has_value());
+    lease(first + 1, "GPU-of-nobody");
+    {
+      std::lock_guard guard{notes->mutex};
+      BOOST_TEST(std::ranges::count(notes->calls, "echo") == 0);
+    }
+    self->send(desk, end_lease{1'000'000 + first});
+    pending.receive([&](invoked& x) { BOOST_TEST(x.output.rows() == rows); },
+                    [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  }
+
+  std::uint64_t next = 100;
+};
+
+BOOST_AUTO_TEST_CASE(a_call_waits_for_devices_that_its_ranks_talk_between) {
+  on_devices run{{"GPU-a", "GPU-b"}};
+  auto trainer = run.make(1, 2);
+  run.check_waits(trainer, "GPU-b", 2);
   // They are given back.
-  lease(~2ull, "GPU-a");
-  lease(~3ull, "GPU-b");
+  run.lease(1, "GPU-a");
+  run.lease(2, "GPU-b");
   run.close(trainer);
-  run.self->send_exit(run.desk, caf::exit_reason::kill);
+}
+
+BOOST_AUTO_TEST_CASE(replicas_that_come_and_go_take_their_devices_along) {
+  on_devices run{{"GPU-a", "GPU-b", "GPU-c", "GPU-d"}};
+  auto trainer = run.make(1, 2);
+  change_replicas more;
+  more.add.push_back({replica_id{1}, {{node_id{0}, 1}, {node_id{0}, 1}}});
+  more.timeout_ms = 10'000;
+  BOOST_TEST(run.ask<manifests>(trainer, more).has_value());
+  run.check_waits(trainer, "GPU-a", 4);
+  run.check_waits(trainer, "GPU-d", 4);
+  change_replicas fewer;
+  fewer.remove.push_back(replica_id{1});
+  fewer.timeout_ms = 10'000;
+  BOOST_TEST(run.ask<manifests>(trainer, fewer).has_value());
+  run.check_waits(trainer, "GPU-b", 2);
+  run.lease(1, "GPU-d");
+  BOOST_TEST(run.sum_of(trainer) == 4);
+  run.close(trainer);
 }
 
 BOOST_AUTO_TEST_CASE(a_call_over_one_device_waits_for_nobody) {
   fixture run{false, std::make_shared<test::stub_device>(0)};
   run.desk = run.system.spawn<model::device_desk>();
   auto trainer = run.make(1, 2);
-  run.self->request(run.desk, soon, lease_devices{1, "other", {"GPU-stub"}})
+  run.self->request(run.desk, soon, lease_devices{~0ull, "other", {"GPU-stub"}})
     .receive([](ack) {}, [](caf::error& x) { BOOST_FAIL(to_string(x)); });
   BOOST_TEST(run.sum_of(trainer) == 4);
   run.close(trainer);
