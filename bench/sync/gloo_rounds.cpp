@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <utility>
-#include <vector>
-
+#include "troupe/bench/sync/paired_link.hpp"
 #include "troupe/bench/sync/rounds.hpp"
 #include "troupe/bench/sync/stopwatch.hpp"
-#include "troupe/comm/comm_link.hpp"
 #include "troupe/comm/gloo/factory.hpp"
 
 namespace troupe::bench {
@@ -15,21 +12,10 @@ using namespace comm::transfer;
 
 /// Our end of a link over Gloo.
 result<comm::link_ptr> connect(const two_processes& with) {
-  auto sends = with.self() == sync_end::source;
-  auto self = comm::gloo::make_endpoint(rank_id{sends ? 0 : 1}, 2);
+  auto self = comm::gloo::make_endpoint(own_rank(with), 2);
   if (!self)
     return fail(self.error());
-  auto other = with.exchange((*self)->address(), ample());
-  if (!other)
-    return fail(other.error());
-  std::vector<bytes> all{(*self)->address(), *other};
-  if (!sends)
-    std::swap(all[0], all[1]);
-  auto group = (*self)->connect(all, ample());
-  if (!group)
-    return fail(group.error());
-  return std::make_shared<comm::comm_link>(*group, rank_id{sends ? 1 : 0}, 1,
-                                           "gloo");
+  return paired_link(with, **self, "gloo");
 }
 
 } // namespace

@@ -2,8 +2,8 @@
 #include "troupe/bench/sync/bare_nccl.hpp"
 #include "troupe/bench/sync/cuda_rounds.hpp"
 #include "troupe/bench/sync/each_round.hpp"
+#include "troupe/bench/sync/paired_link.hpp"
 #include "troupe/bench/sync/stopwatch.hpp"
-#include "troupe/comm/comm_link.hpp"
 #include "troupe/comm/nccl/endpoint.hpp"
 
 namespace troupe::bench {
@@ -16,25 +16,14 @@ constexpr unsigned seed = 1;
 
 /// Our end of a link over NCCL.
 result<comm::link_ptr> connect(const two_processes& with, gpu& on) {
-  auto sends = with.self() == sync_end::source;
   comm::nccl::settings config;
   config.device = on.number();
   config.runtime = on.runtime();
   config.library = on.library();
-  auto self = comm::nccl::make_endpoint(rank_id{sends ? 0 : 1}, 2, config);
+  auto self = comm::nccl::make_endpoint(own_rank(with), 2, config);
   if (!self)
     return fail(self.error());
-  auto other = with.exchange((*self)->address(), ample());
-  if (!other)
-    return fail(other.error());
-  std::vector<bytes> all{(*self)->address(), *other};
-  if (!sends)
-    std::swap(all[0], all[1]);
-  auto group = (*self)->connect(all, ample());
-  if (!group)
-    return fail(group.error());
-  return std::make_shared<comm::comm_link>(*group, rank_id{sends ? 1 : 0}, 1,
-                                           "nccl");
+  return paired_link(with, **self, "nccl");
 }
 
 } // namespace
