@@ -5,6 +5,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "support/why.hpp"
+
 using namespace troupe;
 
 namespace {
@@ -13,7 +15,7 @@ using list = std::vector<std::int64_t>;
 
 troupe::box make(const list& begin, const list& end) {
   auto out = troupe::box::make(begin, end);
-  BOOST_REQUIRE_MESSAGE(out, out.error().message());
+  BOOST_REQUIRE_MESSAGE(out, test::why(out));
   return *out;
 }
 

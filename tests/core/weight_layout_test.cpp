@@ -5,6 +5,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "support/why.hpp"
 #include "troupe/core/transfer_plan.hpp"
 
 using namespace troupe;
@@ -15,7 +16,7 @@ using list = std::vector<std::int64_t>;
 
 box make(const list& begin, const list& end) {
   auto out = box::make(begin, end);
-  BOOST_REQUIRE_MESSAGE(out, out.error().message());
+  BOOST_REQUIRE_MESSAGE(out, test::why(out));
   return *out;
 }
 

@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include "planner/jobs.hpp"
+#include "support/why.hpp"
 #include "troupe/planner/job_error.hpp"
 
 using namespace troupe;
@@ -38,7 +39,7 @@ cluster with_domains(const std::vector<std::int32_t>& sizes,
 
 placement place_soundly(const job_spec& job, const cluster& machines) {
   auto plan = place(job, machines);
-  BOOST_REQUIRE_MESSAGE(plan.has_value(), plan.error().message());
+  BOOST_REQUIRE_MESSAGE(plan.has_value(), test::why(plan));
   for (const auto& problem : verify(*plan, job, machines))
     BOOST_ERROR(problem);
   return *plan;
@@ -215,7 +216,7 @@ BOOST_AUTO_TEST_CASE(replicas_that_tile_the_domains_stay_inside_them) {
       left -= count * width;
     }
     auto plan = place(job, machines);
-    BOOST_REQUIRE_MESSAGE(plan.has_value(), plan.error().message());
+    BOOST_REQUIRE_MESSAGE(plan.has_value(), test::why(plan));
     for (const auto& model : plan->models)
       for (const auto& replica : model.replicas)
         BOOST_REQUIRE_MESSAGE(domains_of(replica, machines).size() == 1u,

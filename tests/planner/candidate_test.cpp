@@ -7,6 +7,7 @@
 
 #include "planner/sample_job.hpp"
 #include "planner/simple_place.hpp"
+#include "support/why.hpp"
 
 using namespace troupe;
 using namespace troupe::planner;
@@ -39,7 +40,7 @@ BOOST_AUTO_TEST_SUITE(candidate)
 
 BOOST_AUTO_TEST_CASE(a_candidate_is_placed_weighed_and_timed) {
   auto x = evaluate(sample_problem(std::uint64_t{80} << 30));
-  BOOST_REQUIRE_MESSAGE(x, x.error().message());
+  BOOST_REQUIRE_MESSAGE(x, test::why(x));
   BOOST_TEST(x->plan.models.size() == 3u);
   BOOST_TEST(x->peak_bytes > 0u);
   BOOST_TEST(x->peak_bytes <= (std::uint64_t{80} << 30));

@@ -8,6 +8,7 @@
 
 #include "planner/sample_job.hpp"
 #include "planner/simple_place.hpp"
+#include "support/why.hpp"
 
 using namespace troupe;
 using namespace troupe::planner;
@@ -22,7 +23,7 @@ bool contains(const std::string& text, std::string_view part) {
 result<memory_report> check(const sample_job& sample, const cluster& machines,
                             const memory_fit_options& options = {}) {
   auto plan = simple_place(sample.job, machines);
-  BOOST_REQUIRE_MESSAGE(plan, plan.error().message());
+  BOOST_REQUIRE_MESSAGE(plan, test::why(plan));
   return check_memory(*plan, sample.job, machines, sample.profiles,
                       simple_place, options);
 }
@@ -34,7 +35,7 @@ BOOST_AUTO_TEST_SUITE(memory_fit)
 BOOST_AUTO_TEST_CASE(a_job_that_fits_is_reported) {
   sample_job sample;
   auto report = check(sample, machines_of(1, 8, 80 * gib));
-  BOOST_REQUIRE_MESSAGE(report, report.error().message());
+  BOOST_REQUIRE_MESSAGE(report, test::why(report));
   BOOST_TEST(report->devices.size() == 8u);
   for (const auto& device : report->devices) {
     BOOST_TEST(device.fits());

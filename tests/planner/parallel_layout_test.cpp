@@ -7,6 +7,7 @@
 #include <set>
 
 #include "support/random_seed.hpp"
+#include "support/why.hpp"
 
 using namespace troupe;
 using namespace troupe::planner;
@@ -28,7 +29,7 @@ table plain(const rank_groups& groups) {
 planner::parallel_layout layout_of(std::int64_t world, layout_request request,
                                    rank_order order) {
   auto x = planner::parallel_layout::make_for_world(world, request, order);
-  BOOST_REQUIRE_MESSAGE(x, x.error().message());
+  BOOST_REQUIRE_MESSAGE(x, test::why(x));
   return *x;
 }
 

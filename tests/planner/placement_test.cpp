@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include "planner/jobs.hpp"
+#include "support/why.hpp"
 #include "troupe/planner/job_error.hpp"
 #include "troupe/planner/rank_map.hpp"
 
@@ -22,7 +23,7 @@ using lists = std::vector<std::vector<std::int32_t>>;
 
 placement place_soundly(const job_spec& job, const cluster& machines) {
   auto plan = place(job, machines);
-  BOOST_REQUIRE_MESSAGE(plan.has_value(), plan.error().message());
+  BOOST_REQUIRE_MESSAGE(plan.has_value(), test::why(plan));
   for (const auto& problem : verify(*plan, job, machines))
     BOOST_ERROR(problem);
   return *plan;
@@ -229,7 +230,7 @@ BOOST_AUTO_TEST_CASE(random_jobs_are_placed_soundly) {
   for (int round = 0; round < 4000; ++round) {
     auto x = make_random_case(roll, roll.coin());
     auto plan = place(x.job, x.machines);
-    BOOST_REQUIRE_MESSAGE(plan.has_value(), plan.error().message());
+    BOOST_REQUIRE_MESSAGE(plan.has_value(), test::why(plan));
     auto problems = verify(*plan, x.job, x.machines);
     BOOST_REQUIRE_MESSAGE(problems.empty(),
                           "round "

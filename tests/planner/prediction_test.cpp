@@ -10,6 +10,7 @@
 #include "planner/sample_job.hpp"
 #include "planner/simple_place.hpp"
 #include "support/random_seed.hpp"
+#include "support/why.hpp"
 
 using namespace troupe;
 using namespace troupe::planner;
@@ -21,10 +22,10 @@ iteration_prediction predict(const sample_job& sample, const cluster& machines,
                              const workload& work = {},
                              const cost_model& costs = {}) {
   auto plan = simple_place(sample.job, machines);
-  BOOST_REQUIRE_MESSAGE(plan, plan.error().message());
+  BOOST_REQUIRE_MESSAGE(plan, test::why(plan));
   auto x = predict_iteration(*plan, sample.job, machines, sample.profiles, work,
                              costs);
-  BOOST_REQUIRE_MESSAGE(x, x.error().message());
+  BOOST_REQUIRE_MESSAGE(x, test::why(x));
   return *x;
 }
 

@@ -8,6 +8,7 @@
 
 #include "planner/sample_job.hpp"
 #include "planner/simple_place.hpp"
+#include "support/why.hpp"
 
 using namespace troupe;
 using namespace troupe::planner;
@@ -36,13 +37,13 @@ struct pair_of_models {
 
   sync_prediction predict(const cost_model& costs = {}) const {
     auto plan = simple_place(job, machines);
-    BOOST_REQUIRE_MESSAGE(plan, plan.error().message());
+    BOOST_REQUIRE_MESSAGE(plan, test::why(plan));
     auto end = [&](std::size_t i) {
       return sync_end{job.models[i], profiles[i], plan->models[i]};
     };
     auto x = predict_sync(end(0), end(1), machines,
                           planner::device_map{machines}, costs);
-    BOOST_REQUIRE_MESSAGE(x, x.error().message());
+    BOOST_REQUIRE_MESSAGE(x, test::why(x));
     return *x;
   }
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "support/scratch.hpp"
+#include "support/why.hpp"
 #include "troupe/actors/checkpoint/batch_file.hpp"
 
 using namespace troupe;
@@ -26,13 +27,13 @@ struct fixture : test::scratch {
   /// A checkpoint with one rank's file.
   void save(std::int64_t episode) {
     auto directory = uut.begin(episode);
-    BOOST_REQUIRE_MESSAGE(directory, directory.error().message());
+    BOOST_REQUIRE_MESSAGE(directory, test::why(directory));
     batch weights;
     weights.set("w", tensor{dtype::float32, {1000}});
     BOOST_REQUIRE(
       checkpoint::write_batch(*directory / "policy/0/w.rank0", weights));
     auto done = uut.commit(episode, state(episode));
-    BOOST_REQUIRE_MESSAGE(done, done.error().message());
+    BOOST_REQUIRE_MESSAGE(done, test::why(done));
   }
 
   std::int64_t latest_episode() {

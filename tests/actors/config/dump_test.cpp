@@ -8,6 +8,7 @@
 
 #include "actors/config/schema_for_tests.hpp"
 #include "support/random_seed.hpp"
+#include "support/why.hpp"
 #include "troupe/actors/config/loader.hpp"
 
 using namespace troupe;
@@ -18,14 +19,13 @@ namespace {
 void check_round_trip(const job_config& job, const app_schema& schema) {
   auto text = dump_yaml(job, schema);
   auto back = parse(text, "dump.yaml", schema);
-  BOOST_REQUIRE_MESSAGE(back.has_value(), back.error().message() << '\n'
-                                                                 << text);
+  BOOST_REQUIRE_MESSAGE(back.has_value(), test::why(back) << '\n' << text);
   BOOST_TEST((*back == job), text);
 }
 
 job_config load_good(std::vector<std::string> overrides = {}) {
   auto job = parse(good_yaml(), "x.yaml", schema_for_tests(), overrides);
-  BOOST_REQUIRE_MESSAGE(job.has_value(), job.error().message());
+  BOOST_REQUIRE_MESSAGE(job.has_value(), test::why(job));
   return *job;
 }
 

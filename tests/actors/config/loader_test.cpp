@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "actors/config/schema_for_tests.hpp"
+#include "support/why.hpp"
 #include "troupe/actors/config/dump.hpp"
 
 using namespace troupe;
@@ -24,7 +25,7 @@ result<job_config> parse_with(std::string_view text,
 job_config job_of(std::string_view text,
                   std::vector<std::string> overrides = {}) {
   auto job = parse_with(text, std::move(overrides));
-  BOOST_REQUIRE_MESSAGE(job.has_value(), job.error().message());
+  BOOST_REQUIRE_MESSAGE(job.has_value(), test::why(job));
   return *job;
 }
 
@@ -153,7 +154,7 @@ BOOST_AUTO_TEST_CASE(an_application_may_bound_memory_by_an_option_of_its_own) {
                    std::vector<std::string>{"models.policy.device_memory_max=7",
                                             "models.reference."
                                             "device_memory_max=8"});
-  BOOST_REQUIRE_MESSAGE(job.has_value(), job.error().message());
+  BOOST_REQUIRE_MESSAGE(job.has_value(), test::why(job));
   BOOST_TEST(job->find("policy")->options.integer("device_memory_max") == 7);
   BOOST_TEST(job->find("policy")->device_memory_max == 7u);
   BOOST_TEST(job->find("reference")->device_memory_max == 8u);
@@ -181,7 +182,7 @@ BOOST_AUTO_TEST_CASE(files_are_read_and_select_their_application) {
   auto file = dir / ("troupe-loader-" + std::to_string(::getpid()) + ".yaml");
   std::ofstream{file} << good_yaml();
   auto job = load(file, schema_for_tests());
-  BOOST_REQUIRE_MESSAGE(job.has_value(), job.error().message());
+  BOOST_REQUIRE_MESSAGE(job.has_value(), test::why(job));
   BOOST_TEST((*job == job_of(good_yaml())));
   auto app = peek_app(file);
   BOOST_REQUIRE(app.has_value());

@@ -7,6 +7,7 @@
 #include "support/inproc_job.hpp"
 #include "support/scratch.hpp"
 #include "support/stub_device.hpp"
+#include "support/why.hpp"
 #include "troupe/actors/checkpoint/batch_file.hpp"
 
 using namespace troupe;
@@ -293,7 +294,7 @@ BOOST_AUTO_TEST_CASE(what_a_module_saves_it_gets_back) {
     BOOST_REQUIRE(checkpoint::write_batch(file, content));
   request.load = true;
   auto loaded = worker->load(request);
-  BOOST_REQUIRE_MESSAGE(loaded, loaded.error().message());
+  BOOST_REQUIRE_MESSAGE(loaded, test::why(loaded));
   auto file = (folder.path() / "policy/0/weight.rank0").string();
   BOOST_TEST(notes->calls == (lines{"setup", "save " + file, "load " + file}),
              boost::test_tools::per_element());

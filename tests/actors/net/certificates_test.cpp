@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "support/scratch.hpp"
+#include "support/why.hpp"
 #include "troupe/actors/net/openssl_handles.hpp"
 #include "troupe/actors/net/tls_identity.hpp"
 
@@ -25,7 +26,7 @@ struct fixture {
     auto at = folder.path() / name;
     const std::string names[] = {"node-a", "10.0.0.1", "fd00::1"};
     auto made = make_certificates(at, names, lifetimes);
-    BOOST_REQUIRE_MESSAGE(made, made.error().message());
+    BOOST_REQUIRE_MESSAGE(made, test::why(made));
     return at;
   }
 

@@ -7,6 +7,7 @@
 
 #include "actors/net/support.hpp"
 #include "support/scratch.hpp"
+#include "support/why.hpp"
 #include "troupe/actors/net/certificates.hpp"
 #include "troupe/actors/net/data_client.hpp"
 #include "troupe/actors/net/dial.hpp"
@@ -28,9 +29,9 @@ namespace {
 
 tls_identity identity_in(const std::filesystem::path& folder) {
   auto made = make_certificates(folder, {});
-  BOOST_REQUIRE_MESSAGE(made, made.error().message());
+  BOOST_REQUIRE_MESSAGE(made, test::why(made));
   auto loaded = tls_identity::load(folder);
-  BOOST_REQUIRE_MESSAGE(loaded, loaded.error().message());
+  BOOST_REQUIRE_MESSAGE(loaded, test::why(loaded));
   return *loaded;
 }
 
@@ -94,7 +95,7 @@ BOOST_FIXTURE_TEST_SUITE(tls, fixture)
 
 BOOST_AUTO_TEST_CASE(sixteen_megabytes_come_back_as_sent) {
   auto way = tunnel::open(at(), &ours, node_slot, soon());
-  BOOST_REQUIRE_MESSAGE(way, way.error().message());
+  BOOST_REQUIRE_MESSAGE(way, test::why(way));
   auto x = net_test::connect_to({"127.0.0.1", (*way)->local_port()});
   BOOST_REQUIRE(x);
   auto data = net_test::pattern(16 * 1024 * 1024);

@@ -11,6 +11,8 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "support/why.hpp"
+
 using namespace troupe;
 using namespace troupe::console;
 
@@ -56,7 +58,7 @@ using uut_type = troupe::console::run_directory;
 
 BOOST_AUTO_TEST_CASE(a_named_run_gets_its_folders) {
   auto uut = uut_type::create(root / "a/b", "demo-1", "grpo");
-  BOOST_REQUIRE_MESSAGE(uut.has_value(), uut.error().message());
+  BOOST_REQUIRE_MESSAGE(uut.has_value(), test::why(uut));
   BOOST_TEST(uut->name() == "demo-1");
   BOOST_TEST(uut->path() == root / "a/b/demo-1");
   BOOST_TEST(fs::is_directory(uut->log_dir()));
@@ -267,7 +269,7 @@ BOOST_AUTO_TEST_CASE(a_run_belongs_to_one_at_a_time) {
     BOOST_TEST((second.error().code() == errc::unavailable));
   }
   auto second = uut_type::reopen(root / "first");
-  BOOST_REQUIRE_MESSAGE(second, second.error().message());
+  BOOST_REQUIRE_MESSAGE(second, test::why(second));
   BOOST_TEST(second->name() == "first");
 }
 
@@ -290,7 +292,7 @@ BOOST_AUTO_TEST_CASE(a_rewound_run_keeps_whole_lines_up_to_the_episode) {
   std::ofstream{uut->ledger_file()} << "{\"episode\":1,\"end\":4}\n"
                                     << "{\"episode\":3,\"end\":12}\n";
   auto done = uut->rewind(2);
-  BOOST_REQUIRE_MESSAGE(done, done.error().message());
+  BOOST_REQUIRE_MESSAGE(done, test::why(done));
   auto rows = uut->rows();
   BOOST_REQUIRE(rows.size() == 2u);
   BOOST_TEST((rows[1].mean_reward == 0.25));

@@ -6,6 +6,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "support/random_seed.hpp"
+#include "support/why.hpp"
 
 using namespace troupe;
 using namespace troupe::planning;
@@ -18,7 +19,7 @@ const std::string llama = R"({"model_type": "llama", "hidden_size": 4096,
 
 std::uint64_t parameters_of(std::string_view text) {
   auto shape = parse_hf_config(text, "config.json");
-  BOOST_REQUIRE_MESSAGE(shape.has_value(), shape.error().message());
+  BOOST_REQUIRE_MESSAGE(shape.has_value(), test::why(shape));
   return planner::count_parameters(*shape)->total();
 }
 

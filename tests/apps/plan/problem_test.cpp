@@ -5,6 +5,7 @@
 
 #include "apps/plan/schema_for_plans.hpp"
 #include "apps/plan/scratch_folder.hpp"
+#include "support/why.hpp"
 #include "troupe/actors/config/dump.hpp"
 #include "troupe/actors/config/loader.hpp"
 #include "troupe/core/units.hpp"
@@ -55,7 +56,7 @@ planner::plan_problem problem_of(std::string_view text,
   if (!nodes.empty())
     args.nodes_file = folder.write("nodes.yaml", nodes);
   auto problem = load_problem(schema_for_plans(), args);
-  BOOST_REQUIRE_MESSAGE(problem.has_value(), problem.error().message());
+  BOOST_REQUIRE_MESSAGE(problem.has_value(), test::why(problem));
   return *problem;
 }
 
@@ -150,7 +151,7 @@ result<config::node_file> machines_of(const std::string& devices,
 }
 
 std::vector<std::uint64_t> memories_of(const result<config::node_file>& x) {
-  BOOST_REQUIRE_MESSAGE(x.has_value(), (x ? "" : x.error().message()));
+  BOOST_REQUIRE_MESSAGE(x.has_value(), test::why(x));
   std::vector<std::uint64_t> out;
   for (const auto& device : x->machines.nodes.at(0).devices)
     out.push_back(device.memory_bytes);
@@ -190,7 +191,7 @@ BOOST_AUTO_TEST_CASE(what_plan_reads_survives_a_dump) {
   BOOST_REQUIRE(read);
   auto again = config::parse(config::dump_yaml(*read, schema), "dump.yaml",
                              schema);
-  BOOST_REQUIRE_MESSAGE(again.has_value(), again.error().message());
+  BOOST_REQUIRE_MESSAGE(again.has_value(), test::why(again));
   BOOST_TEST((*again == *read));
 }
 
@@ -208,7 +209,7 @@ BOOST_AUTO_TEST_CASE(odd_profiles_are_warned_of) {
     "num_hidden_layers": 2, "num_attention_heads": 3,
     "intermediate_size": 64, "vocab_size": 100})");
   auto x = load_problem(schema_for_plans(), args);
-  BOOST_REQUIRE_MESSAGE(x.has_value(), x.error().message());
+  BOOST_REQUIRE_MESSAGE(x.has_value(), test::why(x));
   auto warnings = profile_warnings(*x);
   BOOST_REQUIRE(warnings.size() == 1u);
   BOOST_TEST(warnings[0].find("does not divide its 3 attention heads")

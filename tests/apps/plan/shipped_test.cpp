@@ -8,6 +8,7 @@
 
 #include "apps/plan/schema_for_plans.hpp"
 #include "apps/plan/scratch_folder.hpp"
+#include "support/why.hpp"
 #include "troupe/apps/planning/evaluation.hpp"
 #include "troupe/apps/planning/plan_command.hpp"
 #include "troupe/apps/planning/problem.hpp"
@@ -40,7 +41,7 @@ plan_arguments arguments_of(const shipped_plan& x) {
 
 std::string text_of(const plan_arguments& args, bool colour = false) {
   auto text = render(schema_for_plans(), args, colour);
-  BOOST_REQUIRE_MESSAGE(text.has_value(), text.error().message());
+  BOOST_REQUIRE_MESSAGE(text.has_value(), test::why(text));
   return *text;
 }
 
@@ -51,10 +52,10 @@ BOOST_AUTO_TEST_SUITE(shipped)
 BOOST_AUTO_TEST_CASE(every_plan_is_sound_and_fits) {
   for (const auto& x : shipped_plans) {
     auto problem = load_problem(schema_for_plans(), arguments_of(x));
-    BOOST_REQUIRE_MESSAGE(problem.has_value(), problem.error().message());
+    BOOST_REQUIRE_MESSAGE(problem.has_value(), test::why(problem));
     BOOST_TEST(problem->machines.num_device() == x.num_device);
     auto found = evaluate(*problem);
-    BOOST_REQUIRE_MESSAGE(found.has_value(), found.error().message());
+    BOOST_REQUIRE_MESSAGE(found.has_value(), test::why(found));
     BOOST_TEST(
       planner::verify(found->plan, problem->job, problem->machines).empty());
     BOOST_REQUIRE(found->memory);

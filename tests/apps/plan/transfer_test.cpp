@@ -11,6 +11,7 @@
 
 #include "apps/plan/scratch_folder.hpp"
 #include "support/random_seed.hpp"
+#include "support/why.hpp"
 #include "troupe/actors/config/text_file.hpp"
 #include "troupe/apps/planning/layout_file.hpp"
 #include "troupe/apps/planning/transfer_command.hpp"
@@ -120,7 +121,7 @@ std::string read_example(const std::string& name) {
   auto text = config::read_text_file(std::string{TROUPE_PLANS_DIR "/layouts/"}
                                        + name,
                                      1 << 20);
-  BOOST_REQUIRE_MESSAGE(text, text.error().message());
+  BOOST_REQUIRE_MESSAGE(text, test::why(text));
   return *text;
 }
 
@@ -197,7 +198,7 @@ BOOST_AUTO_TEST_CASE(the_examples_are_planned) {
   for (const auto* planner : {"reshard", "two_stage"}) {
     auto text = answer(read_example("trainer.json"),
                        read_example("policy.json"), false, planner);
-    BOOST_REQUIRE_MESSAGE(text, text.error().message());
+    BOOST_REQUIRE_MESSAGE(text, test::why(text));
     BOOST_TEST(!text->has_problems, text->text);
     require_narrow(text->text);
     auto found = answer(read_example("trainer.json"),

@@ -9,6 +9,7 @@
 #include "comm/cuda_ipc/pair.hpp"
 #include "support/forked_ranks.hpp"
 #include "support/rank_threads.hpp"
+#include "support/why.hpp"
 #include "troupe/comm/cuda_ipc/allocation.hpp"
 #include "troupe/comm/cuda_ipc/process_tables.hpp"
 #include "troupe/comm/shm/wire.hpp"
@@ -121,7 +122,7 @@ BOOST_AUTO_TEST_CASE(windows_show_device_memory_in_place) {
         auto part = x->memory().subspan(7, 90);
         part.back() = static_cast<std::byte>(value);
         auto seen = read_one(*sender, *receiver, part, ++round);
-        BOOST_REQUIRE_MESSAGE(seen, seen.error().message());
+        BOOST_REQUIRE_MESSAGE(seen, test::why(seen));
         BOOST_CHECK(*seen == static_cast<std::byte>(value));
       }
     BOOST_CHECK_EQUAL(importer->calls("import_memory"), 3u);

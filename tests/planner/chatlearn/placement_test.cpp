@@ -7,6 +7,7 @@
 
 #include "../../../apps/golden_check/models.hpp"
 #include "planner/jobs.hpp"
+#include "support/why.hpp"
 #include "troupe/planner/placement.hpp"
 
 using namespace troupe;
@@ -129,7 +130,7 @@ BOOST_AUTO_TEST_CASE(troupe_places_the_recorded_cases) {
                                      static_cast<std::int32_t>(
                                        size.gpu_per_node));
     auto plan = place(job, machines);
-    BOOST_REQUIRE_MESSAGE(plan.has_value(), x["id"] << plan.error().message());
+    BOOST_REQUIRE_MESSAGE(plan.has_value(), x["id"] << test::why(plan));
     BOOST_REQUIRE(verify(*plan, job, machines).empty());
     const auto& out = x["out"];
     if (x.contains("tags") || out.contains("error") || has_chain(job.syncs))

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "planner/weights/sample_layouts.hpp"
+#include "support/why.hpp"
 #include "troupe/apps/golden_check/rankmap_case.hpp"
 #include "troupe/planner/weights/rank_mapping.hpp"
 #include "troupe/planner/weights/two_stage.hpp"
@@ -275,7 +276,7 @@ BOOST_AUTO_TEST_CASE(two_stages_are_read_off_layouts) {
   auto from = test::good(shared_layout::make(source));
   auto to = test::good(shared_layout::make(destination));
   auto plan = two_stage(from, to);
-  BOOST_REQUIRE_MESSAGE(plan, plan.error().message());
+  BOOST_REQUIRE_MESSAGE(plan, test::why(plan));
   BOOST_TEST(verify(*plan, from, to).empty());
   auto relayed = std::ranges::count_if(plan->transfers, [](const auto& x) {
     return x.handed_on_by.has_value();

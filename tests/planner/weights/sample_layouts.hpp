@@ -8,6 +8,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "support/why.hpp"
 #include "troupe/core/weight_layout.hpp"
 #include "troupe/planner/weights/layout_builders.hpp"
 #include "troupe/planner/weights/shared_layout.hpp"
@@ -18,13 +19,13 @@ namespace troupe::test {
 inline box make_box(const std::vector<std::int64_t>& begin,
                     const std::vector<std::int64_t>& end) {
   auto out = box::make(begin, end);
-  BOOST_REQUIRE_MESSAGE(out, out.error().message());
+  BOOST_REQUIRE_MESSAGE(out, why(out));
   return *out;
 }
 
 template <class T>
 T good(result<T> x) {
-  BOOST_REQUIRE_MESSAGE(x, x.error().message());
+  BOOST_REQUIRE_MESSAGE(x, why(x));
   return std::move(*x);
 }
 
