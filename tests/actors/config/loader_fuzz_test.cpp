@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(mutated_configurations_give_an_error_or_a_sound_job) {
     }
     ++sound;
     auto back = parse(dump_yaml(*job, schema), "x.yaml", schema);
-    BOOST_REQUIRE_MESSAGE(back.has_value(), test::why(back));
+    BOOST_REQUIRE_MESSAGE(back.has_value(), troupe::test::why(back));
     BOOST_REQUIRE((*back == *job));
     for (const auto& model : job->models) {
       auto used = model.num_replica * model.parallel.world()
