@@ -494,7 +494,7 @@ tile(const copy_launch& launch, const device_part& part, std::uint64_t number,
                  part.from.type,
                  launch.wire_type,
                  launch.writes,
-                 launch.sum != nullptr,
+                 launch.sums != nullptr,
                  part.digest_start,
                  first,
                  count};
@@ -525,26 +525,37 @@ TROUPE_HOST_DEVICE inline std::uint32_t part_of(const copy_launch& launch,
 /// What one thread of a block does in a launch of `blocks` blocks. A block
 /// takes tiles that follow each other, so that it looks for its first part
 /// alone: a bucket of many small tensors would else be mostly searches.
-template <bool Converts, class Memory>
-TROUPE_HOST_DEVICE inline sums
+///
+/// What was digested goes to `add_up(const sums&, digest*)`, which all threads of
+/// a block call equally often, with the same target.
+template <bool Converts, class Memory, class Add>
+TROUPE_HOST_DEVICE inline void
 run_thread(const copy_launch& launch, unsigned block, unsigned blocks,
-           unsigned thread, unsigned threads, Memory& memory) noexcept {
-  sums sum;
+           unsigned thread, unsigned threads, Memory& memory,
+           const Add& add_up) noexcept {
   auto each = launch.tiles / blocks;
   auto more = launch.tiles % blocks;
   auto begin = block * each + (block < more ? block : more);
   auto end = begin + each + (block < more ? 1 : 0);
   if (begin == end)
-    return sum;
+    return;
   auto part = part_of(launch, begin);
+  auto target = launch.parts[part].sum;
+  sums sum;
   for (auto number = begin; number < end; ++number) {
     while (part + 1 < launch.part_count
            && launch.parts[part + 1].first_tile <= number)
       ++part;
+    if (launch.sums != nullptr && launch.parts[part].sum != target) {
+      add_up(sum, launch.sums + target);
+      sum = {};
+      target = launch.parts[part].sum;
+    }
     tile<Converts>(launch, launch.parts[part], number, thread, threads, sum,
                    memory);
   }
-  return sum;
+  if (launch.sums != nullptr)
+    add_up(sum, launch.sums + target);
 }
 
 } // namespace troupe::comm::cuda::kernel

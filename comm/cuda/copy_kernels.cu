@@ -57,6 +57,8 @@ __device__ counter warp_sum(counter x) {
 /// Adds what the threads of a block have to `target`.
 __device__ void add_up(const kernel::sums& mine, digest* target) {
   __shared__ counter parts[2][warps];
+  // The first warp may still read what was there before.
+  __syncthreads();
   auto products = warp_sum(mine.products);
   auto words = warp_sum(mine.words);
   auto warp = threadIdx.x / warp_threads;
@@ -81,10 +83,11 @@ __global__ void __launch_bounds__(block_threads,
                                   Converts ? converting_blocks : plain_blocks)
   copy_kernel(const __grid_constant__ copy_launch launch) {
   device_memory memory;
-  auto sum = kernel::run_thread<Converts>(launch, blockIdx.x, gridDim.x,
-                                          threadIdx.x, block_threads, memory);
-  if (launch.sum != nullptr)
-    add_up(sum, launch.sum);
+  kernel::run_thread<Converts>(launch, blockIdx.x, gridDim.x, threadIdx.x,
+                               block_threads, memory,
+                               [](const kernel::sums& mine, digest* target) {
+                                 add_up(mine, target);
+                               });
 }
 
 constexpr int devices_max = 64;

@@ -37,7 +37,7 @@ struct device_region {
   dtype type = dtype::float32;
 };
 
-/// A part of a bucket: `to` is written from `from`.
+/// A part of a launch: `to` is written from `from`.
 struct device_part {
   /// Not looked at by launches that write nothing.
   device_region to;
@@ -48,6 +48,8 @@ struct device_part {
   /// The number of its first tile; parts follow each other without gaps, and
   /// every part has at least one element.
   std::uint64_t first_tile = 0;
+  /// Which of the launch's sums gets its digest.
+  std::uint64_t sum = 0;
 };
 
 /// Elements of a tile, of which a thread block takes one at a time. A multiple
@@ -55,9 +57,10 @@ struct device_part {
 /// the digest.
 inline constexpr std::uint64_t tile_elements = 8192;
 
-/// One launch: all parts of a bucket. The tables lie where the device can read
-/// them, device or pinned memory, and stay unchanged until the launch is done.
-/// Made by `copy_tables`.
+/// One launch: all parts of a bucket, or of several. Parts are worked on at the
+/// same time and in no order. The tables lie where the device can read them,
+/// device or pinned memory, and stay unchanged until the launch is done. Made by
+/// `copy_tables`.
 struct copy_launch {
   const device_part* parts = nullptr;
   std::uint32_t part_count = 0;
@@ -71,9 +74,9 @@ struct copy_launch {
   bool converts = false;
   /// False: nothing is written, the digest is taken alone.
   bool writes = true;
-  /// Device or pinned memory; what the launch digests is added. Null: no
-  /// digest.
-  digest* sum = nullptr;
+  /// Device or pinned memory; what a part digests is added to
+  /// `sums[part.sum]`. Null: no digest.
+  digest* sums = nullptr;
 };
 
 } // namespace troupe::comm::cuda

@@ -47,6 +47,7 @@ void copy_tables::clear(dtype wire_type, bool writes) noexcept {
   dividers_.clear();
   loops_.clear();
   tiles_ = 0;
+  sum_ = 0;
   wire_type_ = wire_type;
   converts_ = false;
   writes_ = writes;
@@ -95,6 +96,7 @@ void copy_tables::add(const transfer::writable_region& to,
   part.digest_start = kernel::digest_start(key)
                       + skip * size_of(wire_type_) / 8 * kernel::weyl;
   part.first_tile = tiles_;
+  part.sum = sum_;
   tiles_ += (elements + tile_elements - 1) / tile_elements;
   converts_ = converts_ || from.type != wire_type_
               || (writes_ && to.type != wire_type_);
@@ -120,7 +122,7 @@ void copy_tables::write(std::byte* to) const noexcept {
 }
 
 copy_launch copy_tables::launch(const std::byte* where,
-                                digest* sum) const noexcept {
+                                digest* sums) const noexcept {
   copy_launch out;
   out.parts = reinterpret_cast<const device_part*>(where);
   out.part_count = static_cast<std::uint32_t>(parts_.size());
@@ -130,7 +132,7 @@ copy_launch copy_tables::launch(const std::byte* where,
   out.wire_type = wire_type_;
   out.converts = converts_;
   out.writes = writes_;
-  out.sum = sum;
+  out.sums = sums;
   return out;
 }
 

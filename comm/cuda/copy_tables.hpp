@@ -23,6 +23,10 @@ public:
   /// Begins a new launch.
   void clear(dtype wire_type, bool writes) noexcept;
 
+  /// Parts that are added from here on are digested to this one of the launch's
+  /// sums; 0 after `clear`.
+  void digest_to(std::uint64_t sum) noexcept { sum_ = sum; }
+
   /// `to` gets elements [`skip`, `skip` + `elements`) of `from`; `key` is
   /// `program_part::key` of the whole `from`. `skip` is a multiple of
   /// `tile_elements`; `to` has no skipped elements. Regions are valid
@@ -52,9 +56,9 @@ public:
   /// 16 bytes.
   void write(std::byte* to) const noexcept;
 
-  /// The launch, when such tables are at `where`.
+  /// The launch, when such tables are at `where`. Null `sums`: no digests.
   [[nodiscard]] copy_launch launch(const std::byte* where,
-                                   digest* sum) const noexcept;
+                                   digest* sums) const noexcept;
 
 private:
   device_region region_of(const transfer::region& what, std::uint64_t skip);
@@ -66,6 +70,7 @@ private:
   std::vector<divider> dividers_;
   std::vector<memory_loop> loops_;
   std::uint64_t tiles_ = 0;
+  std::uint64_t sum_ = 0;
   dtype wire_type_ = dtype::float32;
   bool converts_ = false;
   bool writes_ = true;

@@ -195,6 +195,33 @@ BOOST_AUTO_TEST_CASE(all_triples_of_types_at_all_small_sizes) {
       }
 }
 
+BOOST_AUTO_TEST_CASE(each_part_is_digested_to_its_sum) {
+  for (int round = 0; round < 40; ++round) {
+    auto wire = rnd.floating();
+    std::vector<digest> expected(5);
+    std::vector<sample> all;
+    copy_tables tables;
+    tables.clear(wire, true);
+    for (auto parts = rnd.below(20); parts > 0; --parts) {
+      // In runs, as buckets are, and back to one that was left.
+      auto sum = rnd.chance(2) ? rnd.below(expected.size()) : parts / 4;
+      sum = std::min<std::uint64_t>(sum, expected.size() - 1);
+      all.push_back(make(rnd.chance(2) ? wire : rnd.floating(), wire,
+                         rnd.floating(), rnd.size(), expected[sum]));
+      tables.digest_to(sum);
+      tables.add(all.back().target(), all.back().source(), all.back().key);
+    }
+    std::vector<digest> found(expected.size());
+    run(tables, found.data());
+    for (std::size_t i = 0; i < found.size(); ++i)
+      BOOST_REQUIRE_EQUAL(to_string(found[i]), to_string(expected[i]));
+    for (const auto& x : all) {
+      octets written(x.to.data(), x.to.data() + x.to.size());
+      BOOST_REQUIRE(written == x.expected);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(nothing_is_nothing) {
   copy_tables tables;
   tables.clear(dtype::float32, true);

@@ -59,15 +59,13 @@ struct host_memory {
 template <bool Converts>
 void run_all(const comm::cuda::copy_launch& what,
              const host_kernel_options& options, host_memory& memory) {
-  digest all;
+  auto add_up = [](const kernel::sums& mine, digest* target) {
+    *target += {mine.products, mine.words};
+  };
   for (unsigned block = 0; block < options.blocks; ++block)
-    for (unsigned thread = 0; thread < options.threads; ++thread) {
-      auto mine = kernel::run_thread<Converts>(what, block, options.blocks,
-                                               thread, options.threads, memory);
-      all += {mine.products, mine.words};
-    }
-  if (what.sum != nullptr)
-    *what.sum += all;
+    for (unsigned thread = 0; thread < options.threads; ++thread)
+      kernel::run_thread<Converts>(what, block, options.blocks, thread,
+                                   options.threads, memory, add_up);
 }
 
 } // namespace

@@ -73,6 +73,8 @@ std::vector<memory_touch> touches_of(const comm::cuda::copy_launch& what) {
   std::uint64_t loops = 0;
   for (std::uint32_t i = 0; i < what.part_count; ++i) {
     const auto& part = what.parts[i];
+    if (what.sums != nullptr)
+      out.push_back({what.sums + part.sum, sizeof(digest), true});
     add_runs(out, part.from, part.elements, what.loops, false);
     loops = std::max<std::uint64_t>(loops,
                                     part.from.loops_begin + part.from.loops);
@@ -85,8 +87,6 @@ std::vector<memory_touch> touches_of(const comm::cuda::copy_launch& what) {
     {what.parts, what.part_count * sizeof(comm::cuda::device_part), false});
   out.push_back({what.loops, loops * sizeof(memory_loop), false});
   out.push_back({what.dividers, loops * sizeof(comm::cuda::divider), false});
-  if (what.sum != nullptr)
-    out.push_back({what.sum, sizeof(digest), true});
   return out;
 }
 
