@@ -49,12 +49,17 @@ result<bare_nccl> bare_nccl::connect(const two_processes& with, gpu& on) {
   auto line = comm::cuda::stream::create(on.runtime(), on.number());
   if (!line)
     return fail(line.error());
-  nccl::comm_handle raw = nullptr;
-  auto code = library->init(raw, id, 2, sends ? source_rank : source_rank + 1);
-  if (raw == nullptr)
+  auto raw = std::make_shared<nccl::comm_handle>(nullptr);
+  auto code = library->init(*raw, id, 2, sends ? source_rank : source_rank + 1);
+  if (*raw == nullptr)
     return fail(nccl::error_of(*library, code, library->last_error(nullptr),
                                "bare NCCL: making a communicator"));
-  auto group = std::make_unique<nccl::owned_comm>(on.library(), raw);
+  auto group = std::make_unique<nccl::owned_comm>(nccl::comm_parts{on.library(),
+                                                                   on.runtime(),
+                                                                   on.number(),
+                                                                   "bare NCCL",
+                                                                   {}},
+                                                  raw);
   if (auto done = await(on, *group, "bare NCCL: making a communicator"); !done)
     return fail(done.error());
   return bare_nccl{with, on, std::move(group), std::move(*line)};

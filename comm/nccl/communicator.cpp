@@ -40,6 +40,11 @@ result<void> check_reducible(std::size_t bytes, dtype type, reduce_op op) {
 
 } // namespace
 
+std::string name_of(rank_id rank, std::int32_t size, const settings& config) {
+  return fmt::format("rank {} of {} on device {}", rank.value(), size,
+                     config.device);
+}
+
 nccl_communicator::nccl_communicator(settings config, rank_id rank,
                                      std::int32_t size,
                                      std::unique_ptr<owned_comm> comm,
@@ -51,6 +56,7 @@ nccl_communicator::nccl_communicator(settings config, rank_id rank,
     peers_(std::move(peers)),
     staging_(std::move(place)),
     comm_(std::move(comm)),
+    name_(name_of(rank, size, config_)),
     sent_(static_cast<std::size_t>(size)),
     received_(static_cast<std::size_t>(size)) {
   // nop
@@ -60,11 +66,21 @@ nccl_communicator::~nccl_communicator() {
   auto here = cuda::device_guard::enter(*config_.runtime, config_.device);
   if (alive_) {
     peers_->leave(collectives_, received_);
-    comm_->retire(deadline::after(retire_limit));
+    // What NCCL did not let come through in time may still use our memory.
+    if (!comm_->retire(deadline::after(retire_limit)))
+      drain();
   } else {
     comm_->abort();
-    drain();
+    await_end();
   }
+  // Freeing device memory waits for kernels of others too.
+  bounded_task free{fmt::format("freeing the memory of {}", name_),
+                    [parts = std::shared_ptr<staging>{std::move(staging_)},
+                     on = config_.runtime, device = config_.device]() mutable {
+                      auto there = cuda::device_guard::enter(*on, device);
+                      parts.reset();
+                    }};
+  free.wait(deadline::after(config_.limits.end));
 }
 
 // -- operations ---------------------------------------------------------------
@@ -90,7 +106,7 @@ result<void> nccl_communicator::send(std::span<const std::byte> data,
       return staged_send(data, peer, peers, until);
     if (data.empty())
       return {};
-    auto begun = launch("send", peer, peers, until, [&](comm_handle x) {
+    auto begun = launch("send", peers, until, [&](comm_handle x) {
       return config_.library->send(data.data(), data.size(), peer.value(), x,
                                    staging_->stream());
     });
@@ -127,7 +143,7 @@ result<void> nccl_communicator::recv(std::span<std::byte> data, rank_id peer,
       if (auto moved = staged_recv(data, peer, peers, until); !moved)
         return moved;
     } else if (!data.empty()) {
-      auto begun = launch("recv", peer, peers, until, [&](comm_handle x) {
+      auto begun = launch("recv", peers, until, [&](comm_handle x) {
         return config_.library->recv(data.data(), data.size(), peer.value(), x,
                                      staging_->stream());
       });
@@ -223,7 +239,7 @@ result<void> nccl_communicator::reduce_scatter(std::span<const std::byte> in,
 result<void> nccl_communicator::barrier(deadline until) {
   return run("barrier", [&]() -> result<void> {
     auto peers = next_collective();
-    auto begun = launch("barrier", {}, peers, until, [&](comm_handle x) {
+    auto begun = launch("barrier", peers, until, [&](comm_handle x) {
       return config_.library->all_reduce(staging_->word(), 1, dtype::int32,
                                          reduce_op::max, x, staging_->stream());
     });
@@ -245,7 +261,7 @@ nccl_communicator::collective(const char* name, std::span<const std::byte> in,
     case place::host: return staged(peers);
     case place::device: break;
   }
-  auto begun = launch(name, {}, peers, until, direct);
+  auto begun = launch(name, peers, until, direct);
   return begun ? finish(peers, until) : begun;
 }
 
@@ -268,7 +284,7 @@ result<void> nccl_communicator::health() {
     return good;
   if (auto good = peers_->check(); !good)
     return fail(die(good.error()));
-  auto state = comm_->state();
+  auto state = comm_->look();
   if (state && *state != codes::success && *state != codes::in_progress)
     return fail(die(error_of(*config_.library, *state, comm_->words(),
                              "between operations")));
@@ -319,6 +335,13 @@ result<void> nccl_communicator::wanted() const {
   return {};
 }
 
+void nccl_communicator::await_end() noexcept {
+  if (!comm_->ended())
+    return;
+  (void) comm_->await_end();
+  drain();
+}
+
 void nccl_communicator::drain() noexcept {
   auto until = deadline::after(drain_limit);
   if (!staging_->mark())
@@ -341,32 +364,16 @@ void nccl_communicator::drain() noexcept {
 
 // -- waiting ------------------------------------------------------------------
 
-result<void> nccl_communicator::launch(const char* name,
-                                       std::optional<rank_id> partner,
-                                       const watch& peers, deadline until,
-                                       const enqueue& f) {
-  auto request = launch_request{config_.group, rank_, partner};
-  if (config_.gate) {
-    auto check = [&]() -> result<void> {
-      auto good = wanted();
-      return good ? peers() : good;
-    };
-    if (auto entered = config_.gate->enter(request, until, check); !entered)
-      return entered;
-  }
-  auto begun = [&]() -> result<void> {
-    auto code = comm_->with(f);
-    if (!code)
-      return fail(errc::aborted, "the communicator was aborted");
-    if (*code == codes::in_progress)
-      return settle(name, peers, until);
-    if (*code != codes::success)
-      return fail(error_of(*config_.library, *code, comm_->words(), name));
-    return {};
-  }();
-  if (config_.gate)
-    config_.gate->leave(request);
-  return begun;
+result<void> nccl_communicator::launch(const char* name, const watch& peers,
+                                       deadline until, const enqueue& f) {
+  auto code = comm_->with(f);
+  if (!code)
+    return fail(errc::aborted, "the communicator was aborted");
+  if (*code != codes::success && *code != codes::in_progress)
+    return fail(error_of(*config_.library, *code, comm_->words(), name));
+  // Until then NCCL refuses the next call, and the stream has nothing to wait
+  // for.
+  return settle(name, peers, until);
 }
 
 result<void> nccl_communicator::settle(const char* name, const watch& peers,

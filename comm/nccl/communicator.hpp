@@ -16,7 +16,6 @@
 #include "troupe/comm/communicator.hpp"
 #include "troupe/comm/cuda/device_guard.hpp"
 #include "troupe/comm/endpoint.hpp"
-#include "troupe/comm/nccl/launch_order.hpp"
 #include "troupe/comm/nccl/library.hpp"
 #include "troupe/comm/nccl/owned_comm.hpp"
 #include "troupe/comm/nccl/sideband.hpp"
@@ -34,20 +33,22 @@ struct settings {
   std::int32_t device = 0;
   cuda::runtime_ptr runtime;
   library_ptr library;
-  /// What launches pass through; none: the caller sees to one order itself.
-  std::shared_ptr<launch_gate> gate;
-  /// Names the communicator at the gate.
-  launch_group group;
   /// How much host memory goes over at a time. Equal on all ranks.
   std::size_t chunk_bytes = std::size_t{4} << 20;
   /// A failure leaves NCCL's communicator standing for `shrink`. Device memory
-  /// of the failed operation stays borrowed until `shrink` is through, `abort`
-  /// or the communicator's end.
+  /// of the failed operation stays borrowed until `shrink` is through or the
+  /// communicator's end.
   bool keep_for_shrink = false;
+  /// How long an NCCL that hangs holds a thread.
+  comm_limits limits;
 };
 
 /// Blocks of a chunk begin at multiples of so many bytes.
 inline constexpr std::size_t block_alignment = 16;
+
+/// What the log calls a rank.
+[[nodiscard]] std::string name_of(rank_id rank, std::int32_t size,
+                                  const settings& config);
 
 class nccl_communicator;
 
@@ -91,6 +92,13 @@ private:
 /// Messages from one rank to another are received in the order in which they
 /// are sent: NCCL has no tags. A `recv` with another tag or size than the next
 /// message has fails with `errc::invalid` and touches nothing.
+///
+/// An NCCL or a device that hangs holds nobody for ever: `abort` and `health` do
+/// not wait, the operating thread comes back from a failed operation within
+/// `comm_limits::end` and 5 s for its kernels, and the destructor within that
+/// and as much again for its memory (and 2 s before, in which NCCL may finish
+/// what peers still need). What then still hangs is left behind with all that it
+/// touches, and the log says so.
 ///
 /// Threads: as `communicator`; `health` from any thread.
 class nccl_communicator final
@@ -139,27 +147,29 @@ public:
 
   /// Looks whether NCCL or a peer has failed, which is then the communicator's
   /// end; the control actor asks from time to time, so that a rank that is
-  /// between two operations learns of it too. Any thread.
+  /// between two operations learns of it too. While another thread is inside
+  /// NCCL, NCCL is not asked; one that does not come out again is a failure
+  /// (`comm_limits::call`). Any thread.
   [[nodiscard]] result<void> health() override;
 
   /// Collective: ranks of equal `color` get a communicator of their own, in
   /// which they stand in the order of `key`, then of their ranks here. A
-  /// negative color: none, null. `group` names the new one at the gate.
+  /// negative color: none, null.
   ///
-  /// This communicator goes on; it and the new ones are used one at a time or
-  /// through a gate.
+  /// This communicator goes on; it and the new ones are used one at a time.
   [[nodiscard]] result<std::shared_ptr<nccl_communicator>>
-  split(std::int32_t color, std::int32_t key, launch_group group,
-        deadline until);
+  split(std::int32_t color, std::int32_t key, deadline until);
 
   /// For every survivor: the endpoint of a communicator without `excluded`,
   /// whose addresses the actors exchange as for any other. Its `connect` ends
-  /// this communicator. Also after a failure, if the settings kept it for that.
+  /// what this communicator still does, and this communicator. Also after a
+  /// failure, if the settings kept it for that.
   ///
-  /// `errc::unavailable` if NCCL cannot shrink or this communicator has ended:
-  /// make a new group instead.
+  /// `errc::unavailable` if NCCL cannot shrink, or not this one: it has ended,
+  /// has an asynchronous error, or is in the middle of a call. The survivors
+  /// make a new group instead (`make_endpoint`).
   [[nodiscard]] result<endpoint_ptr>
-  shrink(const std::vector<rank_id>& excluded, launch_group group);
+  shrink(const std::vector<rank_id>& excluded);
 
   /// `memory` is device memory of this device.
   [[nodiscard]] result<registered_memory>
@@ -189,19 +199,24 @@ private:
     if (done)
       return done;
     auto cause = die(done.error().within(name));
-    if (comm_->ended())
-      drain();
+    await_end();
     return fail(std::move(cause));
   }
 
   error die(error what);
+
+  /// Whether NCCL would shrink this one now.
+  [[nodiscard]] result<void> shrinkable();
 
   /// What the device says if it cannot be used any more.
   [[nodiscard]] std::optional<error> end_of_device() const;
 
   [[nodiscard]] result<void> wanted() const;
 
-  /// Waits for what is left on the stream after a failure.
+  /// After a failure: waits until NCCL has let go, if it shall, and for what is
+  /// left on the stream.
+  void await_end() noexcept;
+
   void drain() noexcept;
 
   [[nodiscard]] result<place> place_of(std::span<const std::byte> x) const;
@@ -212,11 +227,9 @@ private:
 
   [[nodiscard]] result<void> check_peer(rank_id peer) const;
 
-  /// Enqueues through the gate.
-  [[nodiscard]] result<void> launch(const char* name,
-                                    std::optional<rank_id> partner,
-                                    const watch& peers, deadline until,
-                                    const enqueue& f);
+  /// Enqueues, and waits until NCCL has put it on the stream.
+  [[nodiscard]] result<void> launch(const char* name, const watch& peers,
+                                    deadline until, const enqueue& f);
 
   /// Waits until the stream is through.
   [[nodiscard]] result<void> finish(const watch& peers, deadline until);
@@ -285,8 +298,9 @@ private:
   const rank_id rank_;
   const std::int32_t size_;
   const std::unique_ptr<sideband> peers_;
-  const std::unique_ptr<staging> staging_;
+  std::unique_ptr<staging> staging_;
   const std::unique_ptr<owned_comm> comm_;
+  const std::string name_;
   std::uint64_t collectives_ = 0;
   std::vector<std::uint64_t> sent_;
   std::vector<std::uint64_t> received_;

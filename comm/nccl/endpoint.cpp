@@ -92,8 +92,8 @@ public:
     auto peers = place_->meet(rank_, *ranks, until);
     if (!peers)
       return fail(peers.error());
-    auto begin = [&](comm_handle& out) {
-      return config_.library->init(out, id, size_, rank_.value());
+    auto begin = [&](const handle_place& out) {
+      return config_.library->init(*out, id, size_, rank_.value());
     };
     auto wanted = [&]() -> result<void> {
       if (aborted_)

@@ -14,8 +14,8 @@ namespace troupe::comm::nccl {
 /// what is missing and what to do.
 [[nodiscard]] probe_result probe();
 
-/// NCCL. Call once at start, before threads: it sets
-/// `NCCL_LAUNCH_ORDER_IMPLICIT` (version.hpp) in the environment. Fails as
+/// NCCL. Call once at start, before threads: it sets variables of NCCL's in the
+/// environment (`order_launches` in version.hpp). Fails as
 /// `probe` says, but does not look for a device.
 [[nodiscard]] result<library_ptr> make_library();
 

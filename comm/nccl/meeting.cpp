@@ -62,6 +62,11 @@ void meeting_point::stop() noexcept {
   [[maybe_unused]] auto rc = ::eventfd_write(wake_.fd(), 1);
 }
 
+comm_parts parts_of(const settings& config, rank_id rank, std::int32_t size) {
+  return {config.library, config.runtime, config.device,
+          name_of(rank, size, config), config.limits};
+}
+
 result<std::shared_ptr<nccl_communicator>>
 assemble(const settings& config, rank_id rank, std::int32_t size,
          std::unique_ptr<sideband> peers, const beginning& begin,
@@ -75,13 +80,13 @@ assemble(const settings& config, rank_id rank, std::int32_t size,
                              std::max(config.chunk_bytes, least));
   if (!place)
     return fail(place.error());
-  comm_handle raw = nullptr;
+  auto raw = std::make_shared<comm_handle>(nullptr);
   auto code = begin(raw);
-  if (raw == nullptr)
+  if (*raw == nullptr)
     return fail(error_of(lib,
                          code == codes::success ? codes::internal_error : code,
                          lib.last_error(nullptr), "making a communicator"));
-  auto comm = std::make_unique<owned_comm>(config.library, raw);
+  auto comm = std::make_unique<owned_comm>(parts_of(config, rank, size), raw);
   if (code != codes::success && code != codes::in_progress)
     return fail(error_of(lib, code, comm->words(), "making a communicator"));
   auto wanted = [&]() -> result<void> {

@@ -39,8 +39,13 @@ private:
   gloo::contact self_;
 };
 
-/// Begins NCCL's communicator on the current device, without blocking.
-using beginning = std::function<status(comm_handle& out)>;
+/// Begins NCCL's communicator on the current device, without blocking. NCCL may
+/// write to `out` again from a thread of its own.
+using beginning = std::function<status(const handle_place& out)>;
+
+/// What rank `rank` of a group makes an `owned_comm` with.
+[[nodiscard]] comm_parts parts_of(const settings& config, rank_id rank,
+                                  std::int32_t size);
 
 /// The last step of every way to a communicator: NCCL's own is begun and waited
 /// for, then all parts are put together. `check` is asked at every look.

@@ -2,6 +2,7 @@
 // In builds with CUDA: the one file that spells NCCL's names.
 #include "troupe/comm/nccl/nccl_library.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include <nccl.h>
 
 #include "troupe/comm/nccl/version.hpp"
+#include "troupe/core/log.hpp"
 
 namespace troupe::comm::nccl {
 
@@ -250,6 +252,17 @@ result<std::int32_t> usable_version() {
   return found;
 }
 
+/// The older of runtime and driver; the runtime's where there is no driver.
+std::int32_t cuda_version() {
+  auto runtime = 0;
+  auto driver = 0;
+  if (cudaRuntimeGetVersion(&runtime) != cudaSuccess)
+    return 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+    return runtime;
+  return std::min(runtime, driver);
+}
+
 } // namespace
 
 probe_result probe_nccl() {
@@ -263,7 +276,8 @@ result<library_ptr> make_nccl_library() {
   auto version = usable_version();
   if (!version)
     return fail(version.error());
-  order_launches(*version);
+  if (auto concern = order_launches(*version, cuda_version()); !concern.empty())
+    log::warning("nccl", "{}", concern);
   return std::make_shared<nccl_library>(*version);
 }
 

@@ -58,8 +58,7 @@ result<member> read_record(std::span<const std::byte> in) {
 // -- split --------------------------------------------------------------------
 
 result<std::shared_ptr<nccl_communicator>>
-nccl_communicator::split(std::int32_t color, std::int32_t key,
-                         launch_group group, deadline until) {
+nccl_communicator::split(std::int32_t color, std::int32_t key, deadline until) {
   using made_type = result<std::shared_ptr<nccl_communicator>>;
   return run("split", [&]() -> made_type {
     auto place = meeting_point::make(config_);
@@ -94,10 +93,11 @@ nccl_communicator::split(std::int32_t color, std::int32_t key,
       ranks.back().size = static_cast<std::int32_t>(members.size());
     }
     // NCCL writes here from a thread of its own until it has settled or this
-    // communicator is aborted.
-    comm_handle raw = nullptr;
+    // communicator has ended.
+    auto raw = std::make_shared<comm_handle>(nullptr);
+    comm_->keep(raw);
     auto code = comm_->with([&](comm_handle x) {
-      return config_.library->split(x, color, key, raw);
+      return config_.library->split(x, color, key, *raw);
     });
     result<void> settled = fail(errc::aborted, "the communicator was aborted");
     if (code == codes::success || code == codes::in_progress)
@@ -105,11 +105,17 @@ nccl_communicator::split(std::int32_t color, std::int32_t key,
     else if (code)
       settled = fail(
         error_of(*config_.library, *code, comm_->words(), "split"));
-    if (!settled)
+    auto known = settled.has_value();
+    if (!settled) {
       comm_->abort();
+      known = comm_->await_end();
+    }
     std::unique_ptr<owned_comm> part;
-    if (raw != nullptr)
-      part = std::make_unique<owned_comm>(config_.library, raw);
+    if (known && *raw != nullptr)
+      part = std::make_unique<owned_comm>(parts_of(config_, self,
+                                                   static_cast<std::int32_t>(
+                                                     ranks.size())),
+                                          raw);
     if (!settled)
       return fail(settled.error());
     if (color < 0)
@@ -128,9 +134,7 @@ nccl_communicator::split(std::int32_t color, std::int32_t key,
                                    wanted_here, until);
         !ready)
       return fail(ready.error());
-    auto config = config_;
-    config.group = group;
-    return std::make_shared<nccl_communicator>(std::move(config), self,
+    return std::make_shared<nccl_communicator>(config_, self,
                                                static_cast<std::int32_t>(
                                                  ranks.size()),
                                                std::move(part),
@@ -141,17 +145,25 @@ nccl_communicator::split(std::int32_t color, std::int32_t key,
 
 // -- shrink -------------------------------------------------------------------
 
+namespace {
+
+error ended_before() {
+  return {errc::unavailable,
+          "the communicator has ended: make a new group of the survivors; with "
+          "keep_for_shrink the next failure leaves it for shrink"};
+}
+
+} // namespace
+
 class shrink_endpoint final : public endpoint {
 public:
   shrink_endpoint(std::shared_ptr<nccl_communicator> parent,
                   std::vector<std::int32_t> excluded, rank_id self,
-                  std::int32_t size, launch_group group,
-                  std::unique_ptr<meeting_point> place)
+                  std::int32_t size, std::unique_ptr<meeting_point> place)
     : parent_(std::move(parent)),
       excluded_(std::move(excluded)),
       self_(self),
       size_(size),
-      group_(group),
       place_(std::move(place)),
       address_(gloo::encode(place_->self(self, size))) {
     // nop
@@ -171,24 +183,32 @@ public:
       return fail(beside.error());
     // Owned by `assemble` from then on, which is as long as it is needed here.
     auto& line = **beside;
-    auto config = parent_->config_;
-    config.group = group_;
+    const auto& config = parent_->config_;
     auto wanted = [this]() -> result<void> {
       if (aborted_)
         return fail(errc::aborted, "the rendezvous was aborted");
       return {};
     };
     // NCCL writes the new one's handle from a thread of its own, until the old
-    // one has settled or is aborted; so it is known only then.
-    comm_handle raw = nullptr;
-    auto begin = [&](comm_handle& out) {
+    // one has settled or has ended; so it is known only then.
+    auto begin = [&](const handle_place& out) {
       auto& old = *parent_->comm_;
-      auto code = old.with([&](comm_handle x) {
-        return config.library->shrink(x, excluded_, raw);
-      });
-      if (!code)
+      auto place = std::make_shared<comm_handle>(nullptr);
+      old.keep(place);
+      // Waits for the old one's kernels, which it ends first.
+      auto code = old.with_bound("shrinking NCCL's communicator", until,
+                                 [lib = config.library, gone = excluded_,
+                                  place](comm_handle x) {
+                                   return lib->shrink(x, gone, *place);
+                                 });
+      if (!code) {
+        why_ = ended_before();
         return codes::invalid_usage;
-      if (*code == codes::success || *code == codes::in_progress) {
+      }
+      if (*code != codes::success && *code != codes::in_progress) {
+        why_ = error_of(*config.library, *code, old.words(),
+                        "shrink; make a new group of the survivors instead");
+      } else {
         auto check = [&]() -> result<void> {
           auto good = wanted();
           return good ? line.check() : good;
@@ -200,8 +220,9 @@ public:
           code = codes::internal_error;
         }
       }
-      end_parent();
-      out = raw;
+      // A new one that was not finished is NCCL's to take along.
+      if (end_parent())
+        *out = *place;
       return *code;
     };
     auto made = assemble(config, self_, size_, std::move(*beside), begin,
@@ -217,10 +238,13 @@ public:
   }
 
 private:
-  void end_parent() {
+  /// False: NCCL does not let go of it.
+  bool end_parent() {
     (void) parent_->die(error{errc::aborted, "the communicator was shrunk"});
     parent_->comm_->abort();
+    auto over = parent_->comm_->await_end();
     parent_->drain();
+    return over;
   }
 
   result<std::vector<gloo::contact>>
@@ -249,7 +273,6 @@ private:
   const std::vector<std::int32_t> excluded_;
   const rank_id self_;
   const std::int32_t size_;
-  const launch_group group_;
   const std::unique_ptr<meeting_point> place_;
   const bytes address_;
   std::optional<error> why_;
@@ -257,18 +280,34 @@ private:
   std::atomic<bool> aborted_{false};
 };
 
-result<endpoint_ptr>
-nccl_communicator::shrink(const std::vector<rank_id>& excluded,
-                          launch_group group) {
+// Source of what NCCL refuses: ncclCommShrink and ncclCommEnsureReady of NCCL
+// 2.27 to 2.30, also with NCCL_SHRINK_ABORT, which ends kernels and no errors.
+result<void> nccl_communicator::shrinkable() {
   if (!config_.library->can_shrink())
     return fail(errc::unavailable,
                 fmt::format("NCCL {} cannot shrink a communicator, 2.27 can: "
-                            "make a new group",
+                            "make a new group of the survivors",
                             version_text(config_.library->version())));
-  if (comm_->ended())
+  auto state = comm_->look();
+  if (!state)
+    return fail(ended_before());
+  if (*state == codes::success)
+    return {};
+  if (*state == codes::in_progress || *state == codes::stuck)
     return fail(errc::unavailable,
-                "the communicator has ended: make a new group, or set "
-                "keep_for_shrink before the next failure");
+                "NCCL does not shrink a communicator in the middle of a call: "
+                "make a new group of the survivors");
+  return fail(errc::unavailable,
+              fmt::format("NCCL does not shrink a communicator that has an "
+                          "error of its own ({}): make a new group of the "
+                          "survivors",
+                          config_.library->text_of(*state)));
+}
+
+result<endpoint_ptr>
+nccl_communicator::shrink(const std::vector<rank_id>& excluded) {
+  if (auto good = shrinkable(); !good)
+    return fail(good.error());
   std::vector<std::int32_t> gone;
   for (auto x : excluded) {
     if (x.value() < 0 || x.value() >= size_)
@@ -290,8 +329,7 @@ nccl_communicator::shrink(const std::vector<rank_id>& excluded,
     return fail(place.error());
   auto size = size_ - static_cast<std::int32_t>(gone.size());
   return std::make_shared<shrink_endpoint>(shared_from_this(), std::move(gone),
-                                           self, size, group,
-                                           std::move(*place));
+                                           self, size, std::move(*place));
 }
 
 // -- memory -------------------------------------------------------------------

@@ -25,7 +25,7 @@ result<void> nccl_communicator::staged_send(std::span<const std::byte> data,
                                  bytes);
         !up)
       return up;
-    auto begun = launch("send", peer, peers, until, [&](comm_handle x) {
+    auto begun = launch("send", peers, until, [&](comm_handle x) {
       return config_.library->send(staging_->device_out(), bytes, peer.value(),
                                    x, staging_->stream());
     });
@@ -45,7 +45,7 @@ result<void> nccl_communicator::staged_recv(std::span<std::byte> data,
     return there;
   for (std::size_t at = 0; at < data.size();) {
     auto bytes = std::min(staging_->chunk_bytes(), data.size() - at);
-    auto begun = launch("recv", peer, peers, until, [&](comm_handle x) {
+    auto begun = launch("recv", peers, until, [&](comm_handle x) {
       return config_.library->recv(staging_->device_in(), bytes, peer.value(),
                                    x, staging_->stream());
     });
@@ -78,7 +78,7 @@ result<void> nccl_communicator::staged_broadcast(std::span<std::byte> data,
           !up)
         return up;
     }
-    auto begun = launch("broadcast", {}, peers, until, [&](comm_handle x) {
+    auto begun = launch("broadcast", peers, until, [&](comm_handle x) {
       return config_.library->broadcast(staging_->device_out(), bytes,
                                         root.value(), x, staging_->stream());
     });
@@ -105,7 +105,7 @@ result<void> nccl_communicator::gather_chunk(std::size_t bytes,
                                bytes);
       !up)
     return up;
-  auto begun = launch("all_gather", {}, peers, until, [&](comm_handle x) {
+  auto begun = launch("all_gather", peers, until, [&](comm_handle x) {
     return config_.library->all_gather(staging_->device_out(),
                                        staging_->device_in(), bytes, x,
                                        staging_->stream());
@@ -149,7 +149,7 @@ result<void> nccl_communicator::exchange_blocks(std::size_t bytes,
       !up)
     return up;
   auto& lib = *config_.library;
-  auto begun = launch("exchange", {}, peers, until, [&](comm_handle x) {
+  auto begun = launch("exchange", peers, until, [&](comm_handle x) {
     auto code = lib.group_begin();
     for (std::size_t r = 0; r < ranks && code == codes::success; ++r) {
       if (r == self)

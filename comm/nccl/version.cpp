@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <set>
+#include <string_view>
 #include <system_error>
 
 #include <fmt/core.h>
@@ -89,9 +90,29 @@ void route_debug_output(const std::string& prefix) {
   set_unless_set("NCCL_DEBUG_FILE", fmt::format("{}.%h.%p.log", prefix));
 }
 
-void order_launches(std::int32_t version) {
-  if (version >= implicit_order_version)
-    set_unless_set("NCCL_LAUNCH_ORDER_IMPLICIT", "1");
+std::string order_launches(std::int32_t version, std::int32_t cuda) {
+  constexpr auto name = "NCCL_LAUNCH_ORDER_IMPLICIT";
+  if (version < implicit_order_version)
+    return fmt::format("NCCL {} does not keep the launches of several "
+                       "communicators in order, {} does: links of one sync "
+                       "may wait for each other until the deadline",
+                       version_text(version),
+                       version_text(implicit_order_version));
+  if (cuda >= overlapping_order_cuda) {
+    set_unless_set(name, "1");
+    set_unless_set("NCCL_LAUNCH_RACE_FATAL", "0");
+    return {};
+  }
+  // The user's choice, which NCCL does not tell apart from ours.
+  const auto* chosen = ::getenv(name);
+  auto serial = chosen != nullptr && std::string_view{chosen} != "0";
+  return fmt::format(
+    "CUDA {}.{} does not let kernels run side by side that NCCL starts in "
+    "order, 12.3 does: {}; links of one sync that cross between two devices "
+    "may wait for each other until the deadline",
+    cuda / 1000, cuda % 1000 / 10,
+    serial ? fmt::format("unset {}, which makes them wait", name)
+           : fmt::format("{} is left unset", name));
 }
 
 } // namespace troupe::comm::nccl

@@ -16,6 +16,9 @@ inline constexpr std::int32_t oldest_version = 21900;
 /// Since when `NCCL_LAUNCH_ORDER_IMPLICIT` is known.
 inline constexpr std::int32_t implicit_order_version = 22600;
 
+/// Since when kernels that NCCL starts in order may run side by side.
+inline constexpr std::int32_t overlapping_order_cuda = 12030;
+
 /// `22809` is `2.28.9`.
 [[nodiscard]] std::string version_text(std::int32_t version);
 
@@ -45,9 +48,21 @@ nccl_images(const std::vector<std::string>& images);
 /// it reads its settings once; from main, before threads.
 void route_debug_output(const std::string& prefix);
 
-/// Asks NCCL to launch kernels of several communicators in the order of the
-/// host's calls (`NCCL_LAUNCH_ORDER_IMPLICIT=1`) if `version` knows that and
-/// the user has not decided otherwise. Before NCCL is used.
-void order_launches(std::int32_t version);
+/// Asks NCCL to start kernels of several communicators on a device in the order
+/// of the host's calls (`NCCL_LAUNCH_ORDER_IMPLICIT=1`) if `version` knows that,
+/// `cuda` (the older of runtime and driver, as 12030) lets started kernels run
+/// side by side, and the user has not decided otherwise. An older CUDA would let
+/// each kernel wait for the *end* of the one before, and then links of one sync
+/// that cross between two devices wait for each other: there NCCL is not asked.
+///
+/// Threads of a process that launch on one device at the same moment are an
+/// error to NCCL then; they have no order that it could keep. A sync's two
+/// directions are such threads and need none, so that is switched off too
+/// (`NCCL_LAUNCH_RACE_FATAL=0`).
+///
+/// Gives back what a person should know, empty if all is well. Before NCCL is
+/// used.
+[[nodiscard]] std::string order_launches(std::int32_t version,
+                                         std::int32_t cuda);
 
 } // namespace troupe::comm::nccl

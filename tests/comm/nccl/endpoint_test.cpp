@@ -147,16 +147,35 @@ BOOST_AUTO_TEST_CASE(two_nccls_in_a_process_are_found) {
   BOOST_CHECK(!nccl::loaded_images().empty());
 }
 
+// Where the order would be one of ends, or none, a person is told.
+BOOST_AUTO_TEST_CASE(launches_are_ordered_only_if_they_may_overlap) {
+  ::unsetenv("NCCL_LAUNCH_ORDER_IMPLICIT");
+  auto old_nccl = nccl::order_launches(22504, 13000);
+  BOOST_CHECK(old_nccl.find("NCCL 2.25.4") != std::string::npos);
+  auto old_cuda = nccl::order_launches(22809, 12020);
+  BOOST_CHECK(old_cuda.find("CUDA 12.2 ") != std::string::npos);
+  BOOST_CHECK(old_cuda.find("left unset") != std::string::npos);
+  BOOST_CHECK(::getenv("NCCL_LAUNCH_ORDER_IMPLICIT") == nullptr);
+  ::setenv("NCCL_LAUNCH_ORDER_IMPLICIT", "1", 1);
+  auto chosen = nccl::order_launches(22809, 12020);
+  BOOST_CHECK(chosen.find("unset NCCL_LAUNCH_ORDER_IMPLICIT")
+              != std::string::npos);
+  ::unsetenv("NCCL_LAUNCH_ORDER_IMPLICIT");
+}
+
 BOOST_AUTO_TEST_CASE(what_the_user_set_stays) {
   ::unsetenv("NCCL_LAUNCH_ORDER_IMPLICIT");
-  nccl::order_launches(22504);
-  BOOST_CHECK(::getenv("NCCL_LAUNCH_ORDER_IMPLICIT") == nullptr);
-  nccl::order_launches(22600);
+  ::unsetenv("NCCL_LAUNCH_RACE_FATAL");
+  BOOST_CHECK_EQUAL(nccl::order_launches(22600, 12030), "");
   BOOST_CHECK_EQUAL(::getenv("NCCL_LAUNCH_ORDER_IMPLICIT"), "1");
+  BOOST_CHECK_EQUAL(::getenv("NCCL_LAUNCH_RACE_FATAL"), "0");
   ::setenv("NCCL_LAUNCH_ORDER_IMPLICIT", "0", 1);
-  nccl::order_launches(22809);
+  ::setenv("NCCL_LAUNCH_RACE_FATAL", "1", 1);
+  BOOST_CHECK_EQUAL(nccl::order_launches(22809, 13000), "");
   BOOST_CHECK_EQUAL(::getenv("NCCL_LAUNCH_ORDER_IMPLICIT"), "0");
+  BOOST_CHECK_EQUAL(::getenv("NCCL_LAUNCH_RACE_FATAL"), "1");
   ::unsetenv("NCCL_LAUNCH_ORDER_IMPLICIT");
+  ::unsetenv("NCCL_LAUNCH_RACE_FATAL");
   ::unsetenv("NCCL_DEBUG_FILE");
   nccl::route_debug_output("logs/nccl");
   BOOST_CHECK_EQUAL(::getenv("NCCL_DEBUG_FILE"), "logs/nccl.%h.%p.log");

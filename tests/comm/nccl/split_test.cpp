@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <boost/test/unit_test.hpp>
 
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "comm/nccl/stand_in_ranks.hpp"
 #include "troupe/comm/cuda/memory.hpp"
 
 using namespace troupe;
 using namespace troupe::test;
-using comm::nccl::launch_group;
 using comm::nccl::settings;
 
 namespace {
@@ -40,7 +41,7 @@ BOOST_AUTO_TEST_CASE(ranks_of_one_color_get_a_communicator) {
   const std::vector<std::int32_t> colors{5, 6, 5, -1};
   auto good = in_threads(4, [&](std::size_t rank) -> int {
     auto part = group[rank]->split(colors[rank], 10 - static_cast<int>(rank),
-                                   launch_group{3}, ample());
+                                   ample());
     if (!part)
       return 0;
     if (rank == 3)
@@ -66,7 +67,7 @@ BOOST_AUTO_TEST_CASE(ranks_of_one_color_get_a_communicator) {
 BOOST_AUTO_TEST_CASE(a_split_that_somebody_misses_meets_the_deadline) {
   stand_in_machine machine{2};
   auto group = make_group(machine, 2);
-  auto made = group[0]->split(0, 0, launch_group{1}, soon());
+  auto made = group[0]->split(0, 0, soon());
   BOOST_REQUIRE(!made);
   BOOST_CHECK(made.error().code() == errc::timed_out);
   BOOST_CHECK(!group[0]->alive());
@@ -80,7 +81,7 @@ BOOST_AUTO_TEST_CASE(a_split_that_nccl_refuses_is_the_end) {
   auto group = make_group(machine, 2);
   machine.library->fail_next("split", comm::nccl::codes::internal_error);
   auto codes = in_threads(2, [&](std::size_t rank) {
-    auto made = group[rank]->split(0, 0, launch_group{1}, ample());
+    auto made = group[rank]->split(0, 0, ample());
     return made ? errc{} : made.error().code();
   });
   BOOST_CHECK((codes[0] == errc::internal) != (codes[1] == errc::internal));
@@ -105,9 +106,8 @@ BOOST_AUTO_TEST_CASE(survivors_go_on_without_the_lost) {
   });
   BOOST_CHECK(codes[0] == errc::lost);
   BOOST_CHECK(codes[2] == errc::lost);
-  std::vector<comm::endpoint_ptr>
-    ends{group[0]->shrink({rank_id{1}}, launch_group{9}).value(),
-         group[2]->shrink({rank_id{1}}, launch_group{9}).value()};
+  std::vector<comm::endpoint_ptr> ends{group[0]->shrink({rank_id{1}}).value(),
+                                       group[2]->shrink({rank_id{1}}).value()};
   auto sums = in_threads(2, [&](std::size_t i) {
     auto made = join(ends, i);
     auto placed = made && made->size() == 2
@@ -117,7 +117,7 @@ BOOST_AUTO_TEST_CASE(survivors_go_on_without_the_lost) {
   BOOST_CHECK(sums == std::vector<int>(2, 40));
   // The old one is over.
   BOOST_CHECK(!group[0]->alive());
-  BOOST_CHECK(!group[0]->shrink({rank_id{1}}, launch_group{9}));
+  BOOST_CHECK(!group[0]->shrink({rank_id{1}}));
   ends.clear();
   group.clear();
   machine.check_clean();
@@ -127,8 +127,8 @@ BOOST_AUTO_TEST_CASE(a_healthy_group_can_shrink_too) {
   stand_in_machine machine{3};
   auto group = make_group(machine, 3);
   std::vector<comm::endpoint_ptr>
-    ends{group[1]->shrink({rank_id{0}, rank_id{0}}, {}).value(),
-         group[2]->shrink({rank_id{0}}, {}).value()};
+    ends{group[1]->shrink({rank_id{0}, rank_id{0}}).value(),
+         group[2]->shrink({rank_id{0}}).value()};
   auto sums = in_threads(2, [&](std::size_t i) {
     auto made = join(ends, i);
     return made ? sum_of(*made, 1) : -2;
@@ -142,9 +142,8 @@ BOOST_AUTO_TEST_CASE(a_healthy_group_can_shrink_too) {
 BOOST_AUTO_TEST_CASE(a_survivor_that_does_not_come_meets_the_deadline) {
   stand_in_machine machine{3};
   auto group = make_group(machine, 3);
-  std::vector<comm::endpoint_ptr>
-    ends{group[0]->shrink({rank_id{2}}, {}).value(),
-         group[1]->shrink({rank_id{2}}, {}).value()};
+  std::vector<comm::endpoint_ptr> ends{group[0]->shrink({rank_id{2}}).value(),
+                                       group[1]->shrink({rank_id{2}}).value()};
   auto made = ends[0]->connect({ends[0]->address(), ends[1]->address()},
                                soon());
   BOOST_REQUIRE(!made);
@@ -159,21 +158,71 @@ BOOST_AUTO_TEST_CASE(a_survivor_that_does_not_come_meets_the_deadline) {
 BOOST_AUTO_TEST_CASE(what_cannot_be_shrunk_says_why) {
   stand_in_machine old{2, {.version = 22600, .can_shrink = false}};
   auto group = make_group(old, 2);
-  auto made = group[0]->shrink({rank_id{1}}, {});
+  auto made = group[0]->shrink({rank_id{1}});
   BOOST_REQUIRE(!made);
   BOOST_CHECK(made.error().code() == errc::unavailable);
   BOOST_CHECK(made.error().message().find("2.26.0") != std::string::npos);
   stand_in_machine machine{2};
   auto other = make_group(machine, 2);
   for (auto& x : {std::vector<rank_id>{}, {rank_id{0}}, {rank_id{2}}}) {
-    auto wrong = other[0]->shrink(x, {});
+    auto wrong = other[0]->shrink(x);
     BOOST_REQUIRE(!wrong);
     BOOST_CHECK(wrong.error().code() == errc::invalid);
   }
   other[0]->abort();
-  auto ended = other[0]->shrink({rank_id{1}}, {});
+  auto ended = other[0]->shrink({rank_id{1}});
   BOOST_REQUIRE(!ended);
   BOOST_CHECK(ended.error().code() == errc::unavailable);
+}
+
+// As NCCL does it, also with NCCL_SHRINK_ABORT: an error stays an error.
+BOOST_AUTO_TEST_CASE(an_error_of_nccls_own_cannot_be_shrunk_away) {
+  stand_in_machine machine{3};
+  auto group = make_group(machine, 3, [](std::int32_t, settings& x) {
+    x.keep_for_shrink = true;
+  });
+  // One has it already; of the other it comes between the look and the call.
+  machine.library->break_device(0, comm::nccl::codes::remote_error);
+  auto refused = group[0]->shrink({rank_id{1}});
+  BOOST_REQUIRE(!refused);
+  BOOST_CHECK(refused.error().code() == errc::unavailable);
+  BOOST_CHECK(refused.error().message().find("make a new group")
+              != std::string::npos);
+  std::vector<comm::endpoint_ptr> ends{group[1]->shrink({rank_id{0}}).value(),
+                                       group[2]->shrink({rank_id{0}}).value()};
+  machine.library->break_device(1, comm::nccl::codes::remote_error);
+  auto made = in_threads(2, [&](std::size_t i) {
+    auto x = ends[i]->connect({ends[0]->address(), ends[1]->address()},
+                              ample());
+    return x ? std::string{} : x.error().message();
+  });
+  BOOST_CHECK(made[0].find("make a new group") != std::string::npos);
+  BOOST_CHECK(!made[1].empty());
+  ends.clear();
+  group.clear();
+  machine.check_clean();
+}
+
+BOOST_AUTO_TEST_CASE(a_shrink_that_hangs_meets_the_deadline) {
+  stand_in_machine machine{2};
+  auto group = make_group(machine, 2, [](std::int32_t, settings& x) {
+    x.limits = {std::chrono::milliseconds{50}, std::chrono::milliseconds{100},
+                std::chrono::milliseconds{100}};
+  });
+  std::vector<comm::endpoint_ptr> ends{group[0]->shrink({rank_id{1}}).value()};
+  machine.library->hang("shrink");
+  auto made = ends[0]->connect({ends[0]->address()}, soon());
+  BOOST_REQUIRE(!made);
+  BOOST_CHECK(made.error().code() == errc::timed_out);
+  // What it waits for stands, until it comes back.
+  BOOST_CHECK_EQUAL(machine.library->calls("abort"), 0u);
+  ends.clear();
+  group.clear();
+  machine.library->resume();
+  auto until = ample();
+  while (machine.library->standing() > 0 && !until.passed())
+    std::this_thread::yield();
+  machine.check_clean();
 }
 
 // -- memory -------------------------------------------------------------------

@@ -53,6 +53,8 @@ struct stand_in_nccl::comm_state {
   std::uint64_t next_split = 0;
   std::uint64_t pending = 0;
   std::uint32_t looks = 0;
+  /// Calls on it that hang.
+  std::uint32_t inside = 0;
   bool cancelled = false;
   bool finalized = false;
   /// Where the handle of a split or shrink goes.
@@ -127,6 +129,33 @@ void stand_in_nccl::fail_next(const std::string& function, status code) {
   failing_[function].push_back(code);
 }
 
+void stand_in_nccl::hang(const std::string& function) {
+  lock guard{mutex_};
+  hung_.insert(function);
+}
+
+void stand_in_nccl::resume() {
+  lock guard{mutex_};
+  hung_.clear();
+  changed_.notify_all();
+}
+
+std::size_t stand_in_nccl::hanging() const {
+  lock guard{mutex_};
+  return hanging_;
+}
+
+void stand_in_nccl::pause(lock& guard, const char* function, comm_state& x) {
+  if (hung_.count(function) == 0)
+    return;
+  ++x.inside;
+  ++hanging_;
+  changed_.notify_all();
+  changed_.wait(guard, [&] { return hung_.count(function) == 0; });
+  --hanging_;
+  --x.inside;
+}
+
 void stand_in_nccl::answer_late(bool on) {
   lock guard{mutex_};
   late_ = on;
@@ -147,17 +176,13 @@ status stand_in_nccl::enter(const char* function) {
 stand_in_nccl::comm_ptr stand_in_nccl::find(comm_handle comm,
                                             const char* function) {
   auto found = comms_.find(comm);
-  if (found != comms_.end())
+  if (found != comms_.end()) {
+    if (found->second->inside > 0)
+      note(fmt::format("{} beside another call", function));
     return found->second;
+  }
   note(fmt::format("{} of a communicator that does not exist", function));
   return nullptr;
-}
-
-stand_in_nccl::comm_ptr stand_in_nccl::take(comm_handle comm,
-                                            const char* function) {
-  auto out = find(comm, function);
-  comms_.erase(comm);
-  return out;
 }
 
 comm::nccl::comm_handle stand_in_nccl::put(const group_ptr& group,
@@ -247,7 +272,13 @@ status stand_in_nccl::shrink(comm_handle comm,
   auto x = find(comm, "shrink");
   if (!x || code != codes::success)
     return x ? code : codes::invalid_argument;
+  pause(guard, "shrink", *x);
+  auto before = state_of(*x);
+  // Kernels are ended first, also if it is refused then.
   x->cancelled = true;
+  changed_.notify_all();
+  if (before != codes::success)
+    return before == codes::in_progress ? codes::invalid_argument : before;
   x->shrinking.emplace(excluded.begin(), excluded.end());
   x->target = &out;
   ++x->group->shrinks[*x->shrinking];
@@ -303,18 +334,18 @@ status stand_in_nccl::async_error(comm_handle comm, status& out) noexcept {
   if (!x)
     return codes::invalid_argument;
   advance(*x);
-  auto waits = x->group->came < x->group->size || init_held_ || x->splitting
-               || x->shrinking || (x->finalized && x->pending > 0);
-  if (x->looks > 0) {
+  out = state_of(*x);
+  if (x->looks > 0)
     --x->looks;
-    waits = true;
-  }
-  out = waits ? codes::in_progress : codes::success;
-  // A shrink is what helps a broken communicator.
-  auto broken = broken_.find(x->device);
-  if (broken != broken_.end() && !x->cancelled)
-    out = broken->second;
   return codes::success;
+}
+
+status stand_in_nccl::state_of(const comm_state& x) const {
+  if (auto broken = broken_.find(x.device); broken != broken_.end())
+    return broken->second;
+  auto waits = x.group->came < x.group->size || init_held_ || x.splitting
+               || x.shrinking || (x.finalized && x.pending > 0) || x.looks > 0;
+  return waits ? codes::in_progress : codes::success;
 }
 
 status stand_in_nccl::finalize(comm_handle comm) noexcept {
@@ -330,9 +361,11 @@ status stand_in_nccl::finalize(comm_handle comm) noexcept {
 status stand_in_nccl::destroy(comm_handle comm) noexcept {
   lock guard{mutex_};
   enter("destroy");
-  auto x = take(comm, "destroy");
+  auto x = find(comm, "destroy");
   if (!x)
     return codes::invalid_argument;
+  pause(guard, "destroy", *x);
+  comms_.erase(comm);
   if (x->pending > 0 || !x->finalized)
     note("a communicator was destroyed before it was through");
   return codes::success;
@@ -341,11 +374,13 @@ status stand_in_nccl::destroy(comm_handle comm) noexcept {
 status stand_in_nccl::abort(comm_handle comm) noexcept {
   lock guard{mutex_};
   enter("abort");
-  auto x = take(comm, "abort");
+  auto x = find(comm, "abort");
   if (!x)
     return codes::invalid_argument;
   x->cancelled = true;
   changed_.notify_all();
+  pause(guard, "abort", *x);
+  comms_.erase(comm);
   if (!changed_.wait_for(guard, 10s, [&] { return x->pending == 0; }))
     note("kernels do not end after an abort");
   return codes::success;
@@ -385,6 +420,7 @@ status stand_in_nccl::submit(const char* function, comm_handle comm,
     what.comm = find(comm, function);
     if (!what.comm || code != codes::success)
       return what.comm ? code : codes::invalid_argument;
+    pause(guard, function, *what.comm);
   }
   what.what = function;
   if (here().depth > 0) {

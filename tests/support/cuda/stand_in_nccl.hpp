@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,8 +36,9 @@ struct stand_in_nccl_options {
 /// As NCCL: communicators are non-blocking; an operation whose ranks do not all
 /// come, or come with different sizes, never ends but by `abort`; bfloat16 and
 /// float16 are rounded at each step; a NaN loses against a number in max and
-/// min; a handle is dead after `abort` or `destroy`. What a program does wrong
-/// is noted in `misuse`.
+/// min; a handle is dead after `abort` or `destroy`; `shrink` ends the kernels
+/// of its communicator, but is refused to one that is in progress or has an
+/// asynchronous error. What a program does wrong is noted in `misuse`.
 class stand_in_nccl final : public comm::nccl::library {
 public:
   using status = comm::nccl::status;
@@ -52,7 +54,8 @@ public:
 
   // -- what went wrong ---------------------------------------------------------
 
-  /// Uses of dead handles, second aborts, communicators left standing.
+  /// Uses of dead handles, second aborts, calls beside others, communicators
+  /// left standing.
   [[nodiscard]] std::vector<std::string> misuse() const;
 
   /// Communicators that exist.
@@ -77,6 +80,15 @@ public:
 
   /// The next call of that function (`"all_reduce"`, ...) fails so.
   void fail_next(const std::string& function, status code);
+
+  /// Calls of that function (`"abort"`, `"destroy"`, `"all_reduce"`, ...) do not
+  /// come back until `resume`. An abort has ended its kernels by then.
+  void hang(const std::string& function);
+
+  void resume();
+
+  /// Calls that hang now.
+  [[nodiscard]] std::size_t hanging() const;
 
   /// Operations answer `in_progress` first and are ready a few looks later.
   void answer_late(bool on);
@@ -165,8 +177,10 @@ private:
   /// What every call begins with, with the mutex held: a failure that was asked
   /// for, or success.
   status enter(const char* function);
+  /// Hangs if that was asked for.
+  void pause(lock& guard, const char* function, comm_state& x);
   comm_ptr find(comm_handle comm, const char* function);
-  comm_ptr take(comm_handle comm, const char* function);
+  status state_of(const comm_state& x) const;
   comm_handle put(const group_ptr& group, std::int32_t rank,
                   std::int32_t device);
   void note(std::string what);
@@ -197,6 +211,8 @@ private:
   std::map<std::int32_t, status> broken_;
   std::map<std::string, std::deque<status>> failing_;
   std::map<std::string, std::uint64_t> calls_;
+  std::set<std::string> hung_;
+  std::size_t hanging_ = 0;
   std::vector<std::string> misuse_;
   std::uint64_t next_handle_ = 1;
   std::uint64_t next_id_ = 1;
