@@ -105,7 +105,7 @@ public:
   /// Packs; the digest of what was written goes to `sum`.
   result<void> run(copy_engine& engine, digesting digests, digest& sum) const {
     for (const auto& bucket : buckets_)
-      if (auto done = engine.copy(bucket, wire, digests, sum); !done)
+      if (auto done = engine.copy(bucket, wire, digests, sum, ample()); !done)
         return done;
     return engine.finish(ample());
   }
@@ -117,7 +117,7 @@ public:
     for (const auto& bucket : buckets_)
       for (const auto& part : bucket)
         all.push_back({part.to, part.key});
-    auto done = engine.digest_regions(all, wire, sum);
+    auto done = engine.digest_regions(all, wire, sum, ample());
     if (done)
       done = engine.finish(ample());
     if (!done)

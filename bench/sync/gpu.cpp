@@ -162,7 +162,7 @@ result<void> gpu::check(const device_tensors& tensors, const digest& expected) {
                                                 / size_of(x.type)),
        all.size()});
   digest sum;
-  auto done = engine_->digest_regions(all, dtype::bfloat16, sum);
+  auto done = engine_->digest_regions(all, dtype::bfloat16, sum, ample());
   if (done)
     done = engine_->finish(ample());
   if (!done)

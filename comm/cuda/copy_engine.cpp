@@ -20,6 +20,10 @@ namespace {
 /// Launches under way at one time.
 constexpr std::size_t slots_max = 64;
 
+/// What the tables of launches take that are made beforehand, on each side; a
+/// pair of slots is always made.
+constexpr std::uint64_t warm_tables_max = 64 * mib;
+
 /// Tables are rounded up to a power of two of at least so many bytes, so that
 /// slots fit the next bucket too.
 constexpr std::uint64_t slot_bytes_min = 16 * kib;
@@ -94,21 +98,26 @@ device_engine::device_engine(runtime_ptr api, std::int32_t device,
   : api_(std::move(api)),
     device_(device),
     options_(options),
-    owned_(std::move(owned)) {
-  // nop
+    owned_(std::move(owned)),
+    slots_max_(slots_max) {
+  owned_.slots.reserve(slots_max);
+  sums_.reserve(sums_max);
 }
 
 device_engine::~device_engine() {
+  // A thread that has entered no device would make CUDA begin on the first one.
+  auto here = device_guard::enter(*api_, device_);
+  auto owned = std::move(owned_);
   if (!pending_)
     return;
-  auto until = patience();
-  for (auto* x : {&owned_.upload, &owned_.main})
+  auto until = deadline::after(options_.patience);
+  for (auto* x : {&owned.upload, &owned.main})
     if (!ended(*x, until)) {
       // Never destroyed: see the class.
       static std::mutex mutex;
       static auto& kept = *new std::vector<resources>;
       std::lock_guard guard{mutex};
-      kept.push_back(std::move(owned_));
+      kept.push_back(std::move(owned));
       return;
     }
 }
@@ -130,10 +139,11 @@ device_engine::allocate_shared(std::uint64_t bytes) {
 }
 
 result<void> device_engine::reserve(std::uint64_t bytes,
-                                    std::uint64_t device_bytes) {
+                                    std::uint64_t device_bytes,
+                                    deadline until) {
   // A call before us may have given up.
   if (bounce_busy_) {
-    if (auto ok = owned_.main.synchronize(patience()); !ok)
+    if (auto ok = owned_.main.synchronize(until); !ok)
       return ok;
     bounce_busy_ = false;
   }
@@ -154,7 +164,37 @@ result<void> device_engine::reserve(std::uint64_t bytes,
 
 // -- launches ------------------------------------------------------------------
 
-result<device_engine::slot*> device_engine::next_slot(std::uint64_t bytes) {
+result<void> device_engine::add_slot() {
+  auto uploaded = event::create(api_, device_);
+  if (!uploaded)
+    return fail(uploaded.error());
+  auto done = event::create(api_, device_);
+  if (!done)
+    return fail(done.error());
+  // Behind the one that was used last: the turn stays the oldest's.
+  auto& slots = owned_.slots;
+  auto at = slots.begin() + static_cast<std::ptrdiff_t>(turn_);
+  slots.insert(at, slot{{}, {}, std::move(*uploaded), std::move(*done)});
+  return {};
+}
+
+result<void> device_engine::grow(slot& what, std::uint64_t bytes) {
+  if (what.pinned.size() >= bytes)
+    return {};
+  auto size = std::max(std::bit_ceil(bytes), slot_bytes_min);
+  auto pinned = pinned_memory::allocate(api_, size);
+  if (!pinned)
+    return fail(pinned.error());
+  auto device = device_memory::allocate(api_, device_, size);
+  if (!device)
+    return fail(device.error());
+  what.pinned = std::move(*pinned);
+  what.device = std::move(*device);
+  return {};
+}
+
+result<device_engine::slot*> device_engine::next_slot(std::uint64_t bytes,
+                                                      deadline until) {
   auto& slots = owned_.slots;
   auto free = false;
   if (!slots.empty()) {
@@ -163,43 +203,61 @@ result<device_engine::slot*> device_engine::next_slot(std::uint64_t bytes) {
     if (!done)
       return fail(done.error());
     free = *done;
-    if (!free && slots.size() == slots_max) {
-      if (auto ok = slots[turn_].done.wait(patience()); !ok)
+    if (!free && slots.size() >= slots_max_) {
+      if (auto ok = slots[turn_].done.wait(until); !ok)
         return fail(ok.error());
       free = true;
     }
   }
-  if (!free) {
-    auto uploaded = event::create(api_, device_);
-    if (!uploaded)
-      return fail(uploaded.error());
-    auto done = event::create(api_, device_);
-    if (!done)
-      return fail(done.error());
-    // Behind the one that was used last: the turn stays the oldest's.
-    auto at = slots.begin() + static_cast<std::ptrdiff_t>(turn_);
-    slots.insert(at, slot{{}, {}, std::move(*uploaded), std::move(*done)});
-  }
+  if (!free)
+    if (auto ok = add_slot(); !ok)
+      return fail(ok.error());
   auto& mine = slots[turn_];
-  if (mine.pinned.size() < bytes) {
-    auto size = std::max(std::bit_ceil(bytes), slot_bytes_min);
-    auto pinned = pinned_memory::allocate(api_, size);
-    if (!pinned)
-      return fail(pinned.error());
-    auto device = device_memory::allocate(api_, device_, size);
-    if (!device)
-      return fail(device.error());
-    mine.pinned = std::move(*pinned);
-    mine.device = std::move(*device);
-  }
+  if (auto ok = grow(mine, bytes); !ok)
+    return fail(ok.error());
   ++turn_;
   return &mine;
 }
 
-result<digest*> device_engine::digest_for(digest& sum) {
+result<void> device_engine::warm_up(const transfer::copy_load& most,
+                                    deadline until) {
+  auto guard = device_guard::enter(*api_, device_);
+  if (!guard)
+    return fail(guard.error());
+  if (auto ok = check(api_, api_->load_kernels(), "loading the copy kernel");
+      !ok)
+    return ok;
+  auto compared = most.compares ? 2 * compare_bytes : 0;
+  if (auto ok = reserve(std::max(bounce_bytes, compared), compared, until); !ok)
+    return ok;
+  if (auto ok = mend(until); !ok)
+    return ok;
+  tables_.reserve(most.parts, most.loops);
+  auto bytes = std::bit_ceil(
+    std::max(copy_tables::bytes_of(most.parts, most.loops), slot_bytes_min));
+  // Of a part that is compared, both sides and its digest are under way.
+  auto wanted = std::clamp<std::uint64_t>(most.calls, 3, slots_max);
+  wanted = std::clamp<std::uint64_t>(warm_tables_max / bytes, 2, wanted);
+  auto& slots = owned_.slots;
+  while (slots.size() < wanted) {
+    turn_ %= std::max<std::size_t>(slots.size(), 1);
+    if (auto ok = add_slot(); !ok)
+      return ok;
+  }
+  for (auto& x : slots) {
+    if (auto ok = x.done.wait(until); !ok)
+      return ok;
+    if (auto ok = grow(x, bytes); !ok)
+      return ok;
+  }
+  slots_max_ = slots.size();
+  return {};
+}
+
+result<digest*> device_engine::digest_for(digest& sum, deadline until) {
   auto found = std::ranges::find(sums_, &sum);
   if (found == sums_.end() && sums_.size() == sums_max) {
-    if (auto ok = finish(patience()); !ok)
+    if (auto ok = finish(until); !ok)
       return fail(ok.error());
     found = sums_.end();
   }
@@ -209,21 +267,21 @@ result<digest*> device_engine::digest_for(digest& sum) {
   return reinterpret_cast<digest*>(owned_.digests.data()) + index;
 }
 
-result<void> device_engine::enqueue(digest* sum) {
+result<void> device_engine::enqueue(digest* sum, deadline until) {
   if (tables_.empty())
     return {};
   auto guard = device_guard::enter(*api_, device_);
   if (!guard)
     return fail(guard.error());
-  if (auto ok = mend(patience()); !ok)
+  if (auto ok = mend(until); !ok)
     return ok;
-  auto next = next_slot(tables_.bytes());
+  auto next = next_slot(tables_.bytes(), until);
   if (!next)
     return fail(next.error());
   auto& mine = **next;
   digest* target = nullptr;
   if (sum != nullptr) {
-    auto found = digest_for(*sum);
+    auto found = digest_for(*sum, until);
     if (!found)
       return fail(found.error());
     target = *found;
@@ -256,20 +314,20 @@ result<void> device_engine::mend(deadline until) {
 
 result<void> device_engine::copy(std::span<const transfer::keyed_copy> what,
                                  dtype wire_type, transfer::digesting digests,
-                                 digest& sum) {
+                                 digest& sum, deadline until) {
   tables_.clear(wire_type, true);
   for (const auto& x : what)
     tables_.add(x.to, x.from, x.key);
-  return enqueue(digests == transfer::digesting::on ? &sum : nullptr);
+  return enqueue(digests == transfer::digesting::on ? &sum : nullptr, until);
 }
 
 result<void>
 device_engine::digest_regions(std::span<const transfer::keyed_region> what,
-                              dtype wire_type, digest& sum) {
+                              dtype wire_type, digest& sum, deadline until) {
   tables_.clear(wire_type, false);
   for (const auto& x : what)
     tables_.add(x.what, x.key);
-  return enqueue(&sum);
+  return enqueue(&sum, until);
 }
 
 // -- waiting -------------------------------------------------------------------
@@ -325,15 +383,15 @@ result<void> device_engine::finish(deadline until) {
 
 result<std::optional<transfer::region_difference>> device_engine::compare(
   const transfer::region& here, const transfer::region& there, dtype wire_type,
-  std::uint64_t key, transfer::digesting digests, digest& sum) {
+  std::uint64_t key, transfer::digesting digests, digest& sum, deadline until) {
   std::optional<transfer::region_difference> found;
   auto guard = device_guard::enter(*api_, device_);
   if (!guard)
     return fail(guard.error());
   // Before the scratch is written anew, and may go away.
-  if (auto ok = finish(patience()); !ok)
+  if (auto ok = finish(until); !ok)
     return fail(ok.error());
-  if (auto ok = reserve(2 * compare_bytes, 2 * compare_bytes); !ok)
+  if (auto ok = reserve(2 * compare_bytes, 2 * compare_bytes, until); !ok)
     return fail(ok.error());
   auto* target = digests == transfer::digesting::on ? &sum : nullptr;
   auto* scratch = owned_.scratch.data();
@@ -346,12 +404,12 @@ result<std::optional<transfer::region_difference>> device_engine::compare(
     tables_.clear(here.type, true);
     tables_.add(transfer::dense(scratch, here.type, count), here, 0, first,
                 count);
-    auto done = enqueue(nullptr);
+    auto done = enqueue(nullptr, until);
     if (done) {
       tables_.clear(wire_type, true);
       tables_.add(transfer::dense(scratch + compare_bytes, here.type, count),
                   there, key, first, count);
-      done = enqueue(target);
+      done = enqueue(target, until);
     }
     bounce_busy_ = true;
     done = done.and_then([&] { return main.copy(bounce, scratch, bytes); })
@@ -359,7 +417,7 @@ result<std::optional<transfer::region_difference>> device_engine::compare(
                return main.copy(bounce + compare_bytes, scratch + compare_bytes,
                                 bytes);
              })
-             .and_then([&] { return finish(patience()); });
+             .and_then([&] { return finish(until); });
     if (!done)
       return fail(done.error());
     bounce_busy_ = false;
@@ -370,7 +428,9 @@ result<std::optional<transfer::region_difference>> device_engine::compare(
       continue;
     tables_.clear(wire_type, false);
     tables_.add(there, key, first);
-    if (auto ok = enqueue(target).and_then([&] { return finish(patience()); });
+    if (auto ok = enqueue(target, until).and_then([&] {
+          return finish(until);
+        });
         !ok)
       return fail(ok.error());
   }
@@ -379,12 +439,12 @@ result<std::optional<transfer::region_difference>> device_engine::compare(
 
 // -- a few bytes ---------------------------------------------------------------
 
-result<void> device_engine::put(std::byte* to,
-                                std::span<const std::byte> from) {
+result<void> device_engine::put(std::byte* to, std::span<const std::byte> from,
+                                deadline until) {
   auto guard = device_guard::enter(*api_, device_);
   if (!guard)
     return fail(guard.error());
-  if (auto ok = reserve(bounce_bytes, 0); !ok)
+  if (auto ok = reserve(bounce_bytes, 0, until); !ok)
     return ok;
   auto* bounce = owned_.bounce.data();
   while (!from.empty()) {
@@ -392,7 +452,7 @@ result<void> device_engine::put(std::byte* to,
     std::memcpy(bounce, now.data(), now.size());
     pending_ = bounce_busy_ = true;
     if (auto ok = owned_.main.view().copy(to, bounce, now.size()).and_then([&] {
-          return owned_.main.synchronize(patience());
+          return owned_.main.synchronize(until);
         });
         !ok)
       return ok;
@@ -403,21 +463,20 @@ result<void> device_engine::put(std::byte* to,
   return {};
 }
 
-result<void> device_engine::get(std::span<std::byte> to,
-                                const std::byte* from) {
+result<void> device_engine::get(std::span<std::byte> to, const std::byte* from,
+                                deadline until) {
   auto guard = device_guard::enter(*api_, device_);
   if (!guard)
     return fail(guard.error());
-  if (auto ok = reserve(bounce_bytes, 0); !ok)
+  if (auto ok = reserve(bounce_bytes, 0, until); !ok)
     return ok;
   auto* bounce = owned_.bounce.data();
   while (!to.empty()) {
     auto now = to.first(std::min<std::size_t>(to.size(), bounce_bytes));
     pending_ = bounce_busy_ = true;
-    if (auto
-          ok = owned_.main.view().copy(bounce, from, now.size()).and_then([&] {
-            return owned_.main.synchronize(patience());
-          });
+    if (auto ok = owned_.main.view()
+                    .copy(bounce, from, now.size())
+                    .and_then([&] { return owned_.main.synchronize(until); });
         !ok)
       return ok;
     bounce_busy_ = false;

@@ -18,8 +18,7 @@
 namespace troupe::comm::cuda {
 
 struct device_engine_options {
-  /// What calls that take no deadline wait for the device at most, the
-  /// destructor too.
+  /// What the destructor waits for the device at most.
   duration patience = std::chrono::seconds{60};
 };
 
@@ -31,10 +30,11 @@ struct device_engine_options {
 ///             ......... main stream ........> kernel <--+
 ///   finish()  digests <- pinned <- device
 ///
-/// The tables of a launch travel while the kernel before runs.
+/// The tables of a launch travel while the kernel before runs. Launches beyond
+/// those that there is room for wait for the oldest.
 ///
-/// After a `finish` that fails with `timed_out` the work may still be under way
-/// and write to the memory: `finish` may be called again. The sums of copies
+/// After a call that fails with `timed_out` the work may still be under way and
+/// write to the memory: `finish` may be called again. The sums of copies
 /// must stay where they are until a `finish` succeeds or the engine is gone. The
 /// destructor waits for what is under way; if it does not end, the engine's
 /// memory is left to the process, because a release would wait for ever.
@@ -60,6 +60,14 @@ public:
 
   void prefault_read(std::span<const std::byte>) noexcept override {}
 
+  /// Tables and events for as many launches as may be under way, the kernel,
+  /// and the blocks of put, get and compare. Later work of that size makes
+  /// nothing, but waits for launches before it where tables are large. To
+  /// allocate may wait for all work of the device, and CUDA knows no deadline
+  /// for that: before a sync there is none, in the middle of one there is.
+  [[nodiscard]] result<void> warm_up(const transfer::copy_load& most,
+                                     deadline until) override;
+
   /// Waits for all work of the device. CUDA's own wait for that knows no
   /// deadline, and no event stands behind the work of streams that are not
   /// ours: this returns when the device is done, which may be later than
@@ -68,24 +76,24 @@ public:
 
   [[nodiscard]] result<void> copy(std::span<const transfer::keyed_copy> what,
                                   dtype wire_type, transfer::digesting digests,
-                                  digest& sum) override;
+                                  digest& sum, deadline until) override;
 
   [[nodiscard]] result<void>
   digest_regions(std::span<const transfer::keyed_region> what, dtype wire_type,
-                 digest& sum) override;
+                 digest& sum, deadline until) override;
 
   [[nodiscard]] result<void> finish(deadline until) override;
 
   [[nodiscard]] result<std::optional<transfer::region_difference>>
   compare(const transfer::region& here, const transfer::region& there,
           dtype wire_type, std::uint64_t key, transfer::digesting digests,
-          digest& sum) override;
+          digest& sum, deadline until) override;
 
-  [[nodiscard]] result<void> put(std::byte* to,
-                                 std::span<const std::byte> from) override;
+  [[nodiscard]] result<void> put(std::byte* to, std::span<const std::byte> from,
+                                 deadline until) override;
 
-  [[nodiscard]] result<void> get(std::span<std::byte> to,
-                                 const std::byte* from) override;
+  [[nodiscard]] result<void> get(std::span<std::byte> to, const std::byte* from,
+                                 deadline until) override;
 
 private:
   /// The tables of a launch, on both sides.
@@ -113,18 +121,20 @@ private:
   device_engine(runtime_ptr api, std::int32_t device,
                 const device_engine_options& options, resources owned);
 
-  [[nodiscard]] deadline patience() const {
-    return deadline::after(options_.patience);
-  }
+  /// A slot in front of the oldest, without tables.
+  result<void> add_slot();
+
+  /// Room for `bytes` in a slot that no launch uses.
+  result<void> grow(slot& what, std::uint64_t bytes);
 
   /// A slot that no launch uses, with room for `bytes`.
-  result<slot*> next_slot(std::uint64_t bytes);
+  result<slot*> next_slot(std::uint64_t bytes, deadline until);
 
   /// Where the device adds up what goes to `sum`.
-  result<digest*> digest_for(digest& sum);
+  result<digest*> digest_for(digest& sum, deadline until);
 
   /// Launches `tables_`.
-  result<void> enqueue(digest* sum);
+  result<void> enqueue(digest* sum, deadline until);
 
   /// After an `enqueue` that stopped half-way: waits for what it began, which
   /// no event stands behind.
@@ -132,7 +142,8 @@ private:
 
   /// Room in `bounce`, which nobody uses, and, if `device_bytes` is not 0, in
   /// `scratch`.
-  result<void> reserve(std::uint64_t bytes, std::uint64_t device_bytes);
+  result<void> reserve(std::uint64_t bytes, std::uint64_t device_bytes,
+                       deadline until);
 
   runtime_ptr api_;
   std::int32_t device_;
@@ -141,6 +152,8 @@ private:
   copy_tables tables_;
   /// The slot that is next in turn.
   std::size_t turn_ = 0;
+  /// There are no more slots than that.
+  std::size_t slots_max_;
   /// The callers' sums, in the order of the device's.
   std::vector<digest*> sums_;
   /// True if something was enqueued that is not known to be done.

@@ -120,6 +120,14 @@ cudaError_t resident_blocks(int& out) {
 }
 
 template <bool Converts>
+cudaError_t load() {
+  cudaFuncAttributes found{};
+  auto code = cudaFuncGetAttributes(&found, copy_kernel<Converts>);
+  int blocks = 0;
+  return code == cudaSuccess ? resident_blocks<Converts>(blocks) : code;
+}
+
+template <bool Converts>
 cudaError_t enqueue(copy_launch what, cudaStream_t stream) {
   int blocks = 0;
   if (auto code = resident_blocks<Converts>(blocks); code != cudaSuccess)
@@ -132,6 +140,11 @@ cudaError_t enqueue(copy_launch what, cudaStream_t stream) {
 }
 
 } // namespace
+
+int load_copy_kernels() noexcept {
+  auto code = load<false>();
+  return code == cudaSuccess ? load<true>() : code;
+}
 
 int launch_copy_kernel(const copy_launch& what, void* stream) noexcept {
   if (what.tiles == 0)

@@ -112,7 +112,19 @@ std::uint64_t copy_tables::dividers_begin() const noexcept {
 }
 
 std::uint64_t copy_tables::bytes() const noexcept {
-  return dividers_begin() + dividers_.size() * sizeof(divider);
+  return bytes_of(parts_.size(), loops_.size());
+}
+
+std::uint64_t copy_tables::bytes_of(std::uint64_t parts,
+                                    std::uint64_t loops) noexcept {
+  return parts * sizeof(device_part)
+         + loops * (sizeof(memory_loop) + sizeof(divider));
+}
+
+void copy_tables::reserve(std::uint64_t parts, std::uint64_t loops) {
+  parts_.reserve(static_cast<std::size_t>(parts));
+  loops_.reserve(static_cast<std::size_t>(loops));
+  dividers_.reserve(static_cast<std::size_t>(loops));
 }
 
 void copy_tables::write(std::byte* to) const noexcept {

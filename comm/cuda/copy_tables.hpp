@@ -52,6 +52,14 @@ public:
   /// What `write` needs.
   [[nodiscard]] std::uint64_t bytes() const noexcept;
 
+  /// What `write` needs at most for so many parts, whose regions have so many
+  /// loops together.
+  [[nodiscard]] static std::uint64_t bytes_of(std::uint64_t parts,
+                                              std::uint64_t loops) noexcept;
+
+  /// Room for as many.
+  void reserve(std::uint64_t parts, std::uint64_t loops);
+
   /// Writes the tables to `to`, which is as large as `bytes()` and aligned to
   /// 16 bytes.
   void write(std::byte* to) const noexcept;

@@ -275,6 +275,8 @@ public:
 
   // -- kernels -----------------------------------------------------------------
 
+  status load_kernels() noexcept override { return load_copy_kernels(); }
+
   status launch(const copy_launch& what,
                 stream_handle stream) noexcept override {
     return launch_copy_kernel(what, stream);

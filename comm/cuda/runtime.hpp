@@ -176,6 +176,11 @@ public:
 
   // -- kernels -----------------------------------------------------------------
 
+  /// Loads what `launch` launches onto the current device. CUDA does so with
+  /// the first launch otherwise, and may wait for all work of the device then,
+  /// without a deadline.
+  virtual status load_kernels() noexcept = 0;
+
   /// Copies, converts and digests a whole bucket of regions in one launch
   /// (copy_launch.hpp).
   virtual status launch(const copy_launch& what,

@@ -174,6 +174,17 @@ std::size_t channel::largest_part_count() const noexcept {
   return parts;
 }
 
+std::uint64_t channel::largest_loop_count() const {
+  std::uint64_t most = 0;
+  for (const auto& bucket : program_.buckets) {
+    std::uint64_t loops = 0;
+    for (const auto& part : bucket.parts)
+      loops += local(part).loops.size();
+    most = std::max(most, loops);
+  }
+  return most;
+}
+
 std::string channel::where(std::size_t index) const {
   auto peer = fmt::format("{} rank {} over {}",
                           way_ == channel_way::send ? "to" : "from",

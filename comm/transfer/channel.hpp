@@ -77,6 +77,9 @@ public:
   /// Parts of the bucket that has most.
   [[nodiscard]] std::size_t largest_part_count() const noexcept;
 
+  /// Loops of our regions of the bucket that has most.
+  [[nodiscard]] std::uint64_t largest_loop_count() const;
+
   /// `bucket 3 of 9 ('a', 'b' and 3 more) from rank 2 over shm`.
   [[nodiscard]] std::string where(std::size_t bucket) const;
 

@@ -120,12 +120,26 @@ struct executor::implementation {
       return fail(*cause);
     if (auto ready = receiver->prepare(mode, options.staged_bytes_max); !ready)
       return fail(life.raise(ready.error()));
-    if (opened)
+    if (!opened) {
+      auto done = both([&] { return sender->open(until); },
+                       [&] { return receiver->open(until); });
+      if (!done)
+        return done;
+      opened = true;
+    }
+    return warm_up(mode, until);
+  }
+
+  /// The engines' own memory: what a device makes may wait for all its work.
+  result<void> warm_up(run_mode mode, deadline until) {
+    auto& known = mode == run_mode::compare ? warm_to_compare : warm;
+    if (known)
       return {};
-    auto done = both([&] { return sender->open(until); },
-                     [&] { return receiver->open(until); });
-    opened = done.has_value();
-    return done;
+    auto done = sender->warm_up(until);
+    if (done)
+      done = receiver->warm_up(mode, until);
+    known = done.has_value();
+    return done ? done : fail(life.raise(done.error()));
   }
 
   /// Before either side begins: what the one enqueues may have to wait for a
@@ -151,6 +165,8 @@ struct executor::implementation {
   std::optional<receive_side> receiver;
   std::vector<channel_report> reports;
   bool opened = false;
+  bool warm = false;
+  bool warm_to_compare = false;
   bool staged = false;
   std::function<void()> second_task;
   std::unique_ptr<helper_thread> second;

@@ -74,14 +74,19 @@ public:
   executor& operator=(const executor&) = delete;
 
   /// Tells the peers where things are, checks that both ends of each channel
-  /// mean the same parts, maps the peers' memory and pre-faults mappings and
-  /// staging. Collective like `run`, which does what of it was not done. Fails
+  /// mean the same parts, maps the peers' memory, pre-faults mappings and
+  /// staging, and makes what copies on a device need. Collective like `run`, which does what of it was not done. Fails
   /// with `errc::invalid`, naming the first tensor in which the ends differ.
   [[nodiscard]] result<void> warm_up(run_mode mode, deadline until);
 
   /// One sync. Returns when all channels are done: the source's tensors may
   /// change again, the destination's are complete (in place, staged) or have
   /// been compared. A difference is no error: see `reports`.
+  ///
+  /// Begins with a wait for all that is enqueued on the device of its tensors
+  /// (`copy_engine::settle`). While any rank runs, nobody else's collectives may
+  /// be waiting on one of the devices: their peers may be behind us, and we
+  /// would wait for each other until the deadline. The caller sees to that.
   ///
   /// Fails with `errc::timed_out`, `lost`, `aborted` or `corrupt`; the message
   /// names the peer, the bucket and the tensors in it.

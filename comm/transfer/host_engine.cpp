@@ -35,17 +35,19 @@ public:
     transfer::prefault_read(memory);
   }
 
+  result<void> warm_up(const copy_load&, deadline) override { return {}; }
+
   result<void> settle(deadline) override { return {}; }
 
   result<void> copy(std::span<const keyed_copy> what, dtype wire_type,
-                    digesting digests, digest& sum) override {
+                    digesting digests, digest& sum, deadline) override {
     for (const auto& x : what)
       sum += copy_region(x.to, x.from, wire_type, x.key, digests);
     return {};
   }
 
   result<void> digest_regions(std::span<const keyed_region> what,
-                              dtype wire_type, digest& sum) override {
+                              dtype wire_type, digest& sum, deadline) override {
     for (const auto& x : what)
       sum += digest_region(x.what, wire_type, x.key);
     return {};
@@ -55,16 +57,19 @@ public:
 
   result<std::optional<region_difference>>
   compare(const region& here, const region& there, dtype wire_type,
-          std::uint64_t key, digesting digests, digest& sum) override {
+          std::uint64_t key, digesting digests, digest& sum,
+          deadline) override {
     return compare_region(here, there, wire_type, key, digests, sum);
   }
 
-  result<void> put(std::byte* to, std::span<const std::byte> from) override {
+  result<void> put(std::byte* to, std::span<const std::byte> from,
+                   deadline) override {
     std::memcpy(to, from.data(), from.size());
     return {};
   }
 
-  result<void> get(std::span<std::byte> to, const std::byte* from) override {
+  result<void> get(std::span<std::byte> to, const std::byte* from,
+                   deadline) override {
     std::memcpy(to.data(), from, to.size());
     return {};
   }

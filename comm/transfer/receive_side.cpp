@@ -164,6 +164,29 @@ result<void> receive_side::settle(deadline until) {
   return entries_.empty() ? result<void>{} : engine_->settle(until);
 }
 
+result<void> receive_side::warm_up(run_mode mode, deadline until) {
+  if (entries_.empty())
+    return {};
+  copy_load most;
+  most.compares = mode == run_mode::compare;
+  for (const auto& x : entries_) {
+    // Copies and digests; where they are read in place, all are begun before
+    // one is waited for.
+    most.calls += 2 * x.what->buckets();
+    most.parts = std::max<std::uint64_t>(most.parts,
+                                         x.what->largest_part_count());
+    std::uint64_t there = 0;
+    for (const auto& bucket : x.remote.buckets) {
+      std::uint64_t loops = 0;
+      for (const auto& part : bucket.parts)
+        loops += part.loops.size();
+      there = std::max(there, loops);
+    }
+    most.loops = std::max(most.loops, x.what->largest_loop_count() + there);
+  }
+  return engine_->warm_up(most, until);
+}
+
 result<void> receive_side::run(run_mode mode, deadline until) {
   mode_ = mode;
   step_ = 0;
@@ -199,11 +222,12 @@ void receive_side::close() noexcept {
 }
 
 result<void> receive_side::note(entry& from, std::size_t bucket,
-                                std::size_t index, const region& there) {
+                                std::size_t index, const region& there,
+                                deadline until) {
   auto& at = *from.what;
   const auto& part = at.bucket(bucket).parts[index];
   if (mode_ == run_mode::compare)
-    return compare(from, bucket, part, there);
+    return compare(from, bucket, part, there, until);
   if (mode_ == run_mode::in_place) {
     copies_.push_back({at.local(part), there, part.key});
     return {};
@@ -217,23 +241,24 @@ result<void> receive_side::note(entry& from, std::size_t bucket,
   return {};
 }
 
-result<void> receive_side::take(entry& from, std::size_t bucket) {
+result<void> receive_side::take(entry& from, std::size_t bucket,
+                                deadline until) {
   auto wire_type = from.what->bucket(bucket).wire_type;
   auto& sum = from.what->sums[bucket];
   auto digests = digests_ ? digesting::on : digesting::off;
-  auto done = engine_->copy(copies_, wire_type, digests, sum);
-  return done ? engine_->digest_regions(looks_, wire_type, sum) : done;
+  auto done = engine_->copy(copies_, wire_type, digests, sum, until);
+  return done ? engine_->digest_regions(looks_, wire_type, sum, until) : done;
 }
 
 result<void> receive_side::compare(entry& from, std::size_t bucket,
                                    const program_part& part,
-                                   const region& there) {
+                                   const region& there, deadline until) {
   auto& at = *from.what;
   auto here = at.local(part);
   auto found = engine_->compare(here, there, at.bucket(bucket).wire_type,
                                 part.key,
                                 digests_ ? digesting::on : digesting::off,
-                                at.sums[bucket]);
+                                at.sums[bucket], until);
   if (!found)
     return fail(found.error());
   if (!*found || at.report.first_difference)
@@ -276,7 +301,8 @@ result<void> receive_side::commit(deadline until) {
           {to, dense(from, bucket.wire_type, to.elements), part.key});
       }
       x.moved[b] = {};
-      auto done = engine_->copy(copies_, bucket.wire_type, digests, x.moved[b]);
+      auto done = engine_->copy(copies_, bucket.wire_type, digests, x.moved[b],
+                                until);
       if (!done)
         return fail(done.error().within(x.what->where(b)));
     }
@@ -305,7 +331,7 @@ result<void> receive_side::receive_windows(entry& from, deadline until) {
       at.mark(channel_phase::moving, b);
       if (done = keep_reading(from, until); !done)
         return done;
-      return take_window(from, b);
+      return take_window(from, b, until);
     }();
     if (!step)
       return fail(step.error().within(at.where(b)));
@@ -331,7 +357,8 @@ result<void> receive_side::keep_reading(entry& from, deadline until) {
   return {};
 }
 
-result<void> receive_side::take_window(entry& from, std::size_t bucket) {
+result<void> receive_side::take_window(entry& from, std::size_t bucket,
+                                       deadline until) {
   const auto& what = from.what->bucket(bucket);
   const auto& remote = from.remote.buckets[bucket];
   auto staged = remote.kind == bucket_kind::staged;
@@ -344,11 +371,11 @@ result<void> receive_side::take_window(entry& from, std::size_t bucket) {
                                 part.wire_bytes / size_of(what.wire_type))
                         : remote.parts[p];
     auto noted = mode_ == run_mode::share ? view_part(from, part, there)
-                                          : note(from, bucket, p, there);
+                                          : note(from, bucket, p, there, until);
     if (!noted)
       return noted;
   }
-  return take(from, bucket);
+  return take(from, bucket, until);
 }
 
 result<void> receive_side::settle_windows(entry& from, std::size_t bucket,
@@ -364,8 +391,8 @@ result<void> receive_side::settle_windows(entry& from, std::size_t bucket,
     digest told;
     auto read = engine_->get(std::as_writable_bytes(std::span{&told, 1}),
                              remote.staged.data()
-                               + staged_digest_at(
-                                 at.bucket(bucket).wire_bytes));
+                               + staged_digest_at(at.bucket(bucket).wire_bytes),
+                             until);
     if (!read)
       return within(read.error());
     if (auto good = check_digest(from, bucket, told); !good)
@@ -411,7 +438,7 @@ result<void> receive_side::receive_stream(entry& from, deadline until) {
       continue;
     }
     at.mark(channel_phase::moving, b);
-    auto done = take_messages(from, b);
+    auto done = take_messages(from, b, until);
     if (done)
       done = engine_->finish(until);
     if (!done)
@@ -425,7 +452,8 @@ result<void> receive_side::receive_stream(entry& from, deadline until) {
   return {};
 }
 
-result<void> receive_side::take_messages(entry& from, std::size_t bucket) {
+result<void> receive_side::take_messages(entry& from, std::size_t bucket,
+                                         deadline until) {
   const auto& what = from.what->bucket(bucket);
   copies_.clear();
   looks_.clear();
@@ -443,12 +471,12 @@ result<void> receive_side::take_messages(entry& from, std::size_t bucket) {
       if (placed != nullptr) {
         if (digests_)
           looks_.push_back({there, part.key});
-      } else if (auto noted = note(from, bucket, index, there); !noted) {
+      } else if (auto noted = note(from, bucket, index, there, until); !noted) {
         return noted;
       }
     }
   }
-  return take(from, bucket);
+  return take(from, bucket, until);
 }
 
 std::byte* receive_side::destination(const entry& from, std::size_t bucket,

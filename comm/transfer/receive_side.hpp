@@ -56,6 +56,9 @@ public:
   /// Before `run`, while the other side of the executor does nothing.
   [[nodiscard]] result<void> settle(deadline until);
 
+  /// Makes what runs of a mode need beside the slots. Behind `open`.
+  [[nodiscard]] result<void> warm_up(run_mode mode, deadline until);
+
   [[nodiscard]] result<void> run(run_mode mode, deadline until);
 
   /// Copies what was staged into the tensors, and looks whether it still is
@@ -104,19 +107,20 @@ private:
 
   /// Does with all of a bucket what the mode says; done when the engine has
   /// finished.
-  result<void> take_window(entry& from, std::size_t bucket);
+  result<void> take_window(entry& from, std::size_t bucket, deadline until);
 
-  result<void> take_messages(entry& from, std::size_t bucket);
+  result<void> take_messages(entry& from, std::size_t bucket, deadline until);
 
   /// Notes what the mode says of part `index`; `there` is its region in the
   /// sender's tensor, or its bytes on the wire. `take` does what was noted.
   result<void> note(entry& from, std::size_t bucket, std::size_t index,
-                    const region& there);
+                    const region& there, deadline until);
 
-  result<void> take(entry& from, std::size_t bucket);
+  result<void> take(entry& from, std::size_t bucket, deadline until);
 
   result<void> compare(entry& from, std::size_t bucket,
-                       const program_part& part, const region& there);
+                       const program_part& part, const region& there,
+                       deadline until);
 
   /// Waits for the engine; then the buckets up to `bucket` are done, and with
   /// `receipt` given back.

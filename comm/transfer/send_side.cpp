@@ -177,6 +177,25 @@ result<void> send_side::settle(deadline until) {
   return entries_.empty() ? result<void>{} : engine_->settle(until);
 }
 
+result<void> send_side::warm_up(deadline until) {
+  if (entries_.empty())
+    return {};
+  copy_load most;
+  // `digest_sources` takes all buckets before it waits.
+  for (const auto& x : entries_) {
+    most.calls += x.what->buckets();
+    most.parts = std::max<std::uint64_t>(most.parts,
+                                         x.what->largest_part_count());
+    most.loops = std::max(most.loops, x.what->largest_loop_count());
+  }
+  // Copies and digests, of each message of a bucket.
+  most.calls = std::max<std::uint64_t>(most.calls, 2);
+  for (const auto& x : entries_)
+    for (const auto& messages : x.messages)
+      most.calls = std::max<std::uint64_t>(most.calls, 2 * messages.size());
+  return engine_->warm_up(most, until);
+}
+
 result<void> send_side::run(bool source_digest, deadline until) {
   step_ = 0;
   std::ranges::fill(staged_slots_, staged_slot{});
@@ -228,7 +247,8 @@ void send_side::close() noexcept {
 }
 
 result<void> send_side::pack(entry& from, std::size_t bucket, std::size_t first,
-                             std::size_t parts, std::byte* slot) {
+                             std::size_t parts, std::byte* slot,
+                             deadline until) {
   const auto& at = from.what->bucket(bucket);
   auto size = size_of(at.wire_type);
   auto& sum = from.what->sums[bucket];
@@ -244,19 +264,22 @@ result<void> send_side::pack(entry& from, std::size_t bucket, std::size_t first,
       looks_.push_back({there, part.key});
   }
   auto digests = digests_ ? digesting::on : digesting::off;
-  auto done = engine_->copy(copies_, at.wire_type, digests, sum);
-  return done ? engine_->digest_regions(looks_, at.wire_type, sum) : done;
+  auto done = engine_->copy(copies_, at.wire_type, digests, sum, until);
+  return done ? engine_->digest_regions(looks_, at.wire_type, sum, until)
+              : done;
 }
 
 result<void> send_side::digest_in_place(entry& from, std::size_t bucket,
-                                        const wire_message& message) {
+                                        const wire_message& message,
+                                        deadline until) {
   const auto& at = from.what->bucket(bucket);
   looks_.clear();
   for (std::size_t p = 0; p < message.parts; ++p) {
     const auto& part = at.parts[message.first_part + p];
     looks_.push_back({from.what->local(part), part.key});
   }
-  return engine_->digest_regions(looks_, at.wire_type, from.what->sums[bucket]);
+  return engine_->digest_regions(looks_, at.wire_type, from.what->sums[bucket],
+                                 until);
 }
 
 result<void> send_side::digest_sources(deadline until) {
@@ -267,7 +290,8 @@ result<void> send_side::digest_sources(deadline until) {
       for (const auto& part : bucket.parts)
         looks_.push_back({x.what->local(part), part.key});
       x.after[b] = {};
-      auto done = engine_->digest_regions(looks_, bucket.wire_type, x.after[b]);
+      auto done = engine_->digest_regions(looks_, bucket.wire_type, x.after[b],
+                                          until);
       if (!done)
         return done;
     }
@@ -302,13 +326,14 @@ result<void> send_side::send_staged(entry& to, deadline until) {
       held = {&to, b};
       to.what->mark(channel_phase::moving, b);
       const auto& bucket = to.what->bucket(b);
-      auto done = pack(to, b, 0, bucket.parts.size(), slot);
+      auto done = pack(to, b, 0, bucket.parts.size(), slot, until);
       // The digest is known, and may follow, when the copies are done.
       if (done)
         done = engine_->finish(until);
       if (done)
         done = engine_->put(slot + staged_digest_at(bucket.wire_bytes),
-                            std::as_bytes(std::span{&to.what->sums[b], 1}));
+                            std::as_bytes(std::span{&to.what->sums[b], 1}),
+                            until);
       if (!done)
         return fail(done.error().within(to.what->where(b)));
     }
@@ -357,9 +382,9 @@ result<void> send_side::pack_stream(entry& to, std::size_t bucket,
   for (const auto& message : to.messages[bucket]) {
     result<void> done;
     if (origin(to, bucket, message, nullptr) == nullptr)
-      done = pack(to, bucket, message.first_part, message.parts, slot);
+      done = pack(to, bucket, message.first_part, message.parts, slot, until);
     else if (digests_)
-      done = digest_in_place(to, bucket, message);
+      done = digest_in_place(to, bucket, message, until);
     if (!done)
       return done;
   }

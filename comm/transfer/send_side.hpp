@@ -47,6 +47,9 @@ public:
   /// Before `run`, while the other side of the executor does nothing.
   [[nodiscard]] result<void> settle(deadline until);
 
+  /// Makes what runs need beside the slots. Behind `open`.
+  [[nodiscard]] result<void> warm_up(deadline until);
+
   [[nodiscard]] result<void> run(bool source_digest, deadline until);
 
   /// Waits for the helper and takes all memory back: nothing that is read from
@@ -100,11 +103,11 @@ private:
   /// Packs parts at their place in `slot` and digests them; done when the
   /// engine has finished.
   result<void> pack(entry& from, std::size_t bucket, std::size_t first,
-                    std::size_t parts, std::byte* slot);
+                    std::size_t parts, std::byte* slot, deadline until);
 
   /// The digests of parts that are pushed from their tensors.
   result<void> digest_in_place(entry& from, std::size_t bucket,
-                               const wire_message& message);
+                               const wire_message& message, deadline until);
 
   result<void> pack_stream(entry& to, std::size_t bucket, std::byte* slot,
                            deadline until);

@@ -74,7 +74,7 @@ struct fixture {
     x.shape = rnd.shape(type, elements);
     x.host = rnd.memory(x.shape.bytes);
     x.device = take(engine->allocate(x.shape.bytes));
-    ok(engine->put(x.device.data(), x.host));
+    ok(engine->put(x.device.data(), x.host, soon()));
     return x;
   }
 
@@ -99,13 +99,13 @@ struct fixture {
       there.push_back({x.to.there(), x.from.there(), x.key});
       here.push_back({x.to.here(), x.from.here(), x.key});
     }
-    ok(engine->copy(there, wire, digests, sum));
-    ok(host->copy(here, wire, digests, expected));
+    ok(engine->copy(there, wire, digests, sum, soon()));
+    ok(host->copy(here, wire, digests, expected, soon()));
   }
 
   void check(const tensor& x) {
     octets now(x.host.size());
-    ok(engine->get(now, x.device.data()));
+    ok(engine->get(now, x.device.data(), soon()));
     BOOST_REQUIRE(now == x.host);
   }
 
@@ -187,9 +187,9 @@ BOOST_AUTO_TEST_CASE(digests_alone_write_nothing) {
   }
   digest sum;
   digest expected;
-  ok(engine->digest_regions(there, wire, sum));
+  ok(engine->digest_regions(there, wire, sum, soon()));
   ok(engine->finish(soon()));
-  ok(host->digest_regions(here, wire, expected));
+  ok(host->digest_regions(here, wire, expected, soon()));
   BOOST_CHECK_EQUAL(to_string(sum), to_string(expected));
   for (const auto& x : bucket)
     check(x.from);
@@ -218,8 +218,8 @@ BOOST_AUTO_TEST_CASE(many_launches_share_few_slots) {
 
 BOOST_AUTO_TEST_CASE(nothing_to_copy_launches_nothing) {
   digest sum;
-  ok(engine->copy({}, dtype::float32, digesting::on, sum));
-  ok(engine->digest_regions({}, dtype::float32, sum));
+  ok(engine->copy({}, dtype::float32, digesting::on, sum, soon()));
+  ok(engine->digest_regions({}, dtype::float32, sum, soon()));
   ok(engine->finish(soon()));
   BOOST_CHECK_EQUAL(api->calls("launch"), 0u);
   BOOST_CHECK(sum == digest{});
@@ -243,10 +243,10 @@ BOOST_AUTO_TEST_CASE(comparing_finds_what_the_host_finds) {
       auto look = [&] {
         digest sum;
         digest expected;
-        auto found = take(
-          engine->compare(to.there(), from.there(), wire, key, digests, sum));
-        auto wanted = take(
-          host->compare(to.here(), from.here(), wire, key, digests, expected));
+        auto found = take(engine->compare(to.there(), from.there(), wire, key,
+                                          digests, sum, soon()));
+        auto wanted = take(host->compare(to.here(), from.here(), wire, key,
+                                         digests, expected, soon()));
         BOOST_REQUIRE_EQUAL(found.has_value(), wanted.has_value());
         BOOST_CHECK_EQUAL(to_string(sum), to_string(expected));
         if (!found)
@@ -261,7 +261,8 @@ BOOST_AUTO_TEST_CASE(comparing_finds_what_the_host_finds) {
                 + transfer::region_offset(rnd.below(elements), to.shape.run,
                                           to.shape.loops, wire);
       to.host[at] ^= std::byte{1};
-      ok(engine->put(to.device.data() + at, std::span{to.host}.subspan(at, 1)));
+      ok(engine->put(to.device.data() + at, std::span{to.host}.subspan(at, 1),
+                     soon()));
       BOOST_CHECK(look());
       check(to);
     }
@@ -277,9 +278,9 @@ BOOST_AUTO_TEST_CASE(memory_says_where_it_lies) {
   BOOST_CHECK_GE(shared->memory().size(), 1000u);
   BOOST_CHECK(!shared->name().empty());
   auto bytes = rnd.memory(1000);
-  ok(engine->put(shared->memory().data(), bytes));
+  ok(engine->put(shared->memory().data(), bytes, soon()));
   octets back(1000);
-  ok(engine->get(back, shared->memory().data()));
+  ok(engine->get(back, shared->memory().data(), soon()));
   BOOST_CHECK(back == bytes);
   memory = {};
   shared = nullptr;
@@ -307,7 +308,7 @@ BOOST_AUTO_TEST_CASE(too_little_memory_is_exhausted) {
   digest sum;
   std::vector<transfer::keyed_copy> what{
     {bucket[0].to.there(), bucket[0].from.there(), 1}};
-  auto done = engine->copy(what, dtype::float32, digesting::on, sum);
+  auto done = engine->copy(what, dtype::float32, digesting::on, sum, soon());
   BOOST_REQUIRE(!done);
   BOOST_CHECK(done.error().code() == errc::exhausted);
   ok(engine->finish(soon()));
@@ -322,7 +323,7 @@ BOOST_AUTO_TEST_CASE(a_launch_that_is_refused_says_so) {
   digest sum;
   std::vector<transfer::keyed_copy> what{
     {bucket[0].to.there(), bucket[0].from.there(), 1}};
-  auto done = engine->copy(what, dtype::float32, digesting::on, sum);
+  auto done = engine->copy(what, dtype::float32, digesting::on, sum, soon());
   BOOST_REQUIRE(!done);
   BOOST_CHECK(done.error().code() == errc::failed);
   bucket.clear();
@@ -337,7 +338,7 @@ BOOST_AUTO_TEST_CASE(an_error_on_the_device_ends_the_wait) {
   std::vector<transfer::keyed_copy> what{
     {bucket[0].to.there(), bucket[0].from.there(), 1}};
   // It may show at once.
-  auto done = engine->copy(what, dtype::float32, digesting::on, sum);
+  auto done = engine->copy(what, dtype::float32, digesting::on, sum, soon());
   if (done)
     done = engine->finish(soon());
   BOOST_REQUIRE(!done);
@@ -359,7 +360,8 @@ BOOST_FIXTURE_TEST_CASE(work_that_hangs_ends_with_its_deadline, impatient) {
   BOOST_CHECK(late.error().code() == errc::timed_out);
   BOOST_CHECK(sum == digest{});
   octets back(8);
-  auto got = engine->get(back, bucket[0].to.device.data());
+  auto got = engine->get(back, bucket[0].to.device.data(),
+                         deadline::after(std::chrono::milliseconds{20}));
   BOOST_REQUIRE(!got);
   BOOST_CHECK(got.error().code() == errc::timed_out);
   // It was only slow: nothing is lost, nothing counts twice.
@@ -368,6 +370,150 @@ BOOST_FIXTURE_TEST_CASE(work_that_hangs_ends_with_its_deadline, impatient) {
   BOOST_CHECK_EQUAL(to_string(sum), to_string(expected));
   for (auto& x : bucket)
     check(x.to);
+  bucket.clear();
+  check_clean();
+}
+
+// Whatever a call may wait for, it waits no longer than its caller does. The
+// engine itself would wait longer than the test.
+BOOST_AUTO_TEST_CASE(every_wait_ends_with_its_deadline) {
+  auto start = std::chrono::steady_clock::now();
+  auto check_late = [&](const auto& x, const char* what) {
+    BOOST_REQUIRE_MESSAGE(!x, what);
+    BOOST_CHECK_MESSAGE(x.error().code() == errc::timed_out, what);
+  };
+  auto late = [] { return deadline::after(std::chrono::milliseconds{10}); };
+  auto bucket = make_bucket(dtype::float32, 1);
+  auto to = bucket[0].to.there();
+  auto from = bucket[0].from.there();
+  std::vector<transfer::keyed_copy> copies{{to, from, 1}};
+  std::vector<transfer::keyed_region> looks{{from, 1}};
+  // All sums, and no launch under way.
+  std::vector<digest> sums(257);
+  for (std::size_t i = 0; i + 1 < sums.size(); ++i)
+    ok(engine->copy(copies, dtype::float32, digesting::on, sums[i], soon()));
+  octets back(8);
+  ok(engine->get(back, bucket[0].to.device.data(), soon()));
+  api->hang();
+  check_late(engine->copy(copies, dtype::float32, digesting::on, sums.back(),
+                          late()),
+             "a sum for which there is no room");
+  // As many launches as may be under way; then there is no slot.
+  auto done = result<void>{};
+  for (int i = 0; i < 64 && done; ++i)
+    done = engine->copy(copies, dtype::float32, digesting::on, sums[0], late());
+  ok(done);
+  digest none;
+  check_late(engine->copy(copies, dtype::float32, digesting::off, none, late()),
+             "copy");
+  check_late(engine->digest_regions(looks, dtype::float32, sums[0], late()),
+             "digest_regions");
+  check_late(engine->compare(to, from, dtype::float32, 1, digesting::off, none,
+                             late()),
+             "compare");
+  check_late(engine->put(bucket[0].to.device.data(), back, late()), "put");
+  check_late(engine->get(back, bucket[0].to.device.data(), late()), "get");
+  check_late(engine->warm_up({}, late()), "warm_up");
+  check_late(engine->finish(late()), "finish");
+  // Half a launch.
+  api->resume();
+  ok(engine->finish(soon()));
+  api->hang();
+  api->fail_next("launch", codes::invalid_value);
+  BOOST_CHECK(
+    !engine->copy(copies, dtype::float32, digesting::off, none, late()));
+  check_late(engine->copy(copies, dtype::float32, digesting::off, none, late()),
+             "copy behind half a launch");
+  BOOST_CHECK(std::chrono::steady_clock::now() - start
+              < std::chrono::seconds{9});
+  // Nothing went that the device still works on.
+  BOOST_CHECK(api->hazards().empty());
+  api->resume();
+  ok(engine->finish(soon()));
+  bucket.clear();
+  check_clean();
+}
+
+// Also when all of it is warm.
+BOOST_FIXTURE_TEST_CASE(an_engine_that_hangs_keeps_its_tables, impatient) {
+  auto late = [] { return deadline::after(std::chrono::milliseconds{10}); };
+  ok(engine->warm_up({100, 1, 8, true}, soon()));
+  auto bucket = make_bucket(dtype::float32, 1);
+  auto to = bucket[0].to.there();
+  auto from = bucket[0].from.there();
+  ok(engine->finish(soon()));
+  api->hang();
+  digest sum;
+  auto found = engine->compare(to, from, dtype::float32, 1, digesting::on, sum,
+                               late());
+  BOOST_REQUIRE(!found);
+  BOOST_CHECK(found.error().code() == errc::timed_out);
+  auto put = engine->put(bucket[0].to.device.data(), bucket[0].to.host, late());
+  BOOST_REQUIRE(!put);
+  BOOST_CHECK(put.error().code() == errc::timed_out);
+  auto released = api->calls("release") + api->calls("release_pinned");
+  engine.reset();
+  BOOST_CHECK_EQUAL(api->calls("release") + api->calls("release_pinned"),
+                    released);
+  BOOST_CHECK(api->hazards().empty());
+  api->resume();
+  for (const auto& x : api->finish())
+    BOOST_CHECK_MESSAGE(x.starts_with("leak"), x);
+  bucket.clear();
+}
+
+BOOST_AUTO_TEST_CASE(a_warm_engine_makes_nothing_more) {
+  auto counts = [&] {
+    std::vector<std::uint64_t> out{api->kernel_loads()};
+    for (const char* x : {"allocate", "allocate_pinned", "create_event",
+                          "create_stream", "release", "release_pinned"})
+      out.push_back(api->calls(x));
+    return out;
+  };
+  auto bucket = make_bucket(dtype::bfloat16, 5);
+  ok(engine->warm_up({300, 5, 100, true}, soon()));
+  auto before = counts();
+  // Nor is there anything to make.
+  ok(engine->warm_up({300, 5, 100, true}, soon()));
+  ok(engine->warm_up({1, 2, 3, false}, soon()));
+  BOOST_CHECK(counts() == before);
+  BOOST_CHECK_EQUAL(api->kernel_loads(), 1u);
+  std::vector<digest> sums(300);
+  digest expected;
+  for (auto& x : sums) {
+    expected = {};
+    copy(bucket, dtype::bfloat16, digesting::on, x, expected);
+  }
+  ok(engine->finish(soon()));
+  for (const auto& x : sums)
+    BOOST_REQUIRE_EQUAL(to_string(x), to_string(expected));
+  digest sum;
+  auto same = bucket[0].to.there();
+  BOOST_CHECK(!take(engine->compare(same, same, bucket[0].to.shape.type, 1,
+                                    digesting::on, sum, soon())));
+  for (auto& x : bucket)
+    check(x.to);
+  BOOST_CHECK(counts() == before);
+  bucket.clear();
+  check_clean();
+}
+
+// Large tables: few of them, which take turns.
+BOOST_AUTO_TEST_CASE(a_warm_engine_is_content_with_few_large_tables) {
+  auto before = api->calls("allocate_pinned");
+  ok(engine->warm_up({300, 300000, 0, false}, soon()));
+  // And the block of put and get.
+  BOOST_CHECK_EQUAL(api->calls("allocate_pinned"), before + 3);
+  auto bucket = make_bucket(dtype::float32, 3);
+  std::vector<digest> sums(70);
+  digest expected;
+  for (auto& x : sums) {
+    expected = {};
+    copy(bucket, dtype::float32, digesting::on, x, expected);
+  }
+  ok(engine->finish(soon()));
+  for (const auto& x : sums)
+    BOOST_REQUIRE_EQUAL(to_string(x), to_string(expected));
   bucket.clear();
   check_clean();
 }

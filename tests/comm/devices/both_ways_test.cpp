@@ -118,6 +118,10 @@ public:
     inner_->prefault_read(memory);
   }
 
+  result<void> warm_up(const copy_load& most, deadline until) override {
+    return inner_->warm_up(most, until);
+  }
+
   result<void> settle(deadline until) override {
     std::unique_lock lock{log_->mutex};
     if (slow_)
@@ -128,34 +132,38 @@ public:
   }
 
   result<void> copy(std::span<const keyed_copy> what, dtype wire_type,
-                    digesting digests, digest& sum) override {
+                    digesting digests, digest& sum, deadline until) override {
     {
       std::unique_lock lock{log_->mutex};
       log_->copied = true;
       log_->changed.notify_all();
     }
-    return inner_->copy(what, wire_type, digests, sum);
+    return inner_->copy(what, wire_type, digests, sum, until);
   }
 
   result<void> digest_regions(std::span<const keyed_region> what,
-                              dtype wire_type, digest& sum) override {
-    return inner_->digest_regions(what, wire_type, sum);
+                              dtype wire_type, digest& sum,
+                              deadline until) override {
+    return inner_->digest_regions(what, wire_type, sum, until);
   }
 
   result<void> finish(deadline until) override { return inner_->finish(until); }
 
   result<std::optional<region_difference>>
   compare(const region& here, const region& there, dtype wire_type,
-          std::uint64_t key, digesting digests, digest& sum) override {
-    return inner_->compare(here, there, wire_type, key, digests, sum);
+          std::uint64_t key, digesting digests, digest& sum,
+          deadline until) override {
+    return inner_->compare(here, there, wire_type, key, digests, sum, until);
   }
 
-  result<void> put(std::byte* to, std::span<const std::byte> from) override {
-    return inner_->put(to, from);
+  result<void> put(std::byte* to, std::span<const std::byte> from,
+                   deadline until) override {
+    return inner_->put(to, from, until);
   }
 
-  result<void> get(std::span<std::byte> to, const std::byte* from) override {
-    return inner_->get(to, from);
+  result<void> get(std::span<std::byte> to, const std::byte* from,
+                   deadline until) override {
+    return inner_->get(to, from, until);
   }
 
 private:

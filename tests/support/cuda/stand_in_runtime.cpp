@@ -277,6 +277,11 @@ std::uint64_t stand_in_runtime::calls(std::string_view function) const {
   return found == calls_.end() ? 0 : found->second;
 }
 
+std::uint64_t stand_in_runtime::kernel_loads() const {
+  lock guard{mutex_};
+  return loaded_.size();
+}
+
 std::vector<std::string> stand_in_runtime::done() const {
   lock guard{mutex_};
   return done_;
@@ -547,6 +552,14 @@ status stand_in_runtime::fill(void* to, std::uint8_t value, std::uint64_t bytes,
 
 // -- kernels -------------------------------------------------------------------
 
+status stand_in_runtime::load_kernels() noexcept {
+  lock guard{mutex_};
+  if (auto ended = begin("load_kernels"))
+    return *ended;
+  loaded_.insert(device_here());
+  return end(codes::success);
+}
+
 status stand_in_runtime::launch(const comm::cuda::copy_launch& what,
                                 stream_handle stream) noexcept {
   lock guard{mutex_};
@@ -562,6 +575,7 @@ status stand_in_runtime::launch(const comm::cuda::copy_launch& what,
   }
   if (!kernel_ || what.part_count == 0 || what.tiles == 0)
     return end(codes::invalid_value);
+  loaded_.insert(device_here());
   operation op;
   op.what = fmt::format("launch {} parts", what.part_count);
   op.work = [kernel = kernel_, what](const std::atomic<bool>&) {

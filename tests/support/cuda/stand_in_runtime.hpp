@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -139,6 +140,9 @@ public:
   /// Calls of a function so far.
   [[nodiscard]] std::uint64_t calls(std::string_view function) const;
 
+  /// How often the kernel came to a device, with `load_kernels` or a launch.
+  [[nodiscard]] std::uint64_t kernel_loads() const;
+
   /// Operations that were done, in order: `stream 1: copy 64 bytes`.
   [[nodiscard]] std::vector<std::string> done() const;
 
@@ -188,6 +192,7 @@ public:
   status elapsed_ms(event_handle begin, event_handle end,
                     float& out) noexcept override;
 
+  status load_kernels() noexcept override;
   status launch(const comm::cuda::copy_launch& what,
                 stream_handle stream) noexcept override;
 
@@ -280,6 +285,8 @@ private:
   happened host_;
   std::uint64_t host_time_ = 0;
 
+  /// Devices that the kernel stands on.
+  std::set<std::int32_t> loaded_;
   std::map<std::thread::id, std::int32_t> current_;
   std::map<std::thread::id, status> last_;
   std::map<std::string, std::deque<status>, std::less<>> failing_;
