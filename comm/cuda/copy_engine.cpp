@@ -18,7 +18,7 @@ namespace troupe::comm::cuda {
 namespace {
 
 /// Launches under way at one time.
-constexpr std::size_t slots_max = 64;
+constexpr std::size_t slots_max = 16;
 
 /// What the tables of launches take that are made beforehand, on each side; a
 /// pair of slots is always made.
@@ -30,6 +30,9 @@ constexpr std::uint64_t slot_bytes_min = 16 * kib;
 
 /// Sums of callers between two calls of `finish`; more wait.
 constexpr std::size_t sums_max = 256;
+
+/// Tables of a launch are not gathered beyond it, but for those of one call.
+constexpr std::uint64_t gathered_tables_max = 128 * kib;
 
 /// put and get move so much at a time.
 constexpr std::uint64_t bounce_bytes = 64 * kib;
@@ -232,9 +235,13 @@ result<void> device_engine::warm_up(const transfer::copy_load& most,
     return ok;
   if (auto ok = mend(until); !ok)
     return ok;
-  tables_.reserve(most.parts, most.loops);
+  auto more = options_.launch_bytes > 0 ? gathered_tables_max : 0;
+  auto parts = most.parts + more / copy_tables::bytes_of(1, 0);
+  auto loops = most.loops + more / copy_tables::bytes_of(0, 1);
+  tables_.reserve(parts, loops);
   auto bytes = std::bit_ceil(
-    std::max(copy_tables::bytes_of(most.parts, most.loops), slot_bytes_min));
+    std::max(copy_tables::bytes_of(most.parts, most.loops) + more,
+             slot_bytes_min));
   // Of a part that is compared, both sides and its digest are under way.
   auto wanted = std::clamp<std::uint64_t>(most.calls, 3, slots_max);
   wanted = std::clamp<std::uint64_t>(warm_tables_max / bytes, 2, wanted);
@@ -254,22 +261,58 @@ result<void> device_engine::warm_up(const transfer::copy_load& most,
   return {};
 }
 
-result<digest*> device_engine::digest_for(digest& sum, deadline until) {
+result<std::uint64_t> device_engine::digest_for(digest& sum, deadline until) {
   auto found = std::ranges::find(sums_, &sum);
   if (found == sums_.end() && sums_.size() == sums_max) {
     if (auto ok = finish(until); !ok)
       return fail(ok.error());
     found = sums_.end();
   }
-  auto index = found - sums_.begin();
+  auto index = static_cast<std::uint64_t>(found - sums_.begin());
   if (found == sums_.end())
     sums_.push_back(&sum);
-  return reinterpret_cast<digest*>(owned_.digests.data()) + index;
+  return index;
 }
 
-result<void> device_engine::enqueue(digest* sum, deadline until) {
+result<void> device_engine::gather(dtype wire_type, bool writes, digest* sum,
+                                   deadline until) {
+  std::uint64_t index = 0;
+  if (sum != nullptr) {
+    auto found = digest_for(*sum, until);
+    if (!found)
+      return fail(found.error());
+    index = *found;
+  }
+  auto digests = sum != nullptr;
+  if (tables_.wire_type() != wire_type || tables_.writes() != writes
+      || digests_ != digests)
+    if (auto ok = enqueue(until); !ok)
+      return ok;
+  if (tables_.empty())
+    tables_.clear(wire_type, writes);
+  tables_.digest_to(index);
+  digests_ = digests;
+  return {};
+}
+
+result<void> device_engine::enqueue_if_full(deadline until) {
+  if (tables_.wire_bytes() < options_.launch_bytes
+      && tables_.bytes() < gathered_tables_max)
+    return {};
+  return enqueue(until);
+}
+
+result<void> device_engine::enqueue(deadline until) {
   if (tables_.empty())
     return {};
+  auto done = launch(until);
+  // What was not begun for want of time is begun by the next `finish`.
+  if (done || loose_ || done.error().code() != errc::timed_out)
+    tables_.clear(tables_.wire_type(), tables_.writes());
+  return done;
+}
+
+result<void> device_engine::launch(deadline until) {
   auto guard = device_guard::enter(*api_, device_);
   if (!guard)
     return fail(guard.error());
@@ -279,13 +322,8 @@ result<void> device_engine::enqueue(digest* sum, deadline until) {
   if (!next)
     return fail(next.error());
   auto& mine = **next;
-  digest* target = nullptr;
-  if (sum != nullptr) {
-    auto found = digest_for(*sum, until);
-    if (!found)
-      return fail(found.error());
-    target = *found;
-  }
+  auto* sums = digests_ ? reinterpret_cast<digest*>(owned_.digests.data())
+                        : nullptr;
   tables_.write(mine.pinned.data());
   auto upload = owned_.upload.view();
   auto main = owned_.main.view();
@@ -295,8 +333,7 @@ result<void> device_engine::enqueue(digest* sum, deadline until) {
                 .and_then([&] { return upload.record(mine.uploaded); })
                 .and_then([&] { return main.wait_for(mine.uploaded); })
                 .and_then([&] {
-                  return main.launch(
-                    tables_.launch(mine.device.data(), target));
+                  return main.launch(tables_.launch(mine.device.data(), sums));
                 })
                 .and_then([&] { return main.record(mine.done); });
   loose_ = !done.has_value();
@@ -315,19 +352,22 @@ result<void> device_engine::mend(deadline until) {
 result<void> device_engine::copy(std::span<const transfer::keyed_copy> what,
                                  dtype wire_type, transfer::digesting digests,
                                  digest& sum, deadline until) {
-  tables_.clear(wire_type, true);
+  auto* target = digests == transfer::digesting::on ? &sum : nullptr;
+  if (auto ok = gather(wire_type, true, target, until); !ok)
+    return ok;
   for (const auto& x : what)
     tables_.add(x.to, x.from, x.key);
-  return enqueue(digests == transfer::digesting::on ? &sum : nullptr, until);
+  return enqueue_if_full(until);
 }
 
 result<void>
 device_engine::digest_regions(std::span<const transfer::keyed_region> what,
                               dtype wire_type, digest& sum, deadline until) {
-  tables_.clear(wire_type, false);
+  if (auto ok = gather(wire_type, false, &sum, until); !ok)
+    return ok;
   for (const auto& x : what)
     tables_.add(x.what, x.key);
-  return enqueue(&sum, until);
+  return enqueue_if_full(until);
 }
 
 // -- waiting -------------------------------------------------------------------
@@ -349,12 +389,12 @@ result<void> device_engine::settle(deadline until) {
 }
 
 result<void> device_engine::finish(deadline until) {
-  if (!pending_)
+  if (!pending_ && tables_.empty())
     return {};
   auto guard = device_guard::enter(*api_, device_);
   if (!guard)
     return fail(guard.error());
-  if (auto ok = mend(until); !ok)
+  if (auto ok = mend(until).and_then([&] { return enqueue(until); }); !ok)
     return ok;
   auto main = owned_.main.view();
   auto bytes = sums_.size() * sizeof(digest);
@@ -379,6 +419,10 @@ result<void> device_engine::finish(deadline until) {
   return main.fill(owned_.digests.data(), 0, bytes);
 }
 
+void device_engine::drop() noexcept {
+  tables_.clear(tables_.wire_type(), tables_.writes());
+}
+
 // -- comparing -----------------------------------------------------------------
 
 result<std::optional<transfer::region_difference>> device_engine::compare(
@@ -401,15 +445,16 @@ result<std::optional<transfer::region_difference>> device_engine::compare(
   for (std::uint64_t first = 0; first < here.elements && !found;) {
     auto count = std::min(compare_bytes / size, here.elements - first);
     auto bytes = count * size;
-    tables_.clear(here.type, true);
-    tables_.add(transfer::dense(scratch, here.type, count), here, 0, first,
-                count);
-    auto done = enqueue(nullptr, until);
+    auto done = gather(here.type, true, nullptr, until);
     if (done) {
-      tables_.clear(wire_type, true);
+      tables_.add(transfer::dense(scratch, here.type, count), here, 0, first,
+                  count);
+      done = gather(wire_type, true, target, until);
+    }
+    if (done) {
       tables_.add(transfer::dense(scratch + compare_bytes, here.type, count),
                   there, key, first, count);
-      done = enqueue(target, until);
+      done = enqueue(until);
     }
     bounce_busy_ = true;
     done = done.and_then([&] { return main.copy(bounce, scratch, bytes); })
@@ -426,13 +471,13 @@ result<std::optional<transfer::region_difference>> device_engine::compare(
     first += count;
     if (!found || target == nullptr || first == here.elements)
       continue;
-    tables_.clear(wire_type, false);
-    tables_.add(there, key, first);
-    if (auto ok = enqueue(target, until).and_then([&] {
-          return finish(until);
-        });
-        !ok)
-      return fail(ok.error());
+    auto rest = gather(wire_type, false, target, until);
+    if (rest) {
+      tables_.add(there, key, first);
+      rest = finish(until);
+    }
+    if (!rest)
+      return fail(rest.error());
   }
   return found;
 }
@@ -444,7 +489,9 @@ result<void> device_engine::put(std::byte* to, std::span<const std::byte> from,
   auto guard = device_guard::enter(*api_, device_);
   if (!guard)
     return fail(guard.error());
-  if (auto ok = reserve(bounce_bytes, 0, until); !ok)
+  if (auto ok = enqueue(until).and_then(
+        [&] { return reserve(bounce_bytes, 0, until); });
+      !ok)
     return ok;
   auto* bounce = owned_.bounce.data();
   while (!from.empty()) {
@@ -468,7 +515,9 @@ result<void> device_engine::get(std::span<std::byte> to, const std::byte* from,
   auto guard = device_guard::enter(*api_, device_);
   if (!guard)
     return fail(guard.error());
-  if (auto ok = reserve(bounce_bytes, 0, until); !ok)
+  if (auto ok = enqueue(until).and_then(
+        [&] { return reserve(bounce_bytes, 0, until); });
+      !ok)
     return ok;
   auto* bounce = owned_.bounce.data();
   while (!to.empty()) {

@@ -14,30 +14,39 @@
 #include "troupe/comm/cuda/runtime.hpp"
 #include "troupe/comm/cuda/stream.hpp"
 #include "troupe/comm/transfer/copy_engine.hpp"
+#include "troupe/core/units.hpp"
 
 namespace troupe::comm::cuda {
 
 struct device_engine_options {
   /// What the destructor waits for the device at most.
   duration patience = std::chrono::seconds{60};
+  /// Copies are gathered until they move so much; 0: each call is a launch. To
+  /// enqueue a launch takes about 10 us of the host, which a fast device needs
+  /// for some 20 MiB.
+  std::uint64_t launch_bytes = 64 * mib;
 };
 
-/// Moves bytes in a device's memory: one launch of the copy kernel a call, on a
-/// stream of its own.
+/// Moves bytes in a device's memory: launches of the copy kernel on a stream of
+/// its own. Calls of one kind are gathered to one launch.
 ///
-///   copy()    tables -> pinned -- upload stream --> device tables
-///                                                       | event
-///             ......... main stream ........> kernel <--+
+///   copy()    tables of a launch
+///                  | enough, another kind, or finish()
+///                  v
+///               pinned ---- upload stream ---> device tables
+///                                                   | event
+///             ......... main stream ....> kernel <--+
 ///   finish()  digests <- pinned <- device
 ///
 /// The tables of a launch travel while the kernel before runs. Launches beyond
 /// those that there is room for wait for the oldest.
 ///
 /// After a call that fails with `timed_out` the work may still be under way and
-/// write to the memory: `finish` may be called again. The sums of copies
-/// must stay where they are until a `finish` succeeds or the engine is gone. The
-/// destructor waits for what is under way; if it does not end, the engine's
-/// memory is left to the process, because a release would wait for ever.
+/// write to the memory: `finish` may be called again. Any other failure drops
+/// what was gathered. The sums of copies must stay where they are until a
+/// `finish` succeeds or the engine is gone. The destructor waits for what is
+/// under way; if it does not end, the engine's memory is left to the process,
+/// because a release would wait for ever.
 ///
 /// Threads: one at a time, any.
 class device_engine final : public transfer::copy_engine {
@@ -83,6 +92,8 @@ public:
                  digest& sum, deadline until) override;
 
   [[nodiscard]] result<void> finish(deadline until) override;
+
+  void drop() noexcept override;
 
   [[nodiscard]] result<std::optional<transfer::region_difference>>
   compare(const transfer::region& here, const transfer::region& there,
@@ -130,11 +141,22 @@ private:
   /// A slot that no launch uses, with room for `bytes`.
   result<slot*> next_slot(std::uint64_t bytes, deadline until);
 
-  /// Where the device adds up what goes to `sum`.
-  result<digest*> digest_for(digest& sum, deadline until);
+  /// Which of the device's sums adds up what goes to `sum`.
+  result<std::uint64_t> digest_for(digest& sum, deadline until);
 
-  /// Launches `tables_`.
-  result<void> enqueue(digest* sum, deadline until);
+  /// Begins to gather such work, or goes on: launches what is of another kind.
+  /// It is digested to `sum`, unless that is null.
+  result<void> gather(dtype wire_type, bool writes, digest* sum,
+                      deadline until);
+
+  /// Launches what was gathered, if that is a launch's worth.
+  result<void> enqueue_if_full(deadline until);
+
+  /// Launches what was gathered.
+  result<void> enqueue(deadline until);
+
+  /// Does it; on failure it depends on `loose_` whether something was begun.
+  result<void> launch(deadline until);
 
   /// After an `enqueue` that stopped half-way: waits for what it began, which
   /// no event stands behind.
@@ -149,7 +171,10 @@ private:
   std::int32_t device_;
   device_engine_options options_;
   resources owned_;
+  /// What was gathered.
   copy_tables tables_;
+  /// True if that is digested.
+  bool digests_ = false;
   /// The slot that is next in turn.
   std::size_t turn_ = 0;
   /// There are no more slots than that.

@@ -48,6 +48,7 @@ void copy_tables::clear(dtype wire_type, bool writes) noexcept {
   loops_.clear();
   tiles_ = 0;
   sum_ = 0;
+  wire_bytes_ = 0;
   wire_type_ = wire_type;
   converts_ = false;
   writes_ = writes;
@@ -97,6 +98,7 @@ void copy_tables::add(const transfer::writable_region& to,
                       + skip * size_of(wire_type_) / 8 * kernel::weyl;
   part.first_tile = tiles_;
   part.sum = sum_;
+  wire_bytes_ += elements * size_of(wire_type_);
   tiles_ += (elements + tile_elements - 1) / tile_elements;
   converts_ = converts_ || from.type != wire_type_
               || (writes_ && to.type != wire_type_);

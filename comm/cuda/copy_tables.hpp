@@ -49,6 +49,15 @@ public:
   /// True if there is nothing to do.
   [[nodiscard]] bool empty() const noexcept { return parts_.empty(); }
 
+  [[nodiscard]] dtype wire_type() const noexcept { return wire_type_; }
+
+  [[nodiscard]] bool writes() const noexcept { return writes_; }
+
+  /// Of all parts, in the wire's type.
+  [[nodiscard]] std::uint64_t wire_bytes() const noexcept {
+    return wire_bytes_;
+  }
+
   /// What `write` needs.
   [[nodiscard]] std::uint64_t bytes() const noexcept;
 
@@ -79,6 +88,7 @@ private:
   std::vector<memory_loop> loops_;
   std::uint64_t tiles_ = 0;
   std::uint64_t sum_ = 0;
+  std::uint64_t wire_bytes_ = 0;
   dtype wire_type_ = dtype::float32;
   bool converts_ = false;
   bool writes_ = true;

@@ -48,7 +48,8 @@ struct copy_load {
 ///
 /// `copy` and `digest_regions` may return before the work is done: the memory
 /// and the sums are as they should be after the next `finish`, and only if it
-/// succeeds. What is enqueued is done in order.
+/// succeeds. Copies are done in any order; work of another kind comes behind
+/// what was asked for before it. A failure may be of an earlier call.
 ///
 /// Whatever may wait has a deadline and fails with `errc::timed_out` behind it.
 /// What was enqueued before may then still be under way, and the engine keeps
@@ -105,6 +106,10 @@ public:
 
   /// Waits until all that was enqueued is done.
   [[nodiscard]] virtual result<void> finish(deadline until) = 0;
+
+  /// Forgets what was asked for and has not begun: a run has failed, and the
+  /// memory of others may go away. What has begun is waited for by `finish`.
+  virtual void drop() noexcept = 0;
 
   /// Compares (kernels.hpp). Waits for what was enqueued, and for itself.
   [[nodiscard]] virtual result<std::optional<region_difference>>

@@ -55,6 +55,8 @@ public:
 
   result<void> finish(deadline) override { return {}; }
 
+  void drop() noexcept override {}
+
   result<std::optional<region_difference>>
   compare(const region& here, const region& there, dtype wire_type,
           std::uint64_t key, digesting digests, digest& sum,

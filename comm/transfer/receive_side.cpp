@@ -214,6 +214,7 @@ result<void> receive_side::run(run_mode mode, deadline until) {
 void receive_side::close() noexcept {
   if (helper_)
     helper_->finish();
+  engine_->drop();
   // What it says does not matter any more: the run has failed.
   static_cast<void>(engine_->finish(deadline::after(close_timeout)));
   for (auto& x : entries_)

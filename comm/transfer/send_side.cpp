@@ -239,6 +239,7 @@ result<void> send_side::run(bool source_digest, deadline until) {
 void send_side::close() noexcept {
   if (helper_)
     helper_->finish();
+  engine_->drop();
   // What it says does not matter any more: the run has failed.
   static_cast<void>(engine_->finish(deadline::after(close_timeout)));
   for (auto& x : entries_)

@@ -7,106 +7,29 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "comm/cuda/engine_bed.hpp"
 #include "support/cuda/host_kernel.hpp"
-#include "support/cuda/random_regions.hpp"
 #include "support/cuda/stand_in_runtime.hpp"
 
 using namespace troupe;
 using namespace troupe::comm::cuda;
 using namespace troupe::test;
 
-namespace transfer = comm::transfer;
-
-using transfer::digesting;
-
 namespace {
 
-using octets = std::vector<std::byte>;
+struct fixture : engine_bed {
+  /// Each call is a launch unless `launch_bytes` is more.
+  explicit fixture(duration patience = std::chrono::seconds{10},
+                   std::uint64_t launch_bytes = 0)
+    : fixture(std::make_shared<stand_in_runtime>(), {patience, launch_bytes}) {
+    // nop
+  }
 
-using engine_ptr = std::unique_ptr<transfer::copy_engine>;
-
-/// The same bytes on the device and here.
-struct tensor {
-  region_shape shape;
-  buffer device;
-  octets host;
-
-  transfer::writable_region there() const { return shape.in(device.data()); }
-
-  transfer::writable_region here() { return shape.in(host.data()); }
-};
-
-struct one_copy {
-  tensor to;
-  tensor from;
-  std::uint64_t key = 0;
-};
-
-struct fixture {
-  explicit fixture(duration patience = std::chrono::seconds{10})
-    : api(std::make_shared<stand_in_runtime>()) {
-    BOOST_TEST_MESSAGE("TROUPE_SEED=" << rnd.seed);
+  fixture(const std::shared_ptr<stand_in_runtime>& runtime,
+          const device_engine_options& options)
+    : engine_bed(take(device_engine_maker{runtime, 0, options}.make())),
+      api(runtime) {
     api->execute_with(host_kernel);
-    device_engine_maker maker{api, 0, {patience}};
-    engine = take(maker.make());
-    host = transfer::make_host_engine();
-  }
-
-  static deadline soon() { return deadline::after(std::chrono::seconds{10}); }
-
-  /// The message is made before it is known to be needed.
-  template <class T>
-  static void require(const result<T>& x) {
-    auto text = x ? std::string{} : to_string(x.error());
-    BOOST_REQUIRE_MESSAGE(x.has_value(), text);
-  }
-
-  template <class T>
-  static T take(result<T> x) {
-    require(x);
-    return std::move(*x);
-  }
-
-  static void ok(const result<void>& x) { require(x); }
-
-  tensor make(dtype type, std::uint64_t elements) {
-    tensor x;
-    x.shape = rnd.shape(type, elements);
-    x.host = rnd.memory(x.shape.bytes);
-    x.device = take(engine->allocate(x.shape.bytes));
-    ok(engine->put(x.device.data(), x.host, soon()));
-    return x;
-  }
-
-  std::vector<one_copy> make_bucket(dtype wire, std::uint64_t parts) {
-    std::vector<one_copy> out;
-    while (parts-- > 0) {
-      auto elements = rnd.size();
-      auto to = make(rnd.floating(), elements);
-      out.push_back({std::move(to),
-                     make(rnd.chance(2) ? wire : rnd.floating(), elements),
-                     rnd.below(1000)});
-    }
-    return out;
-  }
-
-  /// Enqueues a bucket, and does the same here.
-  void copy(std::vector<one_copy>& bucket, dtype wire, digesting digests,
-            digest& sum, digest& expected) {
-    std::vector<transfer::keyed_copy> there;
-    std::vector<transfer::keyed_copy> here;
-    for (auto& x : bucket) {
-      there.push_back({x.to.there(), x.from.there(), x.key});
-      here.push_back({x.to.here(), x.from.here(), x.key});
-    }
-    ok(engine->copy(there, wire, digests, sum, soon()));
-    ok(host->copy(here, wire, digests, expected, soon()));
-  }
-
-  void check(const tensor& x) {
-    octets now(x.host.size());
-    ok(engine->get(now, x.device.data(), soon()));
-    BOOST_REQUIRE(now == x.host);
   }
 
   /// Nothing was done without its due order, and nothing is left.
@@ -116,10 +39,17 @@ struct fixture {
       BOOST_ERROR(x);
   }
 
-  random_regions rnd;
   std::shared_ptr<stand_in_runtime> api;
-  engine_ptr engine;
-  engine_ptr host;
+};
+
+/// Gathers up to 64 MiB, as engines do if not told otherwise.
+struct gathering : fixture {
+  gathering()
+    : fixture(std::chrono::seconds{10}, device_engine_options{}.launch_bytes) {
+    // nop
+  }
+
+  std::size_t launches() const { return api->calls("launch"); }
 };
 
 struct impatient : fixture {
@@ -133,29 +63,105 @@ struct impatient : fixture {
 BOOST_FIXTURE_TEST_SUITE(cuda_copy_engine, fixture)
 
 BOOST_AUTO_TEST_CASE(buckets_are_as_the_host_makes_them) {
-  for (int round = 0; round < 6; ++round) {
-    std::vector<std::vector<one_copy>> buckets;
-    std::vector<dtype> wires;
-    for (int i = 0; i < 4; ++i) {
-      wires.push_back(rnd.floating());
-      buckets.push_back(make_bucket(wires.back(), rnd.below(6)));
-    }
-    // Two channels, and one that is not digested.
-    std::vector<digest> sums(3, digest{1, 2});
-    auto expected = sums;
-    for (std::size_t i = 0; i < buckets.size(); ++i)
-      copy(buckets[i], wires[i], i == 2 ? digesting::off : digesting::on,
-           sums[i % 3], expected[i % 3]);
-    ok(engine->finish(soon()));
-    for (std::size_t i = 0; i < sums.size(); ++i)
-      BOOST_CHECK_EQUAL(to_string(sums[i]), to_string(expected[i]));
-    for (auto& bucket : buckets)
-      for (auto& x : bucket)
-        check(x.to);
-    // Once more: what was added is not added again.
-    ok(engine->finish(soon()));
-    BOOST_CHECK_EQUAL(to_string(sums[0]), to_string(expected[0]));
+  check_buckets();
+  check_clean();
+}
+
+BOOST_FIXTURE_TEST_CASE(gathered_buckets_are_as_the_host_makes_them,
+                        gathering) {
+  check_buckets();
+  check_clean();
+}
+
+// Buckets of one kind are one launch, whatever sums they go to.
+BOOST_FIXTURE_TEST_CASE(calls_of_a_kind_are_one_launch, gathering) {
+  auto bucket = make_bucket(dtype::bfloat16, 3);
+  ok(engine->finish(soon()));
+  auto before = launches();
+  std::vector<digest> sums(20);
+  digest expected;
+  for (auto& x : sums) {
+    expected = {};
+    copy(bucket, dtype::bfloat16, digesting::on, x, expected);
   }
+  BOOST_CHECK_EQUAL(launches(), before);
+  ok(engine->finish(soon()));
+  BOOST_CHECK_EQUAL(launches(), before + 1);
+  for (const auto& x : sums)
+    BOOST_REQUIRE_EQUAL(to_string(x), to_string(expected));
+  // Another type on the wire, no digest, no writing: another launch each.
+  digest sum;
+  std::vector<transfer::keyed_region> looks{{bucket[0].from.there(), 1}};
+  before = launches();
+  copy(bucket, dtype::bfloat16, digesting::on, sum, expected);
+  copy(bucket, dtype::float32, digesting::on, sum, expected);
+  copy(bucket, dtype::float32, digesting::off, sum, expected);
+  ok(engine->digest_regions(looks, dtype::float32, sum, soon()));
+  BOOST_CHECK_EQUAL(launches(), before + 3);
+  ok(engine->finish(soon()));
+  BOOST_CHECK_EQUAL(launches(), before + 4);
+  bucket.clear();
+  check_clean();
+}
+
+BOOST_FIXTURE_TEST_CASE(a_launch_has_its_limits, gathering) {
+  // By what it moves: 16 MiB a call.
+  std::vector<one_copy> bucket(1);
+  bucket[0].to.device = take(engine->allocate(16 * mib));
+  bucket[0].from.device = take(engine->allocate(16 * mib));
+  std::vector<transfer::keyed_copy> large{
+    {transfer::dense(bucket[0].to.device.data(), dtype::uint8, 16 * mib),
+     transfer::dense(static_cast<const std::byte*>(
+                       bucket[0].from.device.data()),
+                     dtype::uint8, 16 * mib),
+     1}};
+  api->execute_with([](const copy_launch&) {});
+  auto before = launches();
+  digest sum;
+  for (int i = 0; i < 4; ++i) {
+    BOOST_CHECK_EQUAL(launches(), before);
+    ok(engine->copy(large, dtype::uint8, digesting::off, sum, soon()));
+  }
+  BOOST_CHECK_EQUAL(launches(), before + 1);
+  // By its tables: 128 KiB.
+  std::vector<transfer::keyed_copy>
+    small(200, {transfer::dense(bucket[0].to.device.data(), dtype::uint8, 1),
+                transfer::dense(static_cast<const std::byte*>(
+                                  bucket[0].from.device.data()),
+                                dtype::uint8, 1),
+                1});
+  for (int i = 0; i < 10; ++i)
+    ok(engine->copy(small, dtype::uint8, digesting::off, sum, soon()));
+  auto launched = launches() - before - 1;
+  BOOST_CHECK_GE(launched, 1u);
+  BOOST_CHECK_LT(launched, 5u);
+  ok(engine->finish(soon()));
+  bucket.clear();
+  check_clean();
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_dropped_is_not_done, gathering) {
+  auto bucket = make_bucket(dtype::float32, 2);
+  ok(engine->finish(soon()));
+  auto before = launches();
+  digest sum;
+  std::vector<transfer::keyed_copy> what{
+    {bucket[0].to.there(), bucket[0].from.there(), 1}};
+  ok(engine->copy(what, dtype::float32, digesting::on, sum, soon()));
+  engine->drop();
+  ok(engine->finish(soon()));
+  BOOST_CHECK_EQUAL(launches(), before);
+  BOOST_CHECK(sum == digest{});
+  for (auto& x : bucket)
+    check(x.to);
+  // The next one is whole.
+  digest expected;
+  copy(bucket, dtype::float32, digesting::on, sum, expected);
+  ok(engine->finish(soon()));
+  BOOST_CHECK_EQUAL(to_string(sum), to_string(expected));
+  for (auto& x : bucket)
+    check(x.to);
+  bucket.clear();
   check_clean();
 }
 
@@ -400,7 +406,7 @@ BOOST_AUTO_TEST_CASE(every_wait_ends_with_its_deadline) {
              "a sum for which there is no room");
   // As many launches as may be under way; then there is no slot.
   auto done = result<void>{};
-  for (int i = 0; i < 64 && done; ++i)
+  for (int i = 0; i < 16 && done; ++i)
     done = engine->copy(copies, dtype::float32, digesting::on, sums[0], late());
   ok(done);
   digest none;

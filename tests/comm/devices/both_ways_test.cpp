@@ -149,6 +149,8 @@ public:
 
   result<void> finish(deadline until) override { return inner_->finish(until); }
 
+  void drop() noexcept override { inner_->drop(); }
+
   result<std::optional<region_difference>>
   compare(const region& here, const region& there, dtype wire_type,
           std::uint64_t key, digesting digests, digest& sum,
