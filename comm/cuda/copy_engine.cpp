@@ -87,6 +87,8 @@ device_engine::make(runtime_ptr api, std::int32_t device,
                                 std::move(*digests),
                                 std::move(*digests_here),
                                 {},
+                                {},
+                                {},
                                 {}}}};
   auto& owned = made->owned_;
   made->pending_ = true;
@@ -133,12 +135,15 @@ result<buffer> device_engine::allocate(std::uint64_t bytes) {
   auto memory = device_memory::allocate(api_, device_, bytes);
   if (!memory)
     return fail(memory.error());
-  return std::move(*memory).into_buffer();
+  return owned_.given.emplace_back(std::move(*memory).into_buffer());
 }
 
 result<std::shared_ptr<shared_memory>>
 device_engine::allocate_shared(std::uint64_t bytes) {
-  return cuda_ipc::make_allocation(api_, device_, bytes);
+  auto made = cuda_ipc::make_allocation(api_, device_, bytes);
+  if (made)
+    owned_.given_shared.push_back(*made);
+  return made;
 }
 
 result<void> device_engine::reserve(std::uint64_t bytes,

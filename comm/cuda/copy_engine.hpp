@@ -46,7 +46,9 @@ struct device_engine_options {
 /// what was gathered. The sums of copies must stay where they are until a
 /// `finish` succeeds or the engine is gone. The destructor waits for what is
 /// under way; if it does not end, the engine's memory is left to the process,
-/// because a release would wait for ever.
+/// because a release would wait for ever. So is what it has allocated for
+/// others, which goes with the engine at the earliest: slots are what hangs most
+/// often.
 ///
 /// Threads: one at a time, any.
 class device_engine final : public transfer::copy_engine {
@@ -127,6 +129,9 @@ private:
     /// For put, get and compare.
     pinned_memory bounce;
     device_memory scratch;
+    /// What others have from `allocate` and `allocate_shared`.
+    std::vector<buffer> given;
+    std::vector<std::shared_ptr<shared_memory>> given_shared;
   };
 
   device_engine(runtime_ptr api, std::int32_t device,

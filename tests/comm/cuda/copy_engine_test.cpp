@@ -468,6 +468,29 @@ BOOST_FIXTURE_TEST_CASE(an_engine_that_hangs_keeps_its_tables, impatient) {
   bucket.clear();
 }
 
+// Who has memory of an engine may go before it.
+BOOST_FIXTURE_TEST_CASE(an_engine_that_hangs_keeps_what_it_gave, impatient) {
+  auto memory = take(engine->allocate(1000));
+  auto shared = take(engine->allocate_shared(1000));
+  auto* to = memory.data();
+  auto* from = shared->memory().data();
+  std::vector<transfer::keyed_copy> copies{
+    {transfer::dense(to, dtype::uint8, 1000),
+     transfer::dense<const std::byte>(from, dtype::uint8, 1000), 1}};
+  ok(engine->finish(soon()));
+  api->hang();
+  digest sum;
+  ok(engine->copy(copies, dtype::uint8, digesting::off, sum, soon()));
+  memory = {};
+  shared = nullptr;
+  auto released = api->calls("release");
+  engine.reset();
+  BOOST_CHECK_EQUAL(api->calls("release"), released);
+  api->resume();
+  for (const auto& x : api->finish())
+    BOOST_CHECK_MESSAGE(x.starts_with("leak"), x);
+}
+
 BOOST_AUTO_TEST_CASE(a_warm_engine_makes_nothing_more) {
   auto counts = [&] {
     std::vector<std::uint64_t> out{api->kernel_loads()};
