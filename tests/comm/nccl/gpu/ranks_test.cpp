@@ -142,7 +142,7 @@ BOOST_AUTO_TEST_CASE(four_ranks_on_one_device) {
 
 BOOST_AUTO_TEST_CASE(a_split_works) {
   in_processes(4, [](std::size_t rank, rank_place& at) -> int {
-    auto part = at.group->split(static_cast<std::int32_t>(rank % 2), 0, {},
+    auto part = at.group->split(static_cast<std::int32_t>(rank % 2), 0,
                                 ample());
     EXIT_UNLESS(part);
     std::vector<float> xs{static_cast<float>(rank)};
