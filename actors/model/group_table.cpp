@@ -101,10 +101,14 @@ result<bytes> group_table::open(const protocol::group_seat& seat) {
     fresh.endpoint = std::move(*endpoint);
     address = fresh.endpoint->address();
   }
-  std::lock_guard guard{mutex_};
-  if (aborted_)
-    return fail(errc::aborted, "the worker's communicators were aborted");
-  entries_.insert_or_assign(seat.group, std::move(fresh));
+  entry old;
+  {
+    std::lock_guard guard{mutex_};
+    if (aborted_)
+      return fail(errc::aborted, "the worker's communicators were aborted");
+    old = std::exchange(entries_[seat.group], std::move(fresh));
+  }
+  let_go(std::move(old));
   return address;
 }
 
@@ -130,9 +134,10 @@ result<void> group_table::connect(const std::string& group,
     auto link = connect_neighbour(group, backend, kind, addresses, until);
     if (!link)
       return fail(link.error().within(group));
-    std::lock_guard guard{mutex_};
+    std::unique_lock guard{mutex_};
     auto i = entries_.find(group);
     if (aborted_ || i == entries_.end()) {
+      guard.unlock();
       (*link)->abort();
       return fail(errc::aborted, "the worker's communicators were aborted");
     }
@@ -148,19 +153,23 @@ result<void> group_table::connect(const std::string& group,
     connected = device_->widen(std::move(*connected));
   if (!connected)
     return fail(connected.error().within(group));
-  std::lock_guard guard{mutex_};
+  std::unique_lock guard{mutex_};
   auto i = entries_.find(group);
   if (aborted_ || i == entries_.end()) {
+    guard.unlock();
     (*connected)->abort();
     return fail(errc::aborted, "the worker's communicators were aborted");
   }
   auto& x = i->second;
   x.communicator = std::move(*connected);
-  x.endpoint = nullptr;
+  auto old = std::exchange(x.endpoint, nullptr);
   if (x.kind != protocol::seat_kind::member)
     x.link = std::make_shared<comm::comm_link>(x.communicator,
                                                rank_id{1 - x.rank.value()}, 0,
                                                x.backend);
+  guard.unlock();
+  endpoint = nullptr;
+  let_go(std::move(old));
   return {};
 }
 
@@ -185,13 +194,19 @@ result<comm::link_ptr> group_table::make_receiver(const std::string& backend,
 result<comm::link_ptr> group_table::make_sender(const std::string& backend,
                                                 int fd) const {
   process::unique_fd line{fd};
-  std::lock_guard guard{mutex_};
+  decltype(memories_) memories;
+  decltype(on_device_) on_device;
+  {
+    std::lock_guard guard{mutex_};
+    memories = memories_;
+    on_device = on_device_;
+  }
   if (backend == "shm")
-    return comm::shm::make_sender(line.release(), memories_);
+    return comm::shm::make_sender(line.release(), std::move(memories));
   if (!device_)
     return fail(no_device(backend));
-  auto memories = memories_;
-  for (auto span : on_device_) {
+  // Asks the device, which may have to be waited for.
+  for (auto span : on_device) {
     auto known = std::any_of(memories.begin(), memories.end(),
                              [&](const auto& x) { return x->contains(span); });
     if (known)
@@ -236,14 +251,17 @@ result<comm::link_ptr> group_table::connect_neighbour(
 
 void group_table::close(const std::string& group) {
   entry old;
-  std::lock_guard guard{mutex_};
-  auto i = entries_.find(group);
-  if (i == entries_.end())
-    return;
-  old = std::move(i->second);
-  entries_.erase(i);
-  if (entries_.empty())
-    aborted_ = false;
+  {
+    std::lock_guard guard{mutex_};
+    auto i = entries_.find(group);
+    if (i == entries_.end())
+      return;
+    old = std::move(i->second);
+    entries_.erase(i);
+    if (entries_.empty())
+      aborted_ = false;
+  }
+  let_go(std::move(old));
 }
 
 comm::communicator* group_table::communicator(std::string_view group) const {
@@ -259,6 +277,7 @@ comm::link_ptr group_table::link(std::string_view name) const {
 }
 
 std::vector<error> group_table::check() const {
+  std::shared_lock visit{visits_};
   std::vector<std::pair<std::string, comm::communicator_ptr>> living;
   {
     std::lock_guard guard{mutex_};
@@ -274,9 +293,15 @@ std::vector<error> group_table::check() const {
 }
 
 void group_table::abort() noexcept {
-  std::lock_guard guard{mutex_};
-  aborted_ = true;
-  for (auto& [name, x] : entries_) {
+  std::shared_lock visit{visits_};
+  std::vector<entry> all;
+  {
+    std::lock_guard guard{mutex_};
+    aborted_ = true;
+    for (const auto& [name, x] : entries_)
+      all.push_back(x);
+  }
+  for (auto& x : all) {
     if (x.endpoint)
       x.endpoint->abort();
     if (x.link)
@@ -288,11 +313,13 @@ void group_table::abort() noexcept {
 
 void group_table::clear() noexcept {
   abort();
-  // Their end may take a while, and the control actor looks in.
-  std::map<std::string, entry, std::less<>> old;
-  std::lock_guard guard{mutex_};
-  old.swap(entries_);
-  aborted_ = false;
+  decltype(entries_) old;
+  {
+    std::lock_guard guard{mutex_};
+    old.swap(entries_);
+    aborted_ = false;
+  }
+  let_go(std::move(old));
 }
 
 } // namespace troupe::model

@@ -3,9 +3,11 @@
 
 #include <map>
 #include <mutex>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "troupe/actors/process/peer_mesh.hpp"
 #include "troupe/actors/protocol/model.hpp"
@@ -22,7 +24,9 @@ namespace troupe::model {
 ///
 /// Threads: the worker's thread opens, connects, uses and closes; `abort` may
 /// be called from any thread and wakes the worker out of any of them. After an
-/// abort new groups are refused until `close` has emptied the table.
+/// abort new groups are refused until `close` has emptied the table. Nothing is
+/// made, aborted, asked or destroyed under the table's lock, and communicators
+/// end on the thread that closes them.
 class group_table {
 public:
   /// Without a mesh there are no links to other processes' memory. `address`
@@ -97,6 +101,15 @@ private:
   [[nodiscard]] result<comm::link_ptr> make_sender(const std::string& backend,
                                                    int fd) const;
 
+  /// Destroys it here: whoever looks in from outside at this moment must not
+  /// turn out to be the last who has it, and wait for its end.
+  template <class T>
+  void let_go(T x) const noexcept {
+    // Those who took copies before it was taken out are through after this.
+    { std::unique_lock wait{visits_}; }
+    static_cast<void>(T{std::move(x)});
+  }
+
   comm::inproc::hub& hub_;
   process::peer_mesh* mesh_;
   protocol::host_name self_;
@@ -104,6 +117,9 @@ private:
   comm::device_ptr device_;
   std::vector<std::shared_ptr<comm::shared_memory>> memories_;
   std::vector<std::span<std::byte>> on_device_;
+  /// Shared by those who look in from outside, while they have copies of what
+  /// the table has.
+  mutable std::shared_mutex visits_;
   mutable std::mutex mutex_;
   bool aborted_ = false;
   std::map<std::string, entry, std::less<>> entries_;

@@ -44,6 +44,22 @@ bool sync_seat::receives() const noexcept {
   return program_ && !program_->receives.empty();
 }
 
+void sync_seat::let_go(equipment x) const noexcept {
+  // Those who took copies before it was taken out are through after this.
+  { std::unique_lock wait{visits_}; }
+  x.executor = nullptr;
+  x.links.clear();
+}
+
+sync_seat::equipment sync_seat::take_executor() noexcept {
+  return {std::exchange(executor_, nullptr), {}};
+}
+
+sync_seat::equipment sync_seat::take_all() noexcept {
+  link_names_.clear();
+  return {std::exchange(executor_, nullptr), std::exchange(links_, {})};
+}
+
 result<void> sync_seat::install(const protocol::install_programs& request,
                                 const protocol::program_chunk& piece) {
   // A run that is left over from a preparation that failed, while others had
@@ -53,7 +69,7 @@ result<void> sync_seat::install(const protocol::install_programs& request,
     abort();
     run.lock();
   }
-  std::lock_guard guard{mutex_};
+  std::unique_lock guard{mutex_};
   if (piece.index == 0) {
     pieces_.clear();
     next_piece_ = 0;
@@ -75,7 +91,9 @@ result<void> sync_seat::install(const protocol::install_programs& request,
   program_ = std::make_shared<const rank_program>(std::move(*program));
   options_.bytes_in_flight_max = request.buffer_bytes_max;
   options_.staged_bytes_max = request.staging_bytes_max;
-  executor_ = nullptr;
+  auto old = take_executor();
+  guard.unlock();
+  let_go(std::move(old));
   return {};
 }
 
@@ -88,7 +106,7 @@ result<bool> sync_seat::bind(const parameter_list& parameters) {
   if (on_device && !device_)
     return fail(errc::invalid, "the parameters lie on a device, but this "
                                "process has none");
-  std::lock_guard guard{mutex_};
+  std::unique_lock guard{mutex_};
   auto same = std::ranges::equal(now, tensors_,
                                  [](const auto& a, const auto& b) {
                                    return a.memory.data() == b.memory.data()
@@ -102,7 +120,11 @@ result<bool> sync_seat::bind(const parameter_list& parameters) {
                 fmt::format("the parameters moved while sync {} runs", name_));
   tensors_ = std::move(now);
   options_.engines = on_device ? device_->engines() : nullptr;
-  return std::exchange(executor_, nullptr) != nullptr;
+  auto old = take_executor();
+  guard.unlock();
+  auto moved = old.executor != nullptr;
+  let_go(std::move(old));
+  return moved;
 }
 
 // -- running -------------------------------------------------------------------
@@ -111,6 +133,7 @@ result<std::shared_ptr<executor>>
 sync_seat::ready(const protocol::transfer& request, const group_table& groups) {
   std::shared_ptr<const rank_program> program;
   std::vector<comm::transfer::local_tensor> tensors;
+  equipment old;
   {
     std::lock_guard guard{mutex_};
     if (closed_)
@@ -122,10 +145,9 @@ sync_seat::ready(const protocol::transfer& request, const group_table& groups) {
       return executor_;
     program = program_;
     tensors = tensors_;
-    links_.clear();
-    link_names_.clear();
-    executor_ = nullptr;
+    old = take_all();
   }
+  let_go(std::move(old));
   std::vector<std::string> names;
   std::vector<comm::link_ptr> sends;
   std::vector<comm::link_ptr> receives;
@@ -206,13 +228,16 @@ sync_seat::run(const protocol::transfer& request, const group_table& groups,
       return fail(errc::failed, fmt::format("sync {}: {}", name_, x.what()));
     }
   }();
-  std::lock_guard guard{mutex_};
+  std::unique_lock guard{mutex_};
   busy_ = false;
   if (!moved) {
-    executor_ = nullptr;
+    auto old = take_executor();
+    auto links = links_;
+    guard.unlock();
     // Nobody else may wait for a rank that has given up.
-    for (auto& x : links_)
+    for (auto& x : links)
       x->abort();
+    let_go({std::move(old.executor), std::move(links)});
     return fail(moved.error());
   }
   if (!request.warm_up && receives()) {
@@ -246,8 +271,9 @@ sync_seat::run(const protocol::transfer& request, const group_table& groups,
 // -- what becomes of it --------------------------------------------------------
 
 result<void> sync_seat::swap() {
-  std::lock_guard guard{mutex_};
-  if (busy_)
+  std::unique_lock run{running_, std::try_to_lock};
+  std::unique_lock guard{mutex_};
+  if (!run || busy_)
     return fail(errc::unavailable, fmt::format("sync {} is running", name_));
   if (!receives())
     return {};
@@ -256,9 +282,17 @@ result<void> sync_seat::swap() {
                 fmt::format("nothing was staged by sync {}", name_));
   // Also a copy that ends early has written.
   content_ = content::torn;
-  if (auto done = executor_->commit(); !done)
+  auto engine = executor_;
+  guard.unlock();
+  // Copies all of the weights: whoever looks in must not wait for that.
+  auto done = engine->commit();
+  guard.lock();
+  if (done)
+    content_ = content::written;
+  guard.unlock();
+  let_go({std::move(engine), {}});
+  if (!done)
     return fail(done.error().within("sync " + name_));
-  content_ = content::written;
   return {};
 }
 
@@ -289,24 +323,29 @@ void sync_seat::committed() {
 }
 
 void sync_seat::leave(const std::string& link) {
-  std::shared_ptr<executor> old;
-  std::vector<comm::link_ptr> links;
-  std::lock_guard guard{mutex_};
+  std::unique_lock guard{mutex_};
   if (busy_ || std::ranges::count(link_names_, link) == 0)
     return;
-  old = std::move(executor_);
-  links = std::exchange(links_, {});
-  link_names_.clear();
+  auto old = take_all();
+  guard.unlock();
+  let_go(std::move(old));
 }
 
 // -- from outside --------------------------------------------------------------
 
 void sync_seat::abort() noexcept {
-  std::lock_guard guard{mutex_};
-  if (executor_)
-    executor_->abort();
-  for (auto& x : links_)
+  std::shared_lock visit{visits_};
+  equipment mine;
+  {
+    std::lock_guard guard{mutex_};
+    mine = {executor_, links_};
+  }
+  // Outside of the lock: a link's end may take a moment.
+  if (mine.executor)
+    mine.executor->abort();
+  for (auto& x : mine.links)
     x->abort();
+  mine = {};
 }
 
 void sync_seat::close() noexcept {
@@ -317,9 +356,12 @@ void sync_seat::close() noexcept {
   abort();
   // An aborted run ends soon: every wait in it is woken.
   std::lock_guard run{running_};
-  std::lock_guard guard{mutex_};
-  executor_ = nullptr;
-  links_.clear();
+  equipment old;
+  {
+    std::lock_guard guard{mutex_};
+    old = take_all();
+  }
+  let_go(std::move(old));
 }
 
 bool sync_seat::is_busy() const noexcept {
@@ -328,6 +370,7 @@ bool sync_seat::is_busy() const noexcept {
 }
 
 std::vector<std::string> sync_seat::progress() const {
+  std::shared_lock visit{visits_};
   std::shared_ptr<executor> running;
   {
     std::lock_guard guard{mutex_};
@@ -405,8 +448,9 @@ void sync_table::abort() noexcept {
 void sync_table::clear() noexcept {
   for (const auto& x : all())
     x->close();
+  decltype(seats_) old;
   std::lock_guard guard{mutex_};
-  seats_.clear();
+  old.swap(seats_);
 }
 
 void sync_table::close() noexcept {

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "troupe/actors/model/group_table.hpp"
@@ -19,8 +21,9 @@ namespace troupe::model {
 /// whether the weights that it writes are whole.
 ///
 /// Threads: the worker's thread installs, binds, swaps and asks; one thread of
-/// the mover runs; `abort` and `progress` come from anywhere. A run holds the
-/// seat: what must not happen meanwhile is refused with `errc::unavailable`.
+/// the mover runs; `abort` and `progress` come from anywhere, and never wait for
+/// the others. A run holds the seat: what must not happen meanwhile is refused
+/// with `errc::unavailable`.
 class sync_seat {
 public:
   /// `name` is the program's: the sync's, or one that begins with it and a
@@ -87,11 +90,29 @@ private:
 
   [[nodiscard]] bool receives() const noexcept;
 
+  /// What a run was built upon. Its end may take a while: links say goodbye,
+  /// devices are waited for, memory is given back.
+  struct equipment {
+    std::shared_ptr<comm::transfer::executor> executor;
+    std::vector<comm::link_ptr> links;
+  };
+
+  /// Destroys it here: whoever looks in from outside at this moment must not
+  /// turn out to be the last who has it. Not under `mutex_`.
+  void let_go(equipment x) const noexcept;
+
+  /// Under `mutex_`.
+  [[nodiscard]] equipment take_all() noexcept;
+  [[nodiscard]] equipment take_executor() noexcept;
+
   std::string name_;
   comm::device_ptr device_;
   /// Held for the length of a run.
   std::mutex running_;
-  /// Guards what follows; never held while waiting.
+  /// Shared by those who look in from outside, while they have copies of what
+  /// the seat has.
+  mutable std::shared_mutex visits_;
+  /// Guards what follows; never held while waiting, nor while anything ends.
   mutable std::mutex mutex_;
   protocol::payload pieces_;
   std::uint32_t next_piece_ = 0;

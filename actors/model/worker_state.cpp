@@ -326,6 +326,8 @@ void worker_state::close() noexcept {
     probe_->syncs.close();
     parameters_.clear();
     module_.reset();
+    // Here, where it may take a while: the control actor has the table, too.
+    probe_->groups.clear();
   } catch (const std::exception& x) {
     log::error(to_string(spec_.name), "closing failed: {}", x.what());
   }

@@ -5,6 +5,7 @@
 #include <caf/event_based_actor.hpp>
 
 #include "support/actor_fixture.hpp"
+#include "support/idle_group.hpp"
 #include "support/inproc_job.hpp"
 #include "support/stub_device.hpp"
 #include "troupe/actors/protocol/rendezvous.hpp"
@@ -34,86 +35,6 @@ protected:
 private:
   host_actor host_;
   start_worker request_;
-};
-
-/// A group that nothing is done with, and that breaks when it is told to.
-class idle_group final : public comm::communicator {
-public:
-  rank_id rank() const noexcept override { return rank_id{0}; }
-  std::int32_t size() const noexcept override { return 1; }
-
-  result<void> send(std::span<const std::byte>, rank_id, std::uint32_t,
-                    deadline) override {
-    return unused();
-  }
-
-  result<void> recv(std::span<std::byte>, rank_id, std::uint32_t,
-                    deadline) override {
-    return unused();
-  }
-
-  result<void> broadcast(std::span<std::byte>, rank_id, deadline) override {
-    return unused();
-  }
-
-  result<void> all_reduce(std::span<std::byte>, dtype, comm::reduce_op,
-                          deadline) override {
-    return unused();
-  }
-
-  result<void> all_gather(std::span<const std::byte>, std::span<std::byte>,
-                          deadline) override {
-    return unused();
-  }
-
-  result<void> reduce_scatter(std::span<const std::byte>, std::span<std::byte>,
-                              dtype, comm::reduce_op, deadline) override {
-    return unused();
-  }
-
-  result<void> barrier(deadline) override { return unused(); }
-
-  void abort() noexcept override { lives = false; }
-
-  bool alive() const noexcept override { return lives; }
-
-  result<void> health() override {
-    ++looks;
-    if (!broken)
-      return {};
-    lives = false;
-    return fail(errc::lost, "rank 1 is gone");
-  }
-
-  bool lives = true;
-  bool broken = false;
-  int looks = 0;
-
-private:
-  static result<void> unused() { return fail(errc::internal, "not here"); }
-};
-
-class idle_endpoint final : public comm::endpoint {
-public:
-  explicit idle_endpoint(std::shared_ptr<idle_group> group)
-    : group_(std::move(group)) {
-    // nop
-  }
-
-  const bytes& address() const noexcept override { return address_; }
-
-  result<comm::communicator_ptr> connect(const std::vector<bytes>&,
-                                         deadline) override {
-    return group_;
-  }
-
-  void abort() noexcept override {
-    // nop
-  }
-
-private:
-  std::shared_ptr<idle_group> group_;
-  bytes address_;
 };
 
 struct fixture : test::actor_fixture {
@@ -226,9 +147,9 @@ BOOST_AUTO_TEST_CASE(an_abort_ends_every_group_of_every_worker) {
 }
 
 BOOST_AUTO_TEST_CASE(groups_of_a_device_are_looked_after) {
-  auto group = std::make_shared<idle_group>();
+  auto group = std::make_shared<test::idle_group>();
   auto device = std::make_shared<test::stub_device>(0);
-  device->endpoint = std::make_shared<idle_endpoint>(group);
+  device->endpoint = std::make_shared<test::idle_endpoint>(group);
   fixture run{device};
   auto worker = run.start("policy").value().worker;
   open_groups seats;

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who waits for whom when a worker closes a group while its host's control actor
+// looks in. Every wait has a deadline.
+#include "troupe/actors/model/group_table.hpp"
+
+#include <chrono>
+#include <future>
+#include <thread>
+
+#include <boost/test/unit_test.hpp>
+
+#include "support/idle_group.hpp"
+#include "support/stub_device.hpp"
+
+using namespace troupe;
+
+namespace {
+
+constexpr std::chrono::seconds soon{20};
+
+/// A door that one thread waits at and another opens.
+class gate {
+public:
+  void open() { door_.set_value(); }
+
+  bool wait() { return opens_.wait_for(soon) == std::future_status::ready; }
+
+private:
+  std::promise<void> door_;
+  std::shared_future<void> opens_ = door_.get_future().share();
+};
+
+/// Says when somebody looks at it and when it ends, and takes its time.
+struct slow_group : test::idle_group {
+  gate& entered;
+  gate& may_go;
+  std::thread::id& ended_by;
+  bool slow_end;
+
+  slow_group(gate& in, gate& out, std::thread::id& who, bool at_the_end)
+    : entered(in),
+      may_go(out),
+      ended_by(who),
+      slow_end(at_the_end) {
+    // nop
+  }
+
+  ~slow_group() override {
+    ended_by = std::this_thread::get_id();
+    if (slow_end)
+      pause();
+  }
+
+  result<void> health() override {
+    if (!slow_end)
+      pause();
+    return {};
+  }
+
+  void pause() {
+    entered.open();
+    if (!may_go.wait())
+      BOOST_ERROR("nobody opened");
+  }
+};
+
+struct fixture {
+  gate entered;
+  gate may_go;
+  std::thread::id ended_by;
+  comm::inproc::hub hub;
+  std::shared_ptr<test::stub_device>
+    device = std::make_shared<test::stub_device>(0);
+  model::group_table groups{hub, nullptr, {}, {}, device};
+
+  /// Only the table has it.
+  void add(bool slow_end) {
+    device->endpoint = std::make_shared<test::idle_endpoint>(
+      std::make_shared<slow_group>(entered, may_go, ended_by, slow_end));
+    protocol::group_seat seat;
+    seat.group = "g";
+    seat.backend = "gloo";
+    seat.size = 1;
+    BOOST_REQUIRE(groups.open(seat));
+    BOOST_REQUIRE(groups.connect("g", {}, deadline::after(soon)));
+    device->endpoint = nullptr;
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(model_group_table, fixture)
+
+BOOST_AUTO_TEST_CASE(who_looks_in_never_ends_a_group) {
+  for (auto all : {false, true}) {
+    fixture x;
+    x.add(false);
+    auto look = std::async(std::launch::async,
+                           [&] { return x.groups.check().size(); });
+    BOOST_REQUIRE(x.entered.wait());
+    // It is looked at now: whoever closes it is also the one who ends it.
+    std::thread::id closer;
+    auto close = std::async(std::launch::async, [&] {
+      closer = std::this_thread::get_id();
+      if (all)
+        x.groups.clear();
+      else
+        x.groups.close("g");
+    });
+    // The table is empty before it ends.
+    auto until = deadline::after(soon);
+    while (x.groups.communicator("g") && !until.passed())
+      std::this_thread::yield();
+    BOOST_TEST((x.ended_by == std::thread::id{}));
+    x.may_go.open();
+    BOOST_TEST(look.get() == 0u);
+    close.get();
+    BOOST_TEST((x.ended_by == closer));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(nobody_waits_for_a_group_that_ends) {
+  for (auto all : {false, true}) {
+    fixture x;
+    x.add(true);
+    auto close = std::async(std::launch::async, [&] {
+      if (all)
+        x.groups.clear();
+      else
+        x.groups.close("g");
+    });
+    BOOST_REQUIRE(x.entered.wait());
+    BOOST_TEST(x.groups.check().empty());
+    x.groups.abort();
+    BOOST_TEST(!x.groups.link("g"));
+    x.may_go.open();
+    close.get();
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
