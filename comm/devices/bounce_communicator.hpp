@@ -19,6 +19,10 @@ namespace troupe::comm::devices {
 /// For ranks that share a device, which NCCL refuses to join, and for groups of
 /// which not all ranks have a device of their own.
 ///
+/// Long operations go piece by piece, so that little memory is pinned whatever
+/// the tensors are; all ranks cut alike, wherever their memory lies. So every
+/// rank of a group has one of these.
+///
 /// Unlike other communicators it cannot take memory back from a device that
 /// hangs: what an operation was given stays borrowed until the communicator is
 /// gone if that operation has failed while bytes went to or from the device.
@@ -84,6 +88,23 @@ private:
   template <class F>
   result<void> with_output(std::span<std::byte> out, bool filled,
                            deadline until, F f);
+
+  /// How much of each rank's block a piece of a gather or scatter has.
+  [[nodiscard]] std::size_t block_piece() const noexcept;
+
+  /// Between a block of the line and what the caller handed over, wherever that
+  /// lies.
+  [[nodiscard]] result<void> copy(bool device, void* to, const void* from,
+                                  std::size_t bytes, deadline until);
+
+  [[nodiscard]] result<void> gather_pieces(std::span<const std::byte> in,
+                                           std::span<std::byte> out,
+                                           deadline until);
+
+  [[nodiscard]] result<void> scatter_pieces(std::span<const std::byte> in,
+                                            std::span<std::byte> out,
+                                            dtype type, reduce_op op,
+                                            deadline until);
 
   [[nodiscard]] result<void> move(void* to, const void* from, std::size_t bytes,
                                   deadline until);

@@ -138,6 +138,98 @@ BOOST_FIXTURE_TEST_CASE(memory_of_both_kinds_meets, fixture) {
   BOOST_CHECK(there == here);
 }
 
+// Tensors are long, and what is pinned is not. Rank 1 has them in the process.
+BOOST_FIXTURE_TEST_CASE(long_operations_pin_little, fixture) {
+  using integers = std::vector<std::int32_t>;
+  constexpr std::size_t ranks = 2;
+  widen(ranks);
+  // Several pieces of either kind, the last one odd.
+  constexpr std::size_t count = (std::size_t{9} << 18) + 3;
+  auto long_one = place.allocate(4 * count);
+  auto all = place.allocate(4 * count * ranks);
+  auto value = [](std::size_t rank, std::size_t i) {
+    return static_cast<std::int32_t>(rank * 7'000'000 + i);
+  };
+  auto codes = test::in_threads(ranks, [&](std::size_t rank) -> int {
+    auto& group_here = *group[rank];
+    integers mine(count);
+    integers gathered(count * ranks);
+    auto fill = [&] {
+      for (std::size_t i = 0; i < count; ++i)
+        mine[i] = value(rank, i);
+      if (rank == 0)
+        place.put(long_one.data(), std::as_bytes(std::span{mine}));
+    };
+    auto bring = [&](integers& to, buffer& from) {
+      if (rank == 0)
+        place.get(std::as_writable_bytes(std::span{to}), from.data());
+    };
+    auto one = rank == 0 ? long_one.bytes()
+                         : std::as_writable_bytes(std::span{mine});
+    auto many = rank == 0 ? all.bytes()
+                          : std::as_writable_bytes(std::span{gathered});
+    auto wrong = [&](const integers& xs, auto&& expected) {
+      for (std::size_t i = 0; i < xs.size(); ++i)
+        if (xs[i] != expected(i))
+          return true;
+      return false;
+    };
+    fill();
+    if (!group_here.all_reduce(one, dtype::int32, comm::reduce_op::sum,
+                               ample()))
+      return 1;
+    bring(mine, long_one);
+    if (wrong(mine, [&](auto i) { return value(0, i) + value(1, i); }))
+      return 2;
+    fill();
+    if (!group_here.all_gather(one, many, ample()))
+      return 3;
+    bring(gathered, all);
+    if (wrong(gathered, [&](auto i) { return value(i / count, i % count); }))
+      return 4;
+    if (!group_here.reduce_scatter(many, one, dtype::int32,
+                                   comm::reduce_op::max, ample()))
+      return 5;
+    bring(mine, long_one);
+    if (wrong(mine, [&](auto i) { return value(rank, i); }))
+      return 6;
+    fill();
+    if (!group_here.broadcast(one, rank_id{1}, ample()))
+      return 7;
+    bring(mine, long_one);
+    if (wrong(mine, [&](auto i) { return value(1, i); }))
+      return 8;
+    fill();
+    auto moved = rank == 0 ? group_here.send(one, rank_id{1}, 3, ample())
+                           : group_here.recv(one, rank_id{0}, 3, ample());
+    if (!moved)
+      return 9;
+    bring(mine, long_one);
+    return wrong(mine, [&](auto i) { return value(0, i); }) ? 10 : 0;
+  });
+  BOOST_CHECK(codes == std::vector<int>(ranks));
+  BOOST_CHECK_LE(machine->runtime->largest_pinned(), std::size_t{4} << 20);
+}
+
+// Also where it would be whole pieces.
+BOOST_AUTO_TEST_CASE(a_message_of_another_length_is_refused) {
+  auto mib = std::size_t{1} << 20;
+  for (auto [sent, expected] :
+       {std::pair{8 * mib, 4 * mib}, {4 * mib, 8 * mib}, {12 * mib, 8 * mib}}) {
+    fixture x;
+    x.widen(2);
+    auto from = x.place.allocate(sent);
+    auto to = x.place.allocate(expected);
+    auto codes = test::in_threads(2, [&](std::size_t rank) {
+      auto until = deadline::after(20s);
+      return code_of(rank == 0
+                       ? x.group[0]->send(from.bytes(), rank_id{1}, 0, until)
+                       : x.group[1]->recv(to.bytes(), rank_id{0}, 0, until));
+    });
+    BOOST_CHECK(codes[1] == errc::invalid);
+  }
+}
+
 BOOST_FIXTURE_TEST_CASE(a_failure_of_the_device_ends_the_group, fixture) {
   widen(2);
   machine->runtime->fail_next("allocate_pinned",

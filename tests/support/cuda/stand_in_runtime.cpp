@@ -277,11 +277,6 @@ std::uint64_t stand_in_runtime::calls(std::string_view function) const {
   return found == calls_.end() ? 0 : found->second;
 }
 
-std::uint64_t stand_in_runtime::kernel_loads() const {
-  lock guard{mutex_};
-  return loaded_.size();
-}
-
 std::vector<std::string> stand_in_runtime::done() const {
   lock guard{mutex_};
   return done_;
@@ -427,6 +422,7 @@ status stand_in_runtime::allocate_pinned(std::byte*& out,
     return *ended;
   if (bytes == 0)
     return end(codes::success);
+  largest_pinned_ = std::max(largest_pinned_, bytes);
   return end(memory_.make(memory_kind::pinned, -1, bytes, false, out));
 }
 

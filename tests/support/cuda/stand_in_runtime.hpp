@@ -140,8 +140,17 @@ public:
   /// Calls of a function so far.
   [[nodiscard]] std::uint64_t calls(std::string_view function) const;
 
+  /// The longest block that was ever pinned.
+  [[nodiscard]] std::uint64_t largest_pinned() const {
+    std::lock_guard guard{mutex_};
+    return largest_pinned_;
+  }
+
   /// How often the kernel came to a device, with `load_kernels` or a launch.
-  [[nodiscard]] std::uint64_t kernel_loads() const;
+  [[nodiscard]] std::uint64_t kernel_loads() const {
+    std::lock_guard guard{mutex_};
+    return loaded_.size();
+  }
 
   /// Operations that were done, in order: `stream 1: copy 64 bytes`.
   [[nodiscard]] std::vector<std::string> done() const;
@@ -285,6 +294,7 @@ private:
   happened host_;
   std::uint64_t host_time_ = 0;
 
+  std::uint64_t largest_pinned_ = 0;
   /// Devices that the kernel stands on.
   std::set<std::int32_t> loaded_;
   std::map<std::thread::id, std::int32_t> current_;
