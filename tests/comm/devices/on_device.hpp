@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "comm/devices/device_subject.hpp"
 #include "troupe/comm/endpoint.hpp"
@@ -16,8 +17,8 @@ namespace troupe::test {
 class on_device final : public comm::communicator {
 public:
   on_device(comm::communicator_ptr inner, device_subject place)
-    : inner_(std::move(inner)),
-      place_(std::move(place)) {
+    : place_(std::move(place)),
+      inner_(std::move(inner)) {
     // nop
   }
 
@@ -27,7 +28,9 @@ public:
 
   result<void> send(std::span<const std::byte> data, rank_id peer,
                     std::uint32_t tag, deadline until) override {
-    return inner_->send(copy_of(data).bytes(), peer, tag, until);
+    return lent(data, [&](std::span<const std::byte> x) {
+      return inner_->send(x, peer, tag, until);
+    });
   }
 
   result<void> recv(std::span<std::byte> data, rank_id peer, std::uint32_t tag,
@@ -54,7 +57,9 @@ public:
   result<void> all_gather(std::span<const std::byte> in,
                           std::span<std::byte> out, deadline until) override {
     return moved(out, [&](std::span<std::byte> x) {
-      return inner_->all_gather(copy_of(in).bytes(), x, until);
+      return lent(in, [&](std::span<const std::byte> y) {
+        return inner_->all_gather(y, x, until);
+      });
     });
   }
 
@@ -62,7 +67,9 @@ public:
                               std::span<std::byte> out, dtype type,
                               comm::reduce_op op, deadline until) override {
     return moved(out, [&](std::span<std::byte> x) {
-      return inner_->reduce_scatter(copy_of(in).bytes(), x, type, op, until);
+      return lent(in, [&](std::span<const std::byte> y) {
+        return inner_->reduce_scatter(y, x, type, op, until);
+      });
     });
   }
 
@@ -84,16 +91,30 @@ private:
   }
 
   template <class F>
+  result<void> lent(std::span<const std::byte> data, F f) {
+    auto there = copy_of(data);
+    auto done = f(std::span<const std::byte>{there.bytes()});
+    if (!done)
+      borrowed_.push_back(std::move(there));
+    return done;
+  }
+
+  template <class F>
   result<void> moved(std::span<std::byte> data, F f) {
     auto there = copy_of(data);
     auto done = f(there.bytes());
     if (!data.empty())
       place_.get(data, there.data());
+    if (!done)
+      borrowed_.push_back(std::move(there));
     return done;
   }
 
-  comm::communicator_ptr inner_;
   device_subject place_;
+  /// Of operations that failed: the device may still be at work on it, as long
+  /// as the communicator is there.
+  std::vector<buffer> borrowed_;
+  comm::communicator_ptr inner_;
 };
 
 /// Makes something else of what an endpoint connects.
