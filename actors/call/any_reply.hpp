@@ -34,6 +34,7 @@ caf::behavior any_reply(Taker take) {
                          }};
   };
   return of(static_cast<protocol::ack*>(nullptr),
+            static_cast<protocol::started_ranks*>(nullptr),
             static_cast<protocol::manifests*>(nullptr),
             static_cast<protocol::group_addresses*>(nullptr),
             static_cast<protocol::invoked*>(nullptr),

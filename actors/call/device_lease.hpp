@@ -20,7 +20,23 @@ namespace troupe::call {
 
 /// Devices that are ours until the last copy is gone. Null where there was
 /// nothing to ask for.
+///
+/// Who has one waits for no other, neither itself nor through those it asks:
+/// what a sync asks of a model, and a model of its replicas, takes no lease.
+/// So whoever has devices gives them back when those it asks have answered or
+/// its deadlines have passed, and nobody waits in a circle. Whoever needs
+/// devices twice gives them back in between.
 using device_lease = std::shared_ptr<void>;
+
+/// Whom a lease waits for besides those who have its devices.
+enum class lease_turn : std::uint8_t {
+  /// Those who asked earlier.
+  last = 1,
+  /// Others that are first. For repairs: who has the devices may be stuck in a
+  /// call that ends when its ranks are repaired, and who waits for it would
+  /// keep the repair away.
+  first,
+};
 
 /// Never the same again in this process, which is the driver's: models and
 /// syncs ask from there alone.
@@ -37,7 +53,7 @@ inline constexpr std::chrono::milliseconds lease_question_timeout{1000};
 template <class Self>
 void lease_devices(caller<Self>& calls, const protocol::device_desk_actor& desk,
                    const std::string& owner, std::vector<std::string> devices,
-                   std::chrono::milliseconds timeout,
+                   lease_turn turn, std::chrono::milliseconds timeout,
                    std::function<void(result<device_lease>)> done) {
   if (!desk || devices.empty())
     return done(device_lease{});
@@ -62,17 +78,17 @@ void lease_devices(caller<Self>& calls, const protocol::device_desk_actor& desk,
                               owner, timeout.count(), who)));
       });
   };
-  calls.template ask<protocol::ack>(desk, timeout,
-                                    protocol::lease_devices{number, owner,
-                                                            std::move(devices)},
-                                    [lease = std::move(lease), refused,
-                                     done = std::move(done)](
-                                      const result<protocol::ack>& x) {
-                                      if (x)
-                                        done(lease);
-                                      else
-                                        refused(x.error(), lease);
-                                    });
+  calls.template ask<
+    protocol::ack>(desk, timeout,
+                   protocol::lease_devices{number, owner, std::move(devices),
+                                           turn == lease_turn::first},
+                   [lease = std::move(lease), refused,
+                    done = std::move(done)](const result<protocol::ack>& x) {
+                     if (x)
+                       done(lease);
+                     else
+                       refused(x.error(), lease);
+                   });
 }
 
 } // namespace troupe::call

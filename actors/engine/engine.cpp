@@ -18,11 +18,11 @@ namespace troupe::engine {
 
 namespace {
 
-/// Steps that may each take the whole timeout: programs, both ends of the
-/// links, warm-up.
-constexpr auto prepare_steps = 4;
+/// Steps that may each take the whole timeout: waiting for devices, programs,
+/// both ends of the links, warm-up.
+constexpr auto prepare_steps = 5;
 
-/// Both ends of the links, twice if memory moved, pin, compare.
+/// Waiting for devices, pin, both ends of the links, compare, planning anew.
 constexpr auto compare_steps = 6;
 
 } // namespace
@@ -113,7 +113,8 @@ void engine::set_up() {
   std::size_t index = 0;
   auto ready = std::make_shared<std::int64_t>(0);
   for (const auto& [name, model] : parts_.models) {
-    calls_.ask<protocol::manifests>(model, with_grace(timeout),
+    // Those that share devices wait for each other.
+    calls_.ask<protocol::manifests>(model, count * with_grace(timeout),
                                     protocol::set_up{to_ms(timeout)},
                                     [=, this](result<protocol::manifests> x) {
                                       if (x && !stopped())

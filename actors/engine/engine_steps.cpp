@@ -13,9 +13,9 @@ namespace troupe::engine {
 
 namespace {
 
-/// Steps of a sync, each of which may take the whole timeout: both ends of the
-/// links, twice if memory moved, pin, fence, transfer, swap, compare, open,
-/// undo.
+/// Steps of a sync, each of which may take the whole timeout: waiting for
+/// devices, both ends of the links, planning anew, pin, fence, transfer, swap,
+/// compare, open, undo.
 constexpr auto sync_steps = 12;
 
 } // namespace

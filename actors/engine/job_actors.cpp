@@ -35,6 +35,7 @@ job_body make_body(const application& app, const config::job_config& config,
   out.desk = system.spawn<model::device_desk>();
   model::model_surroundings around{nodes.all(), errors, {}, &nodes.store()};
   around.desk = out.desk;
+  around.models = static_cast<std::uint32_t>(config.models.size());
   around.far_nodes = !nodes.local();
   for (const auto& x : nodes.cluster().nodes)
     around.devices_per_node.push_back(

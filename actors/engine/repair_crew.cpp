@@ -14,9 +14,10 @@ using protocol::repaired;
 
 namespace {
 
-/// Joining anew (four), loading, saving what peers know, making, setting up,
-/// loading: each may take the whole timeout.
-constexpr auto repair_steps = 9;
+/// Waiting for devices, joining anew (four), loading, saving what peers know,
+/// making, starting, waiting for devices, setting up, loading: each may take the
+/// whole timeout.
+constexpr auto repair_steps = 12;
 
 } // namespace
 

@@ -48,7 +48,7 @@ device_desk::behavior_type device_desk::make_behavior() {
       auto who = caf::actor_cast<caf::actor_addr>(current_sender());
       call::reply<ack> out{make_response_promise<ack>()};
       std::set<std::string> devices{x.devices.begin(), x.devices.end()};
-      if (!book_.ask(x.number, x.owner, std::move(devices))) {
+      if (!book_.ask(x.number, x.owner, std::move(devices), x.first)) {
         out.deliver(
           fail(errc::invalid, fmt::format("lease {} is in use", x.number)));
         return out.promise();

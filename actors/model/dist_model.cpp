@@ -81,47 +81,66 @@ void dist_model::relay(const Request& request, continuation<Reply> done) {
   }
 }
 
-void dist_model::note_devices(const protocol::manifests& told) {
-  for (const auto& x : told.items)
-    if (x.device.empty())
-      devices_.erase(x.worker);
-    else
-      devices_[x.worker] = x.device;
+std::vector<std::string>
+dist_model::joined_devices(const std::vector<replica_id>& whose) const {
+  std::set<std::string> out;
+  for (auto id : whose) {
+    auto found = members_.find(id);
+    if (found != members_.end() && found->second.devices.size() > 1)
+      out.insert(found->second.devices.begin(), found->second.devices.end());
+  }
+  return {out.begin(), out.end()};
 }
 
-std::vector<std::string> dist_model::joined_devices() const {
-  std::map<replica_id, std::set<std::string>> by_replica;
-  for (const auto& [name, device] : devices_)
-    by_replica[name.replica].insert(device);
-  std::set<std::string> out;
-  for (const auto& [id, devices] : by_replica)
-    if (devices.size() > 1)
-      out.insert(devices.begin(), devices.end());
-  return {out.begin(), out.end()};
+void dist_model::await_devices(const std::vector<replica_id>& whose,
+                               call::lease_turn where, std::uint32_t timeout_ms,
+                               continuation<turn> done) {
+  auto devices = joined_devices(whose);
+  if (!around_.desk || devices.empty())
+    return done(turn{{}, timeout_ms});
+  milliseconds timeout{timeout_ms};
+  auto asked = clock().now();
+  auto have = [=, this, era = era_,
+               done = std::move(done)](result<call::device_lease> lease) {
+    if (!lease)
+      return done(fail(lease.error()));
+    if (auto now = check_era(era); !now)
+      return done(fail(now.error()));
+    auto waited = std::chrono::duration_cast<milliseconds>(clock().now()
+                                                           - asked);
+    done(turn{std::move(*lease), call::to_ms(timeout - waited)});
+  };
+  call::lease_devices(calls_, around_.desk, job_.spec.name, std::move(devices),
+                      where, timeout, std::move(have));
 }
 
 void dist_model::invoke(const protocol::invoke& request,
                         continuation<protocol::invoked> done) {
-  auto devices = joined_devices();
-  if (!around_.desk || devices.empty())
-    return invoke_now(request, {}, std::move(done));
-  milliseconds timeout{request.timeout_ms};
-  auto asked = clock().now();
-  call::lease_devices(calls_, around_.desk, job_.spec.name, std::move(devices),
-                      timeout,
-                      [=, this, era = era_, done = std::move(done)](
-                        result<call::device_lease> lease) {
-                        if (!lease)
-                          return done(fail(lease.error()));
-                        if (auto now = check_era(era); !now)
-                          return done(fail(now.error()));
-                        auto waited = std::chrono::duration_cast<milliseconds>(
-                          clock().now() - asked);
-                        auto now = request;
-                        now.timeout_ms = call::to_ms(
-                          std::max(timeout - waited, milliseconds{1}));
-                        invoke_now(now, *lease, done);
-                      });
+  await_devices(ids(), call::lease_turn::last, request.timeout_ms,
+                [=, this, done = std::move(done)](result<turn> x) {
+                  if (!x)
+                    return done(fail(x.error()));
+                  auto now = request;
+                  now.timeout_ms = x->timeout_ms;
+                  invoke_now(now, std::move(x->devices), done);
+                });
+}
+
+void dist_model::load(const protocol::run_checkpoint& request,
+                      continuation<ack> done) {
+  await_devices(ids(), call::lease_turn::last, request.timeout_ms,
+                [=, this, done = std::move(done)](result<turn> x) {
+                  if (!x)
+                    return done(fail(x.error()));
+                  auto now = request;
+                  now.timeout_ms = x->timeout_ms;
+                  ask_these<ack>(
+                    ids(), with_grace(now.timeout_ms), now,
+                    [done](const result<std::vector<ack>>& y) {
+                      done(y.map([](auto&&) { return ack{}; }));
+                    },
+                    x->devices);
+                });
 }
 
 void dist_model::invoke_now(const protocol::invoke& request,
@@ -188,29 +207,18 @@ dist_model::behavior_type dist_model::make_behavior() {
   return {
     [=, this](const protocol::set_up& x) {
       auto out = owe(static_cast<manifests*>(nullptr));
-      set_up(milliseconds{x.timeout_ms}, [=, this](result<manifests> y) {
-        if (y)
-          note_devices(*y);
-        out.deliver(std::move(y));
-      });
+      set_up(milliseconds{x.timeout_ms},
+             [out](result<manifests> y) { out.deliver(std::move(y)); });
       return out.promise();
     },
     [=, this](const repair_model& x) {
       auto out = owe(static_cast<repaired*>(nullptr));
-      repair(x, [=, this](result<repaired> y) {
-        if (y)
-          note_devices(y->members);
-        out.deliver(std::move(y));
-      });
+      repair(x, [out](result<repaired> y) { out.deliver(std::move(y)); });
       return out.promise();
     },
     [=, this](const change_replicas& x) {
       auto out = owe(static_cast<manifests*>(nullptr));
-      change(x, [=, this](result<manifests> y) {
-        if (y)
-          note_devices(*y);
-        out.deliver(std::move(y));
-      });
+      change(x, [out](result<manifests> y) { out.deliver(std::move(y)); });
       return out.promise();
     },
     [=, this](const open_groups& x) {
@@ -266,6 +274,13 @@ dist_model::behavior_type dist_model::make_behavior() {
     },
     [=, this](const run_checkpoint& x) {
       auto out = owe_ack();
+      if (x.load) {
+        load(x, [out](result<ack> y) { out.deliver(std::move(y)); });
+        return out.promise();
+      }
+      // Without a lease: the answer comes when the files are written, and calls
+      // run meanwhile. So ranks do not talk to each other in a
+      // `module::save_checkpoint`.
       ask_all<ack>(with_grace(x.timeout_ms), x,
                    [out](result<std::vector<ack>> y) {
                      out.deliver(y.map([](auto&&) { return ack{}; }));

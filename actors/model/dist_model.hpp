@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,8 @@ private:
   struct member {
     std::vector<protocol::rank_seat> seats;
     protocol::replica_actor actor = {};
+    /// The devices that its hosts work on, once they are known.
+    std::set<std::string> devices = {};
     /// Added since the last call.
     bool on_trial = false;
   };
@@ -52,10 +55,18 @@ private:
 
   /// Makes and sets up those, and lets them load if `load` names a directory.
   void make_ready(const std::vector<replica_id>& ids,
-                  const protocol::run_checkpoint& load,
+                  const protocol::run_checkpoint& load, call::lease_turn turn,
                   continuation<protocol::manifests> done);
 
+  /// Has those that are made start their ranks, and notes their devices.
+  void start_ranks(const std::vector<replica_id>& ids, milliseconds timeout,
+                   continuation<protocol::ack> done);
+
   void repair(const protocol::repair_model& request,
+              continuation<protocol::repaired> done);
+
+  /// The first half: those that have all their ranks join them anew.
+  void rejoin(const protocol::repair_model& request, call::device_lease lease,
               continuation<protocol::repaired> done);
 
   /// The second half: these are lost.
@@ -84,17 +95,18 @@ private:
 
   // -- asking -----------------------------------------------------------------
 
-  /// Asks these replicas the same.
+  /// Asks these replicas the same. `lease` is kept until none is at it any more.
   template <class Reply, class Message>
   void ask_these(const std::vector<replica_id>& ids, milliseconds timeout,
-                 const Message& message, continuation<std::vector<Reply>> done);
+                 const Message& message, continuation<std::vector<Reply>> done,
+                 const call::device_lease& lease = {});
 
   /// Asks every replica the same.
   template <class Reply, class Message>
   void ask_all(milliseconds timeout, const Message& message,
                continuation<std::vector<Reply>> done);
 
-  /// Hands each replica its items.
+  /// Hands each replica its items. Without a lease: a sync asks that has one.
   template <class Reply, class Request>
   void relay(const Request& request, continuation<Reply> done);
 
@@ -105,17 +117,29 @@ private:
   void invoke_now(const protocol::invoke& request, call::device_lease lease,
                   continuation<protocol::invoked> done);
 
-  /// Learns where these ranks' memory is.
-  void note_devices(const protocol::manifests& told);
+  void load(const protocol::run_checkpoint& request,
+            continuation<protocol::ack> done);
 
-  /// The devices of replicas that have several.
-  [[nodiscard]] std::vector<std::string> joined_devices() const;
+  /// What is left of a request's time once its devices are there.
+  struct turn {
+    call::device_lease devices;
+    std::uint32_t timeout_ms = 0;
+  };
+
+  /// Waits for the devices between which the ranks of these replicas talk.
+  /// Errors: timed_out, lost, and aborted if the model was repaired meanwhile.
+  void await_devices(const std::vector<replica_id>& whose,
+                     call::lease_turn where, std::uint32_t timeout_ms,
+                     continuation<turn> done);
+
+  /// The devices of those that have several: whose ranks talk to each other
+  /// through them, whatever their modules keep there.
+  [[nodiscard]] std::vector<std::string>
+  joined_devices(const std::vector<replica_id>& whose) const;
 
   model_job job_;
   model_surroundings around_;
   std::map<replica_id, member> members_;
-  /// Of ranks whose memory is a device's.
-  std::map<protocol::worker_name, std::string> devices_;
   /// How often it was repaired: what was begun before is given up.
   std::uint64_t era_ = 0;
   call::caller<dist_model> calls_;

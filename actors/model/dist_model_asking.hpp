@@ -13,7 +13,8 @@ namespace troupe::model {
 template <class Reply, class Message>
 void dist_model::ask_these(const std::vector<replica_id>& ids,
                            milliseconds timeout, const Message& message,
-                           continuation<std::vector<Reply>> done) {
+                           continuation<std::vector<Reply>> done,
+                           const call::device_lease& lease) {
   auto all = std::make_shared<call::gather<Reply>>(ids.size(), std::move(done));
   auto together = calls_.collect();
   for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -21,7 +22,10 @@ void dist_model::ask_these(const std::vector<replica_id>& ids,
     calls_.ask<Reply>(found == members_.end() ? protocol::replica_actor{}
                                               : found->second.actor,
                       timeout, message,
-                      [all, i](result<Reply> x) { all->set(i, std::move(x)); });
+                      // The first failure is answered at once.
+                      [all, i, lease](result<Reply> x) {
+                        all->set(i, std::move(x));
+                      });
   }
 }
 

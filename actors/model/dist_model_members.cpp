@@ -117,20 +117,44 @@ void dist_model::make_replicas(milliseconds timeout, continuation<ack> done) {
   }
 }
 
+void dist_model::start_ranks(const std::vector<replica_id>& ids,
+                             milliseconds timeout, continuation<ack> done) {
+  using protocol::started_ranks;
+  auto note = [=, this, era = era_](result<std::vector<started_ranks>> x) {
+    if (!x)
+      return done(fail(x.error()));
+    if (auto now = check_era(era); !now)
+      return done(fail(now.error()));
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      auto found = members_.find(ids[i]);
+      if (found == members_.end())
+        continue;
+      auto& devices = (*x)[i].devices;
+      found->second.devices = {devices.begin(), devices.end()};
+      // Of those without one.
+      found->second.devices.erase("");
+    }
+    done(ack{});
+  };
+  ask_these<started_ranks>(ids, with_grace(timeout),
+                           protocol::start_ranks{call::to_ms(timeout)}, note);
+}
+
 void dist_model::set_up(milliseconds timeout, continuation<manifests> done) {
-  make_ready(ids(), {true, {}, call::to_ms(timeout)}, std::move(done));
+  make_ready(ids(), {true, {}, call::to_ms(timeout)}, call::lease_turn::last,
+             std::move(done));
 }
 
 void dist_model::make_ready(const std::vector<replica_id>& ids,
                             const protocol::run_checkpoint& load,
+                            call::lease_turn turn_of,
                             continuation<manifests> done) {
   milliseconds timeout{load.timeout_ms};
   auto era = era_;
-  make_replicas(timeout, [=, this](const result<ack>& made) {
-    if (!made)
-      return done(fail(made.error()));
-    if (auto now = check_era(era); !now)
-      return done(fail(now.error()));
+  auto set_up = [=, this](result<turn> mine) {
+    if (!mine)
+      return done(fail(mine.error()));
+    auto devices = mine->devices;
     auto ready = [=, this](result<std::vector<manifests>> told) {
       if (!told)
         return done(fail(told.error()));
@@ -139,15 +163,29 @@ void dist_model::make_ready(const std::vector<replica_id>& ids,
       auto all = std::make_shared<manifests>(join(std::move(*told)));
       if (load.directory.empty())
         return done(std::move(*all));
-      ask_these<ack>(ids, with_grace(timeout), load,
-                     [=](const result<std::vector<ack>>& loaded) {
-                       if (!loaded)
-                         return done(fail(loaded.error()));
-                       done(std::move(*all));
-                     });
+      ask_these<ack>(
+        ids, with_grace(timeout), load,
+        [=](const result<std::vector<ack>>& loaded) {
+          if (!loaded)
+            return done(fail(loaded.error()));
+          done(std::move(*all));
+        },
+        devices);
     };
     ask_these<manifests>(ids, with_grace(timeout),
-                         protocol::set_up{load.timeout_ms}, ready);
+                         protocol::set_up{load.timeout_ms}, ready, devices);
+  };
+  make_replicas(timeout, [=, this](const result<ack>& made) {
+    if (!made)
+      return done(fail(made.error()));
+    if (auto now = check_era(era); !now)
+      return done(fail(now.error()));
+    start_ranks(ids, timeout, [=, this](const result<ack>& started) {
+      if (!started)
+        return done(fail(started.error()));
+      // Ranks are joined, and modules may let them talk.
+      await_devices(ids, turn_of, around_.models * load.timeout_ms, set_up);
+    });
   });
 }
 
@@ -155,19 +193,37 @@ void dist_model::make_ready(const std::vector<replica_id>& ids,
 
 void dist_model::repair(const protocol::repair_model& request,
                         continuation<protocol::repaired> done) {
-  auto era = ++era_;
+  ++era_;
   // Nobody knows of those that were being added.
   for (auto id : ids())
     if (members_.at(id).on_trial)
       leave_out(id);
+  // Ranks are joined anew. Who has their devices may be as busy as our own may
+  // be with a call that nobody wants any more.
+  auto patience = std::min(job_.rejoin_timeout,
+                           milliseconds{request.timeout_ms});
+  await_devices(ids(), call::lease_turn::first, call::to_ms(patience),
+                [=, this, done = std::move(done)](result<turn> mine) {
+                  if (!mine)
+                    return done(fail(mine.error()));
+                  rejoin(request, std::move(mine->devices), done);
+                });
+}
+
+void dist_model::rejoin(const protocol::repair_model& request,
+                        call::device_lease lease,
+                        continuation<protocol::repaired> done) {
+  auto era = era_;
   milliseconds timeout{request.timeout_ms};
   struct state {
+    call::device_lease devices;
     std::vector<replica_id> whole;
     std::vector<replica_id> lost;
     protocol::repaired kept;
     std::optional<error> problem;
   };
   auto found = std::make_shared<state>();
+  found->devices = std::move(lease);
   auto patience = std::min(job_.rejoin_timeout, timeout);
   auto all_ids = ids();
   auto judge = [=, this](const result<std::vector<ack>>&) {
@@ -178,6 +234,8 @@ void dist_model::repair(const protocol::repair_model& request,
         return done(fail(loaded.error()));
       if (auto now = check_era(era); !now)
         return done(fail(now.error()));
+      // Those that are made anew ask for theirs.
+      found->devices = nullptr;
       replace(request, std::move(found->lost), std::move(found->kept), done);
     };
     if (!request.load_all)
@@ -251,7 +309,7 @@ void dist_model::replace(const protocol::repair_model& request,
       load.directory = request.rescue;
       load.by_peers = true;
     }
-    make_ready(lost, load, [=](result<manifests> x) {
+    make_ready(lost, load, call::lease_turn::first, [=](result<manifests> x) {
       if (!x)
         return done(fail(x.error()));
       std::move(x->items.begin(), x->items.end(),
@@ -264,6 +322,7 @@ void dist_model::replace(const protocol::repair_model& request,
     return make(ack{});
   protocol::run_checkpoint save{false, request.rescue, request.timeout_ms,
                                 true};
+  // Without a lease: the ranks that are left are not joined.
   ask_these<ack>(lost, with_grace(milliseconds{request.timeout_ms}), save,
                  [make](const result<std::vector<ack>>& x) {
                    make(x.map([](auto&&) { return ack{}; }));
@@ -277,12 +336,12 @@ void dist_model::end_now(replica_id id) {
     calls_.route(x, {});
   }
   x = protocol::replica_actor{};
+  members_.at(id).devices.clear();
 }
 
 void dist_model::leave_out(replica_id id) {
   // Its workers close when it ends.
   end_now(id);
-  std::erase_if(devices_, [=](const auto& x) { return x.first.replica == id; });
   const auto& seats = members_.at(id).seats;
   for (std::size_t i = 0; i < seats.size(); ++i) {
     auto node = static_cast<std::size_t>(seats[i].node.value());
@@ -322,7 +381,8 @@ void dist_model::change(const protocol::change_replicas& request,
     return done(fail(sound.error()));
   std::vector<replica_id> fresh;
   for (const auto& x : request.add) {
-    members_[x.id] = {x.ranks, {}, true};
+    members_[x.id].seats = x.ranks;
+    members_[x.id].on_trial = true;
     fresh.push_back(x.id);
   }
   auto finish = [=, this, era = era_](result<manifests> x) {
@@ -337,7 +397,8 @@ void dist_model::change(const protocol::change_replicas& request,
       leave_out(id);
     done(std::move(x));
   };
-  make_ready(fresh, {true, {}, request.timeout_ms}, finish);
+  make_ready(fresh, {true, {}, request.timeout_ms}, call::lease_turn::last,
+             finish);
 }
 
 } // namespace troupe::model

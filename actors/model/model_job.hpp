@@ -41,6 +41,8 @@ struct model_surroundings {
   bool far_nodes = false;
   /// Null: nobody else uses the models' devices.
   protocol::device_desk_actor desk = {};
+  /// Of the job: those that share devices may be set up one after the other.
+  std::uint32_t models = 1;
 };
 
 } // namespace troupe::model

@@ -20,6 +20,11 @@ namespace troupe {
 /// run in the same process at the same time: set no process-wide state (torch
 /// default dtype, default generator, thread counts).
 ///
+/// Other ranks: `setup`, `on_sync`, `load_checkpoint` and the functions that an
+/// application calls may talk to them (`worker_context::world`): the devices
+/// between which they do are theirs meanwhile. The others may not: ranks are not
+/// asked together, and other models may use the devices at the same time.
+///
 /// Errors: throw anything derived from std::exception. The job reports model,
 /// replica, rank, function and the exception's text, and reacts by policy.
 ///

@@ -70,6 +70,7 @@ replica::replica(caf::actor_config& config, protocol::replica_spec spec,
   movers_.resize(world());
   controls_.resize(world());
   hosts_.resize(world());
+  devices_.resize(world());
   // Nobody's process until one is acquired.
   for (auto& x : hosts_)
     x.slot = -1;
@@ -247,32 +248,42 @@ void replica::join_ranks(milliseconds timeout, continuation<ack> done) {
                                });
 }
 
+void replica::start(milliseconds timeout, continuation<ack> done) {
+  if (started_)
+    return done(ack{});
+  auto all = std::make_shared<call::gather<ack>>(world(),
+                                                 [=, this](
+                                                   result<std::vector<ack>> x) {
+                                                   if (!x)
+                                                     return done(
+                                                       fail(x.error()));
+                                                   started_ = true;
+                                                   find_routes();
+                                                   done(ack{});
+                                                 });
+  for (std::size_t rank = 0; rank < world(); ++rank)
+    start_worker(rank, timeout,
+                 [all, rank](result<ack> x) { all->set(rank, std::move(x)); });
+}
+
 void replica::set_up(milliseconds timeout,
                      continuation<protocol::manifests> done) {
-  auto started = std::make_shared<
-    call::gather<ack>>(world(), [=, this](result<std::vector<ack>> x) {
-    if (!x)
-      return done(fail(x.error()));
-    find_routes();
-    join_ranks(timeout, [=, this](result<ack> joined) {
+  using protocol::manifests;
+  auto told = [=, this](result<std::vector<manifests>> answers) {
+    if (!answers)
+      return done(fail(answers.error()));
+    complete_all(join(std::move(*answers)), timeout, done);
+  };
+  start(timeout, [=, this](const result<ack>& started) {
+    if (!started)
+      return done(fail(started.error()));
+    join_ranks(timeout, [=, this](const result<ack>& joined) {
       if (!joined)
         return done(fail(joined.error()));
-      ask_all<protocol::manifests>("set up", timeout,
-                                   protocol::set_up{to_ms(timeout)},
-                                   [=, this](
-                                     result<std::vector<protocol::manifests>>
-                                       answers) {
-                                     if (!answers)
-                                       return done(fail(answers.error()));
-                                     complete_all(join(std::move(*answers)),
-                                                  timeout, done);
-                                   });
+      ask_all<manifests>("set up", timeout, protocol::set_up{to_ms(timeout)},
+                         told);
     });
   });
-  for (std::size_t rank = 0; rank < world(); ++rank)
-    start_worker(rank, timeout, [started, rank](result<ack> x) {
-      started->set(rank, std::move(x));
-    });
 }
 
 void replica::complete_all(protocol::manifests told, milliseconds timeout,
@@ -286,6 +297,11 @@ void replica::complete_all(protocol::manifests told, milliseconds timeout,
                             else
                               done(fail(whole.error()));
                           });
+  for (auto& x : told.items) {
+    auto rank = static_cast<std::size_t>(x.worker.rank.value());
+    if (rank < world())
+      x.host_device = devices_[rank];
+  }
   auto together = calls_.collect();
   for (std::size_t i = 0; i < told.items.size(); ++i)
     complete(std::move(told.items[i]), timeout,
@@ -443,6 +459,13 @@ replica::behavior_type replica::make_behavior() {
   };
   auto owe_ack = [=] { return owe(static_cast<ack*>(nullptr)); };
   return {
+    [=, this](const start_ranks& x) {
+      auto out = owe(static_cast<started_ranks*>(nullptr));
+      start(from_ms(x.timeout_ms), [=, this](const result<ack>& y) {
+        out.deliver(y.map([this](auto&&) { return started_ranks{devices_}; }));
+      });
+      return out.promise();
+    },
     [=, this](const protocol::set_up& x) {
       auto out = owe(static_cast<manifests*>(nullptr));
       set_up(from_ms(x.timeout_ms), [=, this](result<manifests> y) {

@@ -56,6 +56,8 @@ private:
 
   // -- set-up, step by step ---------------------------------------------------
 
+  /// Makes the workers, unless they are there.
+  void start(milliseconds timeout, continuation<protocol::ack> done);
   void set_up(milliseconds timeout, continuation<protocol::manifests> done);
   void start_worker(std::size_t rank, milliseconds timeout,
                     continuation<protocol::ack> done);
@@ -146,6 +148,9 @@ private:
   std::vector<protocol::mover_actor> movers_;
   std::vector<protocol::host_actor> controls_;
   std::vector<protocol::host_name> hosts_;
+  /// The hosts' devices.
+  std::vector<std::string> devices_;
+  bool started_ = false;
   /// Of the ranks' machines, as far as they are known.
   std::map<node_id, protocol::node_actor> nodes_;
   bool closing_ = false;

@@ -112,6 +112,7 @@ void replica::make_worker(std::size_t rank, milliseconds timeout,
       return done(fail(x.error()));
     workers_[rank] = x->worker;
     movers_[rank] = x->mover;
+    devices_[rank] = x->device;
     // Also notice the end of a worker that nobody is calling.
     calls_.watch(workers_[rank], [=, this](const error& reason) {
       if (!closing_)

@@ -90,6 +90,8 @@ protocol::started_worker host::make(const order& order) {
   x.mover = spawn<model::weight_mover, caf::linked>(name, x.probe, threads_);
   log::info(to_string(services_.host), "starts {}", to_string(name));
   protocol::started_worker reply{x.actor, x.mover};
+  if (services_.device)
+    reply.device = services_.device->uuid();
   calls_.watch(x.actor, [this, name](const error&) { forget(name); });
   // A worker does not outlive whoever started it, perhaps before the answer
   // came: nobody else could close it.

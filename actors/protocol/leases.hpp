@@ -19,7 +19,8 @@ namespace troupe::protocol {
 
 /// Waits until nobody else has any of the devices, then has all of them. The
 /// same owner may have them several times. Ends with `end_lease`, or with the
-/// actor that has asked. Answer: ack. Errors: invalid (a number that is in use).
+/// actor that has asked; until then it must not ask for more, nor ask anybody
+/// who does. Answer: ack. Errors: invalid (a number that is in use).
 struct lease_devices {
   /// Chosen by whoever asks; never used twice in a job.
   std::uint64_t number = 0;
@@ -27,11 +28,13 @@ struct lease_devices {
   std::string owner;
   /// UUIDs.
   std::vector<std::string> devices;
+  /// Passes those who wait, not those who have: for repairs.
+  bool first = false;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  lease_devices& x) {
-    return f(x.number, x.owner, x.devices);
+    return f(x.number, x.owner, x.devices, x.first);
   }
 };
 

@@ -22,9 +22,34 @@ namespace troupe::protocol {
 
 // -- set-up --------------------------------------------------------------------
 
-/// Makes the modules ready: creates the processes and workers (dist_model and
-/// replica), joins the ranks of each replica, runs `module::setup`.
-/// Sender: engine. Answer: manifests of every rank.
+/// Creates the processes and workers of a replica. They do not talk to each
+/// other yet: whoever lets them must know first between which devices.
+/// Sender: dist_model. Answer: started_ranks. Errors: exhausted, lost,
+/// timed_out.
+struct start_ranks {
+  std::uint32_t timeout_ms = 0;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, start_ranks& x) {
+    return f(x.timeout_ms);
+  }
+};
+
+struct started_ranks {
+  /// In rank order: the UUID of the device that the rank's host works on; empty
+  /// if it has none.
+  std::vector<std::string> devices;
+
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f,
+                                                 started_ranks& x) {
+    return f(x.devices);
+  }
+};
+
+/// Makes the modules ready: creates the processes and workers (dist_model, and
+/// replica if it was not told to before), joins the ranks of each replica, runs
+/// `module::setup`. Sender: engine. Answer: manifests of every rank.
 /// Errors: exhausted, lost, timed_out, failed (the module threw).
 struct set_up {
   std::uint32_t timeout_ms = 0;
@@ -386,7 +411,8 @@ using worker_actor = model_interface::extend<
   caf::replies_to<rejoin>::with<manifests>>;
 
 /// One copy of a model: owns its workers. Lives where its rank 0's node is.
-using replica_actor = worker_actor;
+using replica_actor = worker_actor::extend<
+  caf::replies_to<start_ranks>::with<started_ranks>>;
 
 /// All replicas of a model: what an application talks to. Lives in the driver.
 using dist_model_actor = model_interface::extend<

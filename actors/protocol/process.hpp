@@ -17,7 +17,7 @@
 namespace troupe::protocol {
 
 /// Changes whenever a message changes: driver and hosts must agree.
-inline constexpr std::uint32_t wire_version = 7;
+inline constexpr std::uint32_t wire_version = 8;
 
 /// Where a worker's process stands.
 enum class host_kind : std::uint8_t { device, cpu };
@@ -77,11 +77,13 @@ struct start_worker {
 struct started_worker {
   worker_actor worker;
   mover_actor mover;
+  /// The device that the host works on: its UUID; empty if it has none.
+  std::string device = {};
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  started_worker& x) {
-    return f(x.worker, x.mover);
+    return f(x.worker, x.mover, x.device);
   }
 };
 

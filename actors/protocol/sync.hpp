@@ -30,7 +30,8 @@ struct sync_options {
   bool requires_grad = false;
   /// Map and touch memory when the sync is prepared, not when it first runs.
   bool warm_up = true;
-  /// Close the links after each run; the next one builds them again.
+  /// Close the links after each run; the next one builds them again, and the
+  /// first too if nothing is warmed up.
   bool free_groups = false;
   /// What a run does that lost ranks for good (`errc::lost`): `fail`, or
   /// `drop`: it plans anew and runs again without them (WS-5). A replica that

@@ -75,6 +75,9 @@ struct worker_manifest {
   std::string without_shm;
   /// The device that the parameters lie on; empty: memory of the process.
   std::string device;
+  /// The device that its host works on, whatever the module keeps there; empty:
+  /// none. The replica knows.
+  std::string host_device = {};
   /// Parameters in all; more than are listed if the rest must be asked for.
   std::uint64_t parameter_count = 0;
   std::vector<parameter_info> parameters;
@@ -82,7 +85,7 @@ struct worker_manifest {
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  worker_manifest& x) {
-    return f(x.worker, x.host, x.pid, x.without_shm, x.device,
+    return f(x.worker, x.host, x.pid, x.without_shm, x.device, x.host_device,
              x.parameter_count, x.parameters);
   }
 };
@@ -161,7 +164,8 @@ struct install_programs {
 enum class sync_action : std::uint8_t {
   /// Source: from now on no call runs (WS-6); calls wait.
   pin = 1,
-  /// Source: calls run again.
+  /// Source: calls run again. And the end for a destination that was enrolled
+  /// and then neither opened nor reopened.
   unpin,
   /// Destination: says what it holds and its version.
   enroll,

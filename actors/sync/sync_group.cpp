@@ -73,6 +73,7 @@ void sync_group::on_exit() {
   source_ = protocol::dist_model_actor{};
   destination_ = protocol::dist_model_actor{};
   desk_ = protocol::device_desk_actor{};
+  lease_ = nullptr;
 }
 
 const protocol::dist_model_actor&
@@ -118,8 +119,8 @@ void sync_group::run(sync_kind kind, std::uint32_t timeout_ms,
   const auto& x = lanes_[run_->lane];
   machine_.use(x.route.moves(), x.linked);
   // Before the sources are pinned: calls that are held have no devices.
-  call::lease_devices(calls_, desk_, sync_name_, joined_devices(x),
-                      patience(timeout_ms),
+  call::lease_devices(calls_, desk_, sync_name_, joined_devices({&x}),
+                      call::lease_turn::last, patience(timeout_ms),
                       [=, this,
                        number = run_number_](result<call::device_lease> lease) {
                         if (!current(number))
@@ -136,18 +137,6 @@ void sync_group::run(sync_kind kind, std::uint32_t timeout_ms,
                       });
 }
 
-std::vector<std::string> sync_group::joined_devices(const lane& x) const {
-  std::set<std::string> out;
-  for (const auto& channel : x.route.channels)
-    if (channel.link == link_kind::nccl)
-      for (auto end : {channel.source, channel.destination}) {
-        auto found = devices_.find(x.route.members[end].name);
-        if (found != devices_.end())
-          out.insert(found->second);
-      }
-  return {out.begin(), out.end()};
-}
-
 void sync_group::perform(const sync_steps& steps) {
   if (!steps.empty())
     begin_phase();
@@ -155,7 +144,7 @@ void sync_group::perform(const sync_steps& steps) {
   ++depth_;
   for (const auto& step : steps) {
     switch (step.verb) {
-      case sync_verb::link: relink(step.verb); break;
+      case sync_verb::link: link(); break;
       case sync_verb::judge_standings:
       case sync_verb::judge_reports: judge(step.verb); break;
       case sync_verb::transfer:
@@ -231,10 +220,8 @@ void sync_group::take_in(sync_verb verb, std::size_t member,
   if (x.failed)
     return arrived(verb, member, x.why);
   // A rank says so once; whatever comes of this run, its links are of no use.
-  if (x.moved) {
-    run_->moved = true;
+  if (x.moved)
     machine_.set_linked(false);
-  }
   if (verb == sync_verb::pin)
     run_->sources.push_back(x);
   if (verb == sync_verb::enroll)
@@ -286,21 +273,16 @@ bool sync_group::current(std::uint64_t number) const noexcept {
   return run_ && run_number_ == number;
 }
 
-void sync_group::relink(sync_verb verb) {
-  build_links(run_->lane, run_->timeout_ms, [this, verb](const auto& built) {
-    if (!run_)
-      return;
-    // The old ones are gone either way.
-    machine_.set_linked(built.has_value());
-    perform(machine_.judged(verb, failure_of(built)));
-  });
+void sync_group::link() {
+  build_links(run_->lane, run_->timeout_ms,
+              [this, number = run_number_](const auto& built) {
+                if (current(number))
+                  perform(machine_.judged(sync_verb::link, failure_of(built)));
+              });
 }
 
 void sync_group::judge(sync_verb verb) {
-  auto right = check(verb);
-  if (right && verb == sync_verb::judge_standings && run_->moved)
-    return relink(verb);
-  perform(machine_.judged(verb, failure_of(right)));
+  perform(machine_.judged(verb, failure_of(check(verb))));
 }
 
 result<void> sync_group::check(sync_verb verb) const {
@@ -329,10 +311,8 @@ void sync_group::end_run() {
   if (ended.kind != sync_kind::compare)
     complete_ = machine_.committed() && !failure;
   // What it staged would lie idle: from now on only what trains travels.
-  if (complete_ && ended.lane + 1 < lanes_.size()) {
-    x.linked = false;
+  if (complete_ && ended.lane + 1 < lanes_.size())
     leave_links(ended.lane, ended.timeout_ms, [devices](const result<ack>&) {});
-  }
   protocol::sync_report report;
   report.version = version_;
   report.bytes = x.route.bytes;
@@ -350,7 +330,6 @@ void sync_group::end_run() {
   }
   if (!options_.free_groups)
     return ended.done(std::move(report));
-  x.linked = false;
   leave_links(ended.lane, ended.timeout_ms,
               [done = ended.done, report, devices](const result<ack>&) {
                 done(report);
@@ -380,6 +359,7 @@ void sync_group::go_on_without_the_dead(progress ended, const error& why) {
             lanes_.front().linked = false;
         }
     preparing_ = false;
+    dismiss(ended->timeout_ms);
     if (silent || dead.empty())
       return ended->done(fail(why));
     drop(dead, std::move(*ended), why);
@@ -399,6 +379,22 @@ void sync_group::go_on_without_the_dead(progress ended, const error& why) {
                                [both, end](result<sync_standings> x) {
                                  both->set(end, std::move(x));
                                });
+  }
+}
+
+void sync_group::dismiss(std::uint32_t timeout_ms) {
+  for (auto source : {true, false}) {
+    protocol::sync_order x;
+    x.sync = sync_name_;
+    x.program = lanes_.front().route.program;
+    x.action = protocol::sync_action::unpin;
+    x.timeout_ms = timeout_ms;
+    for (const auto& y : machine_.members())
+      if (y.source == source)
+        x.items.push_back({y.name});
+    calls_.ask<protocol::sync_standings>(source ? source_ : destination_,
+                                         patience(timeout_ms), std::move(x),
+                                         [](const auto&) {});
   }
 }
 

@@ -53,6 +53,8 @@ private:
     /// Of its links; 0 before the first.
     std::uint32_t generation = 0;
     bool linked = false;
+    /// Ranks may have something of the last generation.
+    bool open = false;
   };
 
   /// A rank's last answer.
@@ -71,8 +73,6 @@ private:
     /// It has its devices, if it needs any.
     bool begun = false;
     weight_version next;
-    /// A rank's memory has moved.
-    bool moved = false;
     std::vector<protocol::sync_standing> sources;
     std::vector<protocol::transfer_report> reports;
     /// By member; of this run.
@@ -86,6 +86,9 @@ private:
 
   void prepare(const protocol::prepare_sync& request,
                continuation<protocol::sync_plan> done);
+
+  /// Installs the programs, builds the links and warms them up.
+  void equip(std::uint32_t timeout_ms, continuation<protocol::ack> done);
   [[nodiscard]] result<void> plan(const protocol::prepare_sync& request);
 
   /// One rank's program on its way: piece by piece, so that those of large
@@ -107,6 +110,8 @@ private:
   /// either connects.
   void build_links(std::size_t lane, std::uint32_t timeout_ms,
                    continuation<protocol::ack> done);
+  /// Without a lease: nobody waits for a peer in it, and what is to be closed
+  /// must not wait for devices.
   void leave_links(std::size_t lane, std::uint32_t timeout_ms,
                    continuation<protocol::ack> done);
 
@@ -124,8 +129,11 @@ private:
   void run(sync_kind kind, std::uint32_t timeout_ms,
            continuation<protocol::sync_report> done);
 
-  /// Between which devices a lane's links go.
-  [[nodiscard]] std::vector<std::string> joined_devices(const lane& x) const;
+  /// Through which devices ranks talk to each other because of these lanes:
+  /// those between which links go, and those of replicas with several that take
+  /// new weights in (`module::on_sync`).
+  [[nodiscard]] std::vector<std::string>
+  joined_devices(const std::vector<const lane*>& xs) const;
 
   /// Takes steps, and ends the run if they are the last.
   void perform(const sync_steps& steps);
@@ -137,8 +145,8 @@ private:
                const std::optional<error>& failure);
   /// Whether this is still the run in which somebody was asked.
   [[nodiscard]] bool current(std::uint64_t number) const noexcept;
-  /// Builds the lane's links anew, which ends what `verb` asked for.
-  void relink(sync_verb verb);
+  /// Builds the links of the run's lane.
+  void link();
   void judge(sync_verb verb);
   [[nodiscard]] result<void> check(sync_verb verb) const;
   void end_run();
@@ -148,6 +156,9 @@ private:
   void go_on_without_the_dead(progress ended, const error& why);
   void drop(const std::set<protocol::worker_name>& dead, progress ended,
             const error& why);
+
+  /// Those that were only asked what they hold need not keep it.
+  void dismiss(std::uint32_t timeout_ms);
 
   void begin_phase();
 
@@ -178,7 +189,7 @@ private:
   protocol::dist_model_actor destination_;
   protocol::device_desk_actor desk_;
   protocol::sync_options options_;
-  /// Of ranks whose memory is a device's.
+  /// Of ranks whose hosts work on one.
   std::map<protocol::worker_name, std::string> devices_;
   /// What it was planned from; kept only if ranks may be dropped.
   protocol::prepare_sync prepared_;
@@ -186,6 +197,8 @@ private:
   std::vector<lane> lanes_;
   sync_machine machine_;
   bool preparing_ = false;
+  /// While it is prepared.
+  call::device_lease lease_;
   bool broken_ = false;
   /// Everything has arrived once, with nobody left behind.
   bool complete_ = false;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a sync_group is prepared: plan, programs, links, warm-up.
+#include <map>
+#include <set>
+
 #include <fmt/core.h>
 
 #include "troupe/actors/call/gather.hpp"
@@ -72,7 +75,7 @@ result<void> sync_group::plan(const protocol::prepare_sync& request) {
     auto index = lanes.size();
     auto last = index < lanes_.size() ? lanes_[index].generation
                                       : first_generation_;
-    lanes.push_back({std::move(*route), last, false});
+    lanes.push_back({std::move(*route), last});
     return {};
   };
   if (auto all = add(route_filter::everything); !all)
@@ -86,12 +89,38 @@ result<void> sync_group::plan(const protocol::prepare_sync& request) {
   devices_.clear();
   for (const auto* side : {&request.source, &request.destination})
     for (const auto& rank : side->items)
-      if (!rank.device.empty())
-        devices_[rank.worker] = rank.device;
+      if (!rank.host_device.empty())
+        devices_[rank.worker] = rank.host_device;
   machine_.reset(lanes.front().route.members, *mode);
   lanes_ = std::move(lanes);
   complete_ = false;
   return {};
+}
+
+std::vector<std::string>
+sync_group::joined_devices(const std::vector<const lane*>& xs) const {
+  std::set<std::string> out;
+  auto device_of = [&](const protocol::worker_name& rank) {
+    auto found = devices_.find(rank);
+    return found == devices_.end() ? std::string{} : found->second;
+  };
+  std::map<replica_id, std::set<std::string>> taking;
+  for (const auto* x : xs) {
+    for (const auto& channel : x->route.channels)
+      if (channel.link == link_kind::nccl)
+        for (auto end : {channel.source, channel.destination})
+          out.insert(device_of(x->route.members[end].name));
+    for (const auto& member : x->route.members)
+      if (!member.source)
+        taking[member.name.replica].insert(device_of(member.name));
+  }
+  for (auto& [id, devices] : taking) {
+    devices.erase("");
+    if (devices.size() > 1)
+      out.insert(devices.begin(), devices.end());
+  }
+  out.erase("");
+  return {out.begin(), out.end()};
 }
 
 void sync_group::prepare(const protocol::prepare_sync& request,
@@ -100,6 +129,8 @@ void sync_group::prepare(const protocol::prepare_sync& request,
   broken_ = false;
   auto finish = [=, this](const result<ack>& x) {
     preparing_ = false;
+    // The run that may follow asks for its own.
+    lease_ = nullptr;
     if (!x) {
       broken_ = true;
       auto why = x.error().within(
@@ -114,7 +145,7 @@ void sync_group::prepare(const protocol::prepare_sync& request,
   auto timeout_ms = request.timeout_ms;
   // A new plan may count ranks, and so name links, in another way.
   for (std::size_t i = 0; i < lanes_.size(); ++i)
-    if (lanes_[i].generation > first_generation_)
+    if (lanes_[i].open)
       leave_links(i, timeout_ms, [](const result<ack>&) {});
   if (auto planned = plan(request); !planned)
     return finish(fail(planned.error()));
@@ -124,17 +155,34 @@ void sync_group::prepare(const protocol::prepare_sync& request,
             format_bytes(lanes_.front().route.bytes));
   for (const auto& line : lanes_.front().route.describe())
     log::info("sync_group", "{}: {}", sync_name_, line);
+  std::vector<const lane*> all;
+  for (const auto& x : lanes_)
+    all.push_back(&x);
+  call::lease_devices(calls_, desk_, sync_name_, joined_devices(all),
+                      call::lease_turn::last, patience(timeout_ms),
+                      [=, this](result<call::device_lease> lease) {
+                        if (!lease)
+                          return finish(fail(lease.error()));
+                        lease_ = std::move(*lease);
+                        equip(timeout_ms, finish);
+                      });
+}
+
+void sync_group::equip(std::uint32_t timeout_ms, continuation<ack> done) {
   auto warm = [=, this](const result<ack>& linked) {
     if (!linked)
-      return finish(linked);
-    auto all = await(options_.warm_up ? lanes_.size() : 0, finish);
+      return done(linked);
+    auto all = await(options_.warm_up ? lanes_.size() : 0, done);
     for (std::size_t i = 0; options_.warm_up && i < lanes_.size(); ++i)
       warm_up(i, timeout_ms,
               [all, i](result<ack> x) { all->set(i, std::move(x)); });
   };
   install(timeout_ms, [=, this](const result<ack>& installed) {
     if (!installed)
-      return finish(installed);
+      return done(installed);
+    // Links that live for a run, with nothing to warm up: the run builds them.
+    if (options_.free_groups && !options_.warm_up)
+      return done(ack{});
     auto all = await(lanes_.size(), warm);
     for (std::size_t i = 0; i < lanes_.size(); ++i)
       build_links(i, timeout_ms,
@@ -189,8 +237,9 @@ void sync_group::build_links(std::size_t index, std::uint32_t timeout_ms,
                              continuation<ack> done) {
   using protocol::group_addresses;
   // What is left of the last generation is of no use; nobody waits for it.
-  if (lanes_[index].generation > first_generation_)
+  if (lanes_[index].open)
     leave_links(index, timeout_ms, [](const result<ack>&) {});
+  lanes_[index].open = true;
   auto generation = ++lanes_[index].generation;
   const auto& route = lanes_[index].route;
   auto sending = route.seats(protocol::seat_kind::sender, generation,
@@ -230,7 +279,8 @@ void sync_group::build_links(std::size_t index, std::uint32_t timeout_ms,
 
 void sync_group::leave_links(std::size_t index, std::uint32_t timeout_ms,
                              continuation<ack> done) {
-  const auto& x = lanes_[index];
+  auto& x = lanes_[index];
+  x.linked = x.open = false;
   auto leaving = [&](protocol::seat_kind kind) {
     return protocol::leave(x.route.seats(kind, x.generation, timeout_ms));
   };

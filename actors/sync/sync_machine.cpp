@@ -142,12 +142,9 @@ sync_steps sync_machine::begin(sync_kind kind) {
   for (auto& x : seats_) {
     x.asked.reset();
     x.failure.reset();
-    x.swapped = x.unsure = false;
+    x.swapped = x.unsure = x.enrolled = false;
   }
-  if (linked_)
-    return pin();
-  state_ = sync_state::linking;
-  return {{sync_verb::link, {}}};
+  return pin();
 }
 
 sync_steps sync_machine::arrive(sync_verb verb, std::size_t member,
@@ -186,12 +183,16 @@ sync_steps sync_machine::judged(sync_verb verb, std::optional<error> failure) {
     note_failure(*failure);
     return unwind();
   }
-  if (verb == sync_verb::link) {
-    linked_ = true;
-    return pin();
-  }
   if (verb == sync_verb::judge_reports)
     return reports_are_right();
+  if (verb == sync_verb::link)
+    linked_ = true;
+  // Not earlier: a rank whose memory was away or has moved says so when it is
+  // pinned or enrolled, and its links were built in vain.
+  if (!linked_) {
+    state_ = sync_state::linking;
+    return {{sync_verb::link, {}}};
+  }
   if (kind_ == sync_kind::compare)
     return compare();
   return mode_ == sync_mode::in_place ? fence() : transfer();
@@ -204,8 +205,11 @@ sync_steps sync_machine::pin() {
   auto sources = ranks(true);
   for (auto i : sources)
     seats_[i].pinned = true;
+  auto destinations = ranks(false);
+  for (auto i : destinations)
+    seats_[i].enrolled = true;
   return {ask(sync_verb::pin, std::move(sources)),
-          ask(sync_verb::enroll, ranks(false))};
+          ask(sync_verb::enroll, std::move(destinations))};
 }
 
 sync_steps sync_machine::fence() {
@@ -308,8 +312,10 @@ sync_steps sync_machine::commit() {
     auto whole = broken.count(members_[i].name.replica) == 0;
     // Its version is nobody else's any more: only a commit opens it.
     seats_[i].stale = !whole;
-    if (whole)
+    if (whole) {
+      seats_[i].enrolled = false;
       whom.push_back(i);
+    }
   }
   if (whom.empty())
     return finish();
@@ -364,8 +370,10 @@ sync_steps sync_machine::unwind() {
   std::vector<std::size_t> silent;
   if (!torn_ && kind_ != sync_kind::compare)
     for (auto i : ranks(false))
-      if ((seats_[i].fenced || moved_) && !seats_[i].stale)
+      if ((seats_[i].fenced || moved_) && !seats_[i].stale) {
+        seats_[i].enrolled = false;
         (lost(i) ? silent : awaited).push_back(i);
+      }
   // One that is frozen may wake up and must then find the word; but nobody
   // waits for it.
   if (!silent.empty())
@@ -382,7 +390,16 @@ sync_steps sync_machine::unwind() {
 sync_steps sync_machine::finish() {
   state_ = torn_ ? sync_state::failed : sync_state::idle;
   finished_ = true;
-  return unpin();
+  auto out = unpin();
+  // Those that were looked at and neither opened, reopened nor left closed:
+  // after a comparison, and after what failed before anything moved.
+  std::vector<std::size_t> whom;
+  for (auto i : ranks(false))
+    if (std::exchange(seats_[i].enrolled, false) && !seats_[i].fenced)
+      whom.push_back(i);
+  if (!whom.empty())
+    out.push_back({sync_verb::unpin, std::move(whom)});
+  return out;
 }
 
 } // namespace troupe::sync

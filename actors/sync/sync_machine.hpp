@@ -14,12 +14,15 @@ namespace troupe::sync {
 
 /// Where a sync stands. Allowed moves, and why each waits:
 ///
-///   idle -> linking               the links are not built, or died
-///   idle, linking -> pinning      every link stands
+///   idle -> pinning               at once
 ///   pinning -> fencing            in place; WS-6: no call runs on the source,
 ///                                 all its ranks report the same version, and
 ///                                 no rank's parameters have changed shape
 ///   pinning -> transferring       staged; the same
+///   pinning -> linking            the same, but the links are not built, or
+///                                 died, or a rank's memory lies elsewhere now
+///   linking -> fencing,           every link stands
+///              transferring
 ///   fencing -> transferring       in place; WS-1: nobody serves while its
 ///                                 weights change
 ///   transferring -> verifying     every rank that moves has reported
@@ -39,7 +42,7 @@ namespace troupe::sync {
 ///                                 when what was swapped in compares as
 ///                                 different: the destination stays fenced; the
 ///                                 next run may heal it
-///   failed -> linking, pinning    as from idle
+///   failed -> pinning             as from idle
 enum class sync_state : std::uint8_t {
   idle,
   linking,
@@ -200,6 +203,8 @@ private:
     /// It was told to serve and did not say that it does.
     bool unsure = false;
     bool pinned = false;
+    /// It was asked what it holds, and counts on being told how it ends.
+    bool enrolled = false;
     bool swapped = false;
   };
 

@@ -85,6 +85,9 @@ public:
   [[nodiscard]] offload_figures figures() const;
 
 private:
+  /// At the end of a function. A pool gives nothing back but in an offload, so
+  /// what it holds then is the most that it held; what it merely caches counts,
+  /// because no neighbour can have it.
   void check_limit(std::string_view function);
 
   [[nodiscard]] std::uint64_t block_bytes() const noexcept;

@@ -35,7 +35,7 @@ public:
 
   void ask(const std::vector<std::string>& devices,
            std::chrono::milliseconds timeout) {
-    call::lease_devices(calls_, desk_, name_, devices, timeout,
+    call::lease_devices(calls_, desk_, name_, devices, turn, timeout,
                         [this](result<call::device_lease> x) {
                           if (x)
                             leases.push_back(*x);
@@ -44,6 +44,7 @@ public:
                         });
   }
 
+  call::lease_turn turn = call::lease_turn::last;
   std::vector<call::device_lease> leases;
   std::vector<error> failures;
 
@@ -82,6 +83,22 @@ BOOST_AUTO_TEST_CASE(the_second_waits_for_the_first) {
   BOOST_TEST(of(first).leases.size() == 1u);
   BOOST_TEST(of(second).leases.empty());
   of(first).leases.clear();
+  run_jobs();
+  BOOST_TEST(of(second).leases.size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_repair_goes_before_those_who_wait) {
+  auto third = spawn<customer>(desk, "value");
+  ask(first, {"a"});
+  ask(second, {"a"});
+  of(third).turn = call::lease_turn::first;
+  ask(third, {"a"});
+  BOOST_TEST(of(third).leases.empty());
+  of(first).leases.clear();
+  run_jobs();
+  BOOST_TEST(of(third).leases.size() == 1u);
+  BOOST_TEST(of(second).leases.empty());
+  of(third).leases.clear();
   run_jobs();
   BOOST_TEST(of(second).leases.size() == 1u);
 }

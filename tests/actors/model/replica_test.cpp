@@ -34,14 +34,6 @@ public:
     ctx_ = &ctx;
   }
 
-  parameter_list parameters() override {
-    auto out = counting_module::parameters();
-    if (on_device)
-      for (auto& x : out)
-        x.device = {dlpack::device_type::cuda, 0};
-    return out;
-  }
-
   /// Its rows, and the sum of all ranks' rows in "sum".
   batch sum(const batch& in) {
     batch out = in;
@@ -59,8 +51,6 @@ public:
     out.set_meta("sum", all);
     return out;
   }
-
-  bool on_device = false;
 
 private:
   worker_context* ctx_ = nullptr;
@@ -86,11 +76,8 @@ struct fixture {
   /// Through nodes and hosts, as if they were other machines and processes.
   explicit fixture(bool far_away = true, comm::device_ptr device = {})
     : far(far_away) {
-    auto on_device = device != nullptr;
-    auto& model = models.add("trainer", [notes = notes, on_device] {
-      auto out = std::make_unique<summing_module>(notes);
-      out->on_device = on_device;
-      return out;
+    auto& model = models.add("trainer", [notes = notes] {
+      return std::make_unique<summing_module>(notes);
     });
     model.add_function<summing_module>("echo", &summing_module::echo);
     model.add_function<summing_module>("sum", &summing_module::sum);
@@ -125,8 +112,8 @@ struct fixture {
 
   /// All ranks on one device unless told otherwise, so that they join in one
   /// process.
-  dist_model_actor make(int num_replica, int data,
-                        const std::vector<std::int32_t>& devices = {}) {
+  dist_model_actor spawn_model(int num_replica, int data,
+                               const std::vector<std::int32_t>& devices = {}) {
     auto job = test::job_of("trainer", num_replica, data);
     for (auto& replica : job.place.replicas)
       for (std::size_t i = 0; i < replica.ranks.size(); ++i)
@@ -135,7 +122,12 @@ struct fixture {
     model::model_surroundings around{{machine}, errors, {8}, &store};
     around.far_nodes = far;
     around.desk = desk;
-    auto model = system.spawn<model::dist_model>(job, around);
+    return system.spawn<model::dist_model>(job, around);
+  }
+
+  dist_model_actor make(int num_replica, int data,
+                        const std::vector<std::int32_t>& devices = {}) {
+    auto model = spawn_model(num_replica, data, devices);
     auto made = ask<manifests>(model, set_up{10'000});
     if (!made)
       BOOST_FAIL(to_string(made.error()));
@@ -269,7 +261,8 @@ BOOST_AUTO_TEST_CASE(a_lost_rank_goes_on_from_what_its_peer_knows) {
   }
 }
 
-/// Devices that a call needs are somebody else's.
+/// Devices that a call needs are somebody else's. Nothing of the model lies on
+/// them: its ranks' hosts work on them.
 struct on_devices : fixture {
   explicit on_devices(std::vector<std::string> uuids)
     : fixture(false, make_device(std::move(uuids))) {
@@ -284,11 +277,40 @@ struct on_devices : fixture {
     return out;
   }
 
+  /// Numbers that no model chooses.
+  static constexpr std::uint64_t others = 1'000'000;
+
   void lease(std::uint64_t number, const std::string& on) {
-    // Numbers that no model chooses.
-    number += 1'000'000;
-    self->request(desk, soon, lease_devices{number, "other", {on}})
+    self->request(desk, soon, lease_devices{others + number, "other", {on}})
       .receive([](ack) {}, [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  }
+
+  void give_back(std::uint64_t number) {
+    self->send(desk, end_lease{others + number});
+  }
+
+  /// Until the model has asked for `device`, which somebody else has. Asks with
+  /// numbers from `first` on.
+  void await_question(const std::string& device, std::uint64_t first) {
+    auto asked = false;
+    auto until = deadline::after(soon);
+    while (!asked && !until.passed()) {
+      auto number = others + first++;
+      self->send(desk, lease_devices{number, "probe", {device}});
+      self->request(desk, soon, get_blockers{number})
+        .receive(
+          [&](const blockers& x) {
+            asked = std::ranges::count(x.owners, "trainer") > 0;
+          },
+          [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+      self->send(desk, end_lease{number});
+    }
+    BOOST_TEST(asked);
+  }
+
+  std::ptrdiff_t calls_of(const std::string& what) {
+    std::lock_guard guard{notes->mutex};
+    return std::ranges::count(notes->calls, what);
   }
 
   /// A call comes through only when `device` is given back, which it is.
@@ -307,11 +329,8 @@ struct on_devices : fixture {
     // Both have had what came before once they have answered this.
     BOOST_TEST(ask<operations>(model, get_operations{1000}).has_value());
     lease(first + 1, "GPU-of-nobody");
-    {
-      std::lock_guard guard{notes->mutex};
-      BOOST_TEST(std::ranges::count(notes->calls, "echo") == 0);
-    }
-    self->send(desk, end_lease{1'000'000 + first});
+    BOOST_TEST(calls_of("echo") == 0);
+    give_back(first);
     pending.receive([&](invoked& x) { BOOST_TEST(x.output.rows() == rows); },
                     [](caf::error& x) { BOOST_FAIL(to_string(x)); });
   }
@@ -326,6 +345,85 @@ BOOST_AUTO_TEST_CASE(a_call_waits_for_devices_that_its_ranks_talk_between) {
   // They are given back.
   run.lease(1, "GPU-a");
   run.lease(2, "GPU-b");
+  run.close(trainer);
+}
+
+BOOST_AUTO_TEST_CASE(ranks_that_are_joined_and_set_up_have_their_devices) {
+  on_devices run{{"GPU-a", "GPU-b"}};
+  run.lease(1, "GPU-b");
+  auto trainer = run.spawn_model(1, 2);
+  auto pending = run.self->request(trainer, soon, set_up{10'000});
+  run.await_question("GPU-b", 1000);
+  BOOST_TEST(run.calls_of("setup") == 0);
+  run.give_back(1);
+  pending.receive(
+    [](manifests& x) {
+      BOOST_REQUIRE(x.items.size() == 2u);
+      BOOST_TEST(x.items[0].device.empty());
+      BOOST_TEST(x.items[0].host_device != x.items[1].host_device);
+      BOOST_TEST(x.items[0].host_device.starts_with("GPU-"));
+    },
+    [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  run.lease(2, "GPU-a");
+  run.lease(3, "GPU-b");
+  run.close(trainer);
+}
+
+BOOST_AUTO_TEST_CASE(loading_waits_for_devices_and_saving_does_not) {
+  on_devices run{{"GPU-a", "GPU-b"}};
+  test::scratch folder;
+  auto trainer = run.make(1, 2);
+  run.lease(1, "GPU-a");
+  run_checkpoint request{false, folder.path().string(), 10'000};
+  BOOST_TEST(run.ask<ack>(trainer, request).has_value());
+  request.load = true;
+  auto pending = run.self->request(trainer, soon, request);
+  run.await_question("GPU-a", 1000);
+  run.give_back(1);
+  pending.receive([](ack) {}, [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  run.lease(2, "GPU-a");
+  run.close(trainer);
+}
+
+// A call that has the devices waits for a sync that is no more; a sync waits
+// for the call. Only the repair ends the one, so it must not wait for either.
+BOOST_AUTO_TEST_CASE(a_repair_while_a_sync_waits_goes_on) {
+  on_devices run{{"GPU-a", "GPU-b"}};
+  auto trainer = run.make(1, 2);
+  sync_order pin;
+  pin.sync = pin.program = "dead";
+  pin.action = sync_action::pin;
+  pin.timeout_ms = 1000;
+  for (auto rank : {0, 1})
+    pin.items.push_back({{"trainer", replica_id{0}, rank_id{rank}}});
+  BOOST_TEST(run.ask<sync_standings>(trainer, pin).has_value());
+  invoke call;
+  call.function = "echo";
+  call.scope = 1;
+  call.timeout_ms = 15'000;
+  call.input.parts.push_back(run.store.put(test::numbered(2), 1).value());
+  auto stuck = run.self->request(trainer, soon, call);
+  // The model has sent its request for devices once it has answered this.
+  BOOST_TEST(run.ask<operations>(trainer, get_operations{1000}).has_value());
+  auto sync = run.self->request(run.desk, soon,
+                                lease_devices{run.others + 1,
+                                              "t2p",
+                                              {"GPU-a", "GPU-b"}});
+  repair_model repair;
+  repair.scope = 2;
+  repair.timeout_ms = 5000;
+  auto repaired_now = run.ask<repaired>(trainer, repair);
+  if (!repaired_now)
+    BOOST_FAIL(to_string(repaired_now.error()));
+  BOOST_TEST(repaired_now->members.items.size() == 2u);
+  BOOST_TEST(repaired_now->members.items[0].host_device.starts_with("GPU-"));
+  stuck.receive([](invoked&) { BOOST_FAIL("it was let through"); },
+                [](caf::error& x) {
+                  BOOST_TEST((from_caf(x).code() == errc::aborted));
+                });
+  sync.receive([](ack) {}, [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  run.give_back(1);
+  BOOST_TEST(run.sum_of(trainer) == 4);
   run.close(trainer);
 }
 

@@ -253,6 +253,28 @@ BOOST_AUTO_TEST_CASE(a_destination_keeps_its_memory_until_the_commit) {
              boost::test_tools::per_element());
 }
 
+// After a comparison, or a failure before the fence.
+BOOST_AUTO_TEST_CASE(a_destination_that_was_only_looked_at_gives_back) {
+  BOOST_REQUIRE(set_up(offload));
+  for (auto i = 0; i < 3; ++i) {
+    BOOST_REQUIRE(order(sync_action::enroll));
+    calls();
+    BOOST_REQUIRE(order(sync_action::unpin));
+    BOOST_TEST(calls() == (lines{"offload"}), boost::test_tools::per_element());
+    BOOST_TEST(device->figures.used_bytes == 1000u);
+  }
+  // Others that look at it are not concerned, nor is a fence.
+  BOOST_REQUIRE(order(sync_action::enroll, 0, "p2a"));
+  BOOST_REQUIRE(order(sync_action::enroll, 0, "p2b"));
+  BOOST_REQUIRE(order(sync_action::fence, 0, "p2b"));
+  calls();
+  BOOST_REQUIRE(order(sync_action::unpin, 0, "p2a"));
+  BOOST_REQUIRE(order(sync_action::unpin, 0, "p2b"));
+  BOOST_TEST(calls().empty());
+  BOOST_REQUIRE(order(sync_action::reopen, 0, "p2b"));
+  BOOST_TEST(calls() == (lines{"offload"}), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(a_sync_that_is_given_up_ends_the_wait_too) {
   BOOST_REQUIRE(set_up(offload));
   BOOST_REQUIRE(order(sync_action::enroll));

@@ -238,12 +238,36 @@ BOOST_AUTO_TEST_CASE(freed_links_are_built_again_by_the_next_run) {
   BOOST_TEST(logged("policy: connect"));
 }
 
+// As with `offload: true`: memory is away between two syncs.
+BOOST_AUTO_TEST_CASE(links_that_live_for_a_run_are_built_once_in_it) {
+  options.free_groups = true;
+  prepare().value();
+  BOOST_TEST(logged("policy: install"));
+  BOOST_TEST(!logged("trainer: open"));
+  trainer->moved = policy->moved = true;
+  for (std::size_t i = 1; i <= 3; ++i) {
+    run(i == 2).value();
+    for (const auto* line :
+         {"trainer: open", "policy: open", "trainer: connect",
+          "policy: connect", "trainer: leave"})
+      BOOST_TEST(count(line) == i);
+  }
+  // Where nothing is freed they stand from the preparation on.
+  log->clear();
+  options.free_groups = false;
+  trainer->moved = policy->moved = false;
+  prepare().value();
+  run().value();
+  BOOST_TEST(count("trainer: open") == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(memory_that_moved_costs_new_links) {
   prepared();
   trainer->moved = true;
   run().value();
   // Who reads the other one's memory lets go of it first.
   BOOST_TEST(order()[2] == "policy: leave");
+  BOOST_TEST(count("trainer: open") == 1u);
   BOOST_TEST(logged("trainer: leave"));
   BOOST_TEST(logged("trainer: connect"));
   BOOST_TEST(logged("policy: connect"));
@@ -301,6 +325,9 @@ BOOST_AUTO_TEST_CASE(two_syncs_of_one_source_run_side_by_side) {
 BOOST_AUTO_TEST_CASE(verifying_moves_nothing_and_reports_differences) {
   prepared();
   BOOST_TEST(verify().value().differences.empty());
+  // Who was only looked at hears that it is over.
+  BOOST_TEST(count("policy: unpin") == 2u);
+  BOOST_TEST(!logged("policy: reopen"));
   policy->on_report = [](protocol::transfer_report& x) {
     x.difference = "tensor 'weight' element 1: 2 here, 3 at rank 0";
   };
@@ -334,10 +361,14 @@ struct on_devices : sync_group_fixture {
   protocol::device_desk_actor desk = spawn<model::device_desk>();
 
   on_devices() {
-    trainer->manifests.items[0].device = "GPU-a";
-    policy->manifests.items[0].device = "GPU-b";
-    policy->manifests.items[1].device = "GPU-c";
+    place(trainer->manifests.items[0], "GPU-a");
+    place(policy->manifests.items[0], "GPU-b");
+    place(policy->manifests.items[1], "GPU-c");
     group = spawn<sync::sync_group>("t2p", source, destination, 0u, desk);
+  }
+
+  static void place(protocol::worker_manifest& x, const std::string& device) {
+    x.device = x.host_device = device;
   }
 
   /// Numbers that no sync chooses.
@@ -382,6 +413,80 @@ BOOST_FIXTURE_TEST_CASE(devices_that_stay_away_end_the_run_before_it_begins,
   BOOST_TEST(log->empty());
   give_back(1);
   run().value();
+}
+
+BOOST_FIXTURE_TEST_CASE(links_between_devices_are_built_under_a_lease,
+                        on_devices) {
+  lease(1, "GPU-c").value();
+  auto got = prepare();
+  BOOST_TEST(!got.ready());
+  BOOST_TEST(log->empty());
+  give_back(1);
+  got.value();
+  BOOST_TEST(logged("policy: connect"));
+  for (std::uint64_t i = 2; const auto* device : {"GPU-a", "GPU-b", "GPU-c"}) {
+    lease(i, device).value();
+    give_back(i++);
+  }
+  // Also what fails gives them back.
+  policy->failures["connect"] = {errc::lost, "no route"};
+  BOOST_TEST(!prepare().get());
+  lease(5, "GPU-c").value();
+}
+
+// Planning anew has them, and the run after it: one after the other.
+BOOST_FIXTURE_TEST_CASE(a_run_that_plans_anew_asks_twice_and_waits_for_others,
+                        on_devices) {
+  options.when_lost = "drop";
+  policy->manifests.items[0].pid = 200;
+  prepared();
+  const error gone{errc::lost, "its process is gone"};
+  policy->failures["staged 1/0"] = gone;
+  policy->failures["enroll 1/0"] = gone;
+  trainer->peers = [&](const auto&) {
+    return count("policy: install") == 0 ? std::vector{rank_id{0}, rank_id{1}}
+                                         : std::vector{rank_id{0}};
+  };
+  policy->failures.erase("enroll 1/0");
+  policy->on_report = [&](protocol::transfer_report&) {
+    policy->failures["enroll 1/0"] = gone;
+  };
+  policy->held.insert("install");
+  auto got = run();
+  BOOST_TEST(!got.ready());
+  BOOST_TEST(logged("policy: install"));
+  // Somebody asks while it plans; it waits for its turn.
+  auto other = lease(1, "GPU-b");
+  BOOST_TEST(!other.ready());
+  policy->held.clear();
+  policy->release();
+  run_jobs();
+  BOOST_TEST(other.ready());
+  BOOST_TEST(!got.ready());
+  give_back(1);
+  BOOST_TEST(got.value().dropped.size() == 1u);
+}
+
+// Its ranks talk to each other when they take new weights in.
+BOOST_FIXTURE_TEST_CASE(a_replica_of_several_devices_has_them_for_on_sync,
+                        on_devices) {
+  auto& items = policy->manifests.items;
+  items[1].worker = {"policy", replica_id{0}, rank_id{1}};
+  place(items[1], "GPU-b");
+  // In the trainer's process and on its device: no link goes between devices.
+  for (auto* x : {&items[0], &items[1]}) {
+    x->host = trainer->manifests.items[0].host;
+    x->pid = trainer->manifests.items[0].pid;
+    x->device = "GPU-a";
+  }
+  items[0].host_device = "GPU-a";
+  prepared();
+  lease(1, "GPU-b").value();
+  auto got = run();
+  BOOST_TEST(!got.ready());
+  BOOST_TEST(log->empty());
+  give_back(1);
+  got.value();
 }
 
 BOOST_FIXTURE_TEST_CASE(a_run_that_fails_gives_its_devices_back, on_devices) {
