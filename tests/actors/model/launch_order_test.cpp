@@ -72,7 +72,7 @@ public:
       if (parts_.first == 1)
         std::swap(devices[0], devices[1]);
       call::lease_devices(calls_, parts_.desk, parts_.name, devices,
-                          parts_.patience,
+                          call::lease_turn::last, parts_.patience,
                           [this, out](
                             const result<call::device_lease>& lease) mutable {
                             auto done = lease ? use() : outcome{-1, -1};
