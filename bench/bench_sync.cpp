@@ -119,7 +119,8 @@ result<void> run(const bench_options& options, bench_report& report) {
     cuda_plan plan;
     plan.number = *options.gpu;
     if (options.quick) {
-      plan.bytes = 128 * mib;
+      plan.bytes = gib;
+      plan.nccl_bytes = 128 * mib;
       plan.rounds = 11;
     }
     return run_cuda(plan, report);

@@ -129,6 +129,7 @@ void measure_inside(sections& all, gpu& on, const cuda_plan& plan,
 
 result<void> run_cuda(const cuda_plan& plan, bench_report& to) {
   sync_load load{plan.bytes, plan.bucket_bytes};
+  sync_load slow{plan.nccl_bytes, plan.bucket_bytes};
   auto sockets = comm::shm::make_sockets();
   if (!sockets)
     return fail(sockets.error());
@@ -142,7 +143,7 @@ result<void> run_cuda(const cuda_plan& plan, bench_report& to) {
   ::close(sockets->first);
   auto nccl = fork_source(plan, [&](const two_processes& self, gpu& on) {
     ::close(sockets->second);
-    return measure_nccl(self, on, load, plan.rounds);
+    return measure_nccl(self, on, slow, plan.rounds);
   });
   if (!nccl)
     return fail(nccl.error());
@@ -167,14 +168,16 @@ result<void> run_cuda(const cuda_plan& plan, bench_report& to) {
     },
     [&](const auto& found) { report_ipc(to, load, found); });
   all.add(
-    "nccl", "nccl: the same tensors between two processes on the device",
+    "nccl",
+    fmt::format("nccl: {} tensors, {}, between two processes on the device",
+                slow.sizes().size(), format_bytes(slow.bytes())),
     [&] {
       return with_source(std::move(*nccl), [&](const two_processes& with) {
-        return measure_nccl(with, **on, load, plan.rounds);
+        return measure_nccl(with, **on, slow, plan.rounds);
       });
     },
     [&](const auto& found) {
-      report_nccl(to, load, found);
+      report_nccl(to, slow, found);
       to.note("NCCL joins two ranks on one device over sockets: the rates are");
       to.note("those of the loopback interface, the ratio is what counts");
     });

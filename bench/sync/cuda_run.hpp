@@ -16,8 +16,11 @@ namespace troupe::bench {
 /// What is measured, and on what.
 struct cuda_plan {
   std::int32_t number = 0;
-  /// Of the tensors; whole large buckets.
-  std::size_t bytes = gib;
+  /// Of the tensors; whole large buckets. A fast device copies a gigabyte in
+  /// half a millisecond, of which what a sync costs once would be a good part.
+  std::size_t bytes = 4 * gib;
+  /// The same over NCCL, whose two ranks on one device speak through sockets.
+  std::size_t nccl_bytes = gib;
   /// Odd, so that the median of rates is the rate of the median.
   std::size_t rounds = 31;
   /// As planned if nobody says otherwise, and where launches cost little beside

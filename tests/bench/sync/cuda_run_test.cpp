@@ -17,6 +17,7 @@ namespace {
 cuda_plan small_plan() {
   cuda_plan out;
   out.bytes = 256 * kib;
+  out.nccl_bytes = 256 * kib;
   out.rounds = 1;
   out.bucket_bytes = 64 * kib;
   out.large_bucket_bytes = 256 * kib;
