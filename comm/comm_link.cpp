@@ -26,10 +26,6 @@ result<void> comm_link::pull(std::span<std::byte> data, deadline until) {
   return carrier_->recv(data, peer_, tag_, until);
 }
 
-std::shared_ptr<void> comm_link::attach(std::span<std::byte> memory) {
-  return carrier_->attach(memory);
-}
-
 void comm_link::abort() noexcept {
   carrier_->abort();
 }

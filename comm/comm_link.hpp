@@ -30,9 +30,6 @@ public:
   [[nodiscard]] result<void> pull(std::span<std::byte> data,
                                   deadline until) override;
 
-  [[nodiscard]] std::shared_ptr<void>
-  attach(std::span<std::byte> memory) override;
-
   void abort() noexcept override;
 
 private:

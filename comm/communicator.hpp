@@ -84,12 +84,6 @@ public:
   /// does. From any thread. Backends that hear of such things by themselves
   /// have nothing to look for.
   [[nodiscard]] virtual result<void> health() { return {}; }
-
-  /// As `link::attach`. Called by the thread that operates.
-  [[nodiscard]] virtual std::shared_ptr<void>
-  attach([[maybe_unused]] std::span<std::byte> memory) {
-    return nullptr;
-  }
 };
 
 using communicator_ptr = std::shared_ptr<communicator>;

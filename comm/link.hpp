@@ -110,15 +110,6 @@ public:
   [[nodiscard]] virtual result<void> pull(std::span<std::byte> data,
                                           deadline until) = 0;
 
-  /// Says that bytes of `memory` will be pushed or pulled again and again, so
-  /// that what carries them may get ready for that. What comes back ends before
-  /// the memory does, and while no transfer is under way; it may keep what
-  /// carries the link alive. Null: nothing is gained, which is no error.
-  [[nodiscard]] virtual std::shared_ptr<void>
-  attach([[maybe_unused]] std::span<std::byte> memory) {
-    return nullptr;
-  }
-
   /// Ends every wait on both ends that it can reach. Callable from any thread.
   virtual void abort() noexcept = 0;
 

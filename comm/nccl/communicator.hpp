@@ -175,10 +175,6 @@ public:
   [[nodiscard]] result<registered_memory>
   register_memory(std::span<std::byte> memory);
 
-  /// The same, for those who can do without.
-  [[nodiscard]] std::shared_ptr<void>
-  attach(std::span<std::byte> memory) override;
-
 private:
   friend class registered_memory;
   friend class shrink_endpoint;

@@ -359,14 +359,6 @@ nccl_communicator::register_memory(std::span<std::byte> memory) {
   return registered_memory{shared_from_this(), made};
 }
 
-std::shared_ptr<void>
-nccl_communicator::attach(std::span<std::byte> memory) {
-  auto made = register_memory(memory);
-  if (!made)
-    return nullptr;
-  return std::make_shared<registered_memory>(std::move(*made));
-}
-
 void nccl_communicator::deregister(registration_handle what) noexcept {
   if (what == nullptr)
     return;

@@ -78,9 +78,6 @@ result<void> receive_side::allocate(std::uint64_t bytes_max) {
   if (!memory)
     return fail(memory.error());
   stream_memory_ = std::move(*memory);
-  for (auto& x : entries_)
-    if (x.stream)
-      attached_.push_back(x.what->line().attach(stream_memory_.bytes()));
   ring_ = std::make_unique<slot_ring>(*slots);
   life_.watch(*ring_);
   helper_ = std::make_unique<helper_thread>([this] {

@@ -123,9 +123,6 @@ result<void> send_side::allocate_stream(std::uint64_t slots) {
   if (!memory)
     return fail(memory.error());
   stream_memory_ = std::move(*memory);
-  for (auto& x : entries_)
-    if (x.kind == channel_kind::stream)
-      attached_.push_back(x.what->line().attach(stream_memory_.bytes()));
   ring_ = std::make_unique<slot_ring>(slots);
   life_.watch(*ring_);
   helper_ = std::make_unique<helper_thread>([this] {

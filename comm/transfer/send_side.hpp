@@ -147,8 +147,6 @@ private:
   std::uint64_t step_ = 0;
   std::unique_ptr<slot_ring> ring_;
   buffer stream_memory_;
-  /// The links' word of it, which ends first.
-  std::vector<std::shared_ptr<void>> attached_;
   std::optional<deadline> until_;
   // Last: its task uses what stands above.
   std::unique_ptr<helper_thread> helper_;

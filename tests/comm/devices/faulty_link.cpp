@@ -49,10 +49,6 @@ result<void> faulty_link::pull(std::span<std::byte> data, deadline until) {
   return inner_->pull(data, until);
 }
 
-std::shared_ptr<void> faulty_link::attach(std::span<std::byte> memory) {
-  return inner_->attach(memory);
-}
-
 void faulty_link::abort() noexcept {
   {
     std::unique_lock lock{mutex_};

@@ -46,7 +46,6 @@ public:
   std::string_view backend() const noexcept override;
   result<void> push(std::span<const std::byte> data, deadline until) override;
   result<void> pull(std::span<std::byte> data, deadline until) override;
-  std::shared_ptr<void> attach(std::span<std::byte> memory) override;
   void abort() noexcept override;
   comm::window_source* source_windows() noexcept override;
   comm::window_sink* sink_windows() noexcept override;
