@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <mutex>
 
 #include <fmt/format.h>
 
+#include "troupe/comm/bounded_task.hpp"
 #include "troupe/comm/cuda/check.hpp"
 #include "troupe/comm/cuda/device_guard.hpp"
 #include "troupe/comm/cuda_ipc/allocation.hpp"
@@ -110,21 +110,27 @@ device_engine::device_engine(runtime_ptr api, std::int32_t device,
 }
 
 device_engine::~device_engine() {
-  // A thread that has entered no device would make CUDA begin on the first one.
-  auto here = device_guard::enter(*api_, device_);
-  auto owned = std::move(owned_);
-  if (!pending_)
-    return;
   auto until = deadline::after(options_.patience);
-  for (auto* x : {&owned.upload, &owned.main})
-    if (!ended(*x, until)) {
-      // Never destroyed: see the class.
-      static std::mutex mutex;
-      static auto& kept = *new std::vector<resources>;
-      std::lock_guard guard{mutex};
-      kept.push_back(std::move(owned));
-      return;
-    }
+  // A release waits for all that the device does, also for a neighbour's kernel
+  // that hangs; so a thread of its own does it.
+  auto release = [api = api_, device = device_, pending = pending_, until,
+                  owned = std::make_shared<resources>(std::move(owned_))] {
+    // A thread that has entered no device would make CUDA begin on the first.
+    auto here = device_guard::enter(*api, device);
+    for (auto* x : {&owned->upload, &owned->main})
+      if (pending && !ended(*x, until)) {
+        // Never destroyed: see the class.
+        [[maybe_unused]] auto* kept = new resources{std::move(*owned)};
+        return;
+      }
+    auto gone = std::move(*owned);
+  };
+  bounded_task task{fmt::format("releasing the memory of a copy engine on "
+                                "device {}",
+                                device_),
+                    std::move(release)};
+  // What our own streams need, and as long again for the rest.
+  task.wait(deadline::after(2 * options_.patience));
 }
 
 // -- memory --------------------------------------------------------------------
@@ -268,7 +274,7 @@ result<void> device_engine::warm_up(const transfer::copy_load& most,
 
 result<std::uint64_t> device_engine::digest_for(digest& sum, deadline until) {
   auto found = std::ranges::find(sums_, &sum);
-  if (found == sums_.end() && sums_.size() == sums_max) {
+  if (found == sums_.end() && sums_.size() >= sums_max) {
     if (auto ok = finish(until); !ok)
       return fail(ok.error());
     found = sums_.end();
@@ -310,14 +316,15 @@ result<void> device_engine::enqueue_if_full(deadline until) {
 result<void> device_engine::enqueue(deadline until) {
   if (tables_.empty())
     return {};
-  auto done = launch(until);
+  auto begun = false;
+  auto done = launch(until, begun);
   // What was not begun for want of time is begun by the next `finish`.
-  if (done || loose_ || done.error().code() != errc::timed_out)
+  if (begun || done.error().code() != errc::timed_out)
     tables_.clear(tables_.wire_type(), tables_.writes());
   return done;
 }
 
-result<void> device_engine::launch(deadline until) {
+result<void> device_engine::launch(deadline until, bool& begun) {
   auto guard = device_guard::enter(*api_, device_);
   if (!guard)
     return fail(guard.error());
@@ -332,7 +339,7 @@ result<void> device_engine::launch(deadline until) {
   tables_.write(mine.pinned.data());
   auto upload = owned_.upload.view();
   auto main = owned_.main.view();
-  pending_ = loose_ = true;
+  pending_ = loose_ = begun = true;
   auto done = upload
                 .copy(mine.device.data(), mine.pinned.data(), tables_.bytes())
                 .and_then([&] { return upload.record(mine.uploaded); })
@@ -394,8 +401,10 @@ result<void> device_engine::settle(deadline until) {
 }
 
 result<void> device_engine::finish(deadline until) {
-  if (!pending_ && tables_.empty())
+  if (!pending_ && tables_.empty()) {
+    sums_.clear();
     return {};
+  }
   auto guard = device_guard::enter(*api_, device_);
   if (!guard)
     return fail(guard.error());

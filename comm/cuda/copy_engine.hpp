@@ -45,8 +45,9 @@ struct device_engine_options {
 /// write to the memory: `finish` may be called again. Any other failure drops
 /// what was gathered. The sums of copies must stay where they are until a
 /// `finish` succeeds or the engine is gone. The destructor waits for what is
-/// under way; if it does not end, the engine's memory is left to the process,
-/// because a release would wait for ever. So is what it has allocated for
+/// under way, and releases in a thread of its own; if either does not end, the
+/// engine's memory is left to the process, because a release would wait for
+/// ever. So is what it has allocated for
 /// others, which goes with the engine at the earliest: slots are what hangs most
 /// often.
 ///
@@ -160,8 +161,8 @@ private:
   /// Launches what was gathered.
   result<void> enqueue(deadline until);
 
-  /// Does it; on failure it depends on `loose_` whether something was begun.
-  result<void> launch(deadline until);
+  /// Does it. Whether anything was begun, also if it fails: `begun`.
+  result<void> launch(deadline until, bool& begun);
 
   /// After an `enqueue` that stopped half-way: waits for what it began, which
   /// no event stands behind.

@@ -181,7 +181,7 @@ public:
   /// without a deadline.
   virtual status load_kernels() noexcept = 0;
 
-  /// Copies, converts and digests a whole bucket of regions in one launch
+  /// Copies, converts and digests the regions of whole buckets in one launch
   /// (copy_launch.hpp).
   virtual status launch(const copy_launch& what,
                         stream_handle stream) noexcept = 0;

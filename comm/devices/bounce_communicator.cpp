@@ -2,6 +2,7 @@
 #include "troupe/comm/devices/bounce_communicator.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -140,14 +141,27 @@ result<void> bounce_communicator::with_output(std::span<std::byte> out,
 // A message of several pieces begins with its length, so that one that is not
 // what the receiver expects is met before anything of it is taken.
 
+namespace {
+
+/// The length twice, and a byte more: a receiver of elements that expects a
+/// short message cannot take it for one.
+using length_note = std::array<std::byte, 17>;
+
+length_note note_of(std::uint64_t length) {
+  length_note out{std::byte{1}};
+  std::memcpy(out.data() + 1, &length, sizeof(length));
+  std::memcpy(out.data() + 9, &length, sizeof(length));
+  return out;
+}
+
+} // namespace
+
 result<void> bounce_communicator::send(std::span<const std::byte> data,
                                        rank_id peer, std::uint32_t tag,
                                        deadline until) {
   return run([&]() -> result<void> {
-    std::uint64_t length = data.size();
-    if (length > piece_bytes)
-      if (auto done = inner_->send(std::as_bytes(std::span{&length, 1}), peer,
-                                   tag, until);
+    if (data.size() > piece_bytes)
+      if (auto done = inner_->send(note_of(data.size()), peer, tag, until);
           !done)
         return done;
     return in_pieces(data, [&](std::span<const std::byte> piece) {
@@ -162,16 +176,16 @@ result<void> bounce_communicator::recv(std::span<std::byte> data, rank_id peer,
                                        std::uint32_t tag, deadline until) {
   return run([&]() -> result<void> {
     if (data.size() > piece_bytes) {
-      std::uint64_t length = 0;
-      if (auto done = inner_->recv(std::as_writable_bytes(
-                                     std::span{&length, 1}),
-                                   peer, tag, until);
-          !done)
+      length_note note{};
+      if (auto done = inner_->recv(note, peer, tag, until); !done)
         return done;
-      if (length != data.size())
+      if (note != note_of(data.size())) {
+        std::uint64_t length = 0;
+        std::memcpy(&length, note.data() + 1, sizeof(length));
         return fail(errc::invalid,
                     fmt::format("rank {} sends {} bytes, {} are expected",
                                 peer.value(), length, data.size()));
+      }
     }
     return in_pieces(data, [&](std::span<std::byte> piece) {
       return with_output(piece, false, until, [&](std::span<std::byte> x) {
@@ -212,7 +226,7 @@ result<void> bounce_communicator::all_gather(std::span<const std::byte> in,
                                              std::span<std::byte> out,
                                              deadline until) {
   return run([&]() -> result<void> {
-    if (out.size() / static_cast<std::size_t>(size()) == in.size()
+    if (out.size() == in.size() * static_cast<std::size_t>(size())
         && in.size() > block_piece())
       return gather_pieces(in, out, until);
     return with_input(in, until, [&](std::span<const std::byte> x) {
@@ -228,7 +242,7 @@ result<void> bounce_communicator::reduce_scatter(std::span<const std::byte> in,
                                                  dtype type, reduce_op op,
                                                  deadline until) {
   return run([&]() -> result<void> {
-    if (in.size() / static_cast<std::size_t>(size()) == out.size()
+    if (in.size() == out.size() * static_cast<std::size_t>(size())
         && whole_elements(out.size(), type, op) && out.size() > block_piece())
       return scatter_pieces(in, out, type, op, until);
     return with_input(in, until, [&](std::span<const std::byte> x) {

@@ -190,6 +190,8 @@ void owned_comm::begin_end(bool gently, deadline finalize_by) noexcept {
   core_->finalize_by = finalize_by;
   core_->end_by = deadline::after(finalize_by.left() + core_->parts.limits.end);
   core_->changed.notify_all();
+  // It may be done here and now, for want of a thread.
+  lock.unlock();
   ending_.emplace(fmt::format("the end of NCCL's communicator of {}",
                               core_->parts.name),
                   [all = core_] { all->end(); });

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "troupe/comm/bounded_task.hpp"
 #include "troupe/comm/cuda/runtime.hpp"
-#include "troupe/comm/nccl/bounded_task.hpp"
 #include "troupe/comm/nccl/library.hpp"
 #include "troupe/core/deadline.hpp"
 #include "troupe/core/error.hpp"
@@ -22,7 +22,8 @@ namespace troupe::comm::nccl {
 
 namespace codes {
 
-/// Ours: another call has been inside NCCL too long to wait for it.
+/// Ours: a call has been inside NCCL too long to wait for it, another one or
+/// our own (`with_bound`).
 inline constexpr status stuck = -1;
 
 } // namespace codes
@@ -62,16 +63,16 @@ struct comm_parts {
 /// tolerance). A call waits for its turn, within a bound, and is refused then;
 /// nobody ever goes in beside another.
 ///
-/// *Ending it may hang.* Of a non-blocking communicator's calls only
+/// *Ending it may hang.* Of a non-blocking communicator's calls
 /// ncclCommDestroy and ncclCommAbort block (same place): they wait for kernels,
-/// and free device memory, which waits for neighbours' kernels too. So they are
-/// made in a thread of their own (`bounded_task`), once, after the last call
+/// and free device memory, which waits for neighbours' kernels too; so does
+/// ncclCommShrink (`with_bound`). So they are made in a thread of their own (`bounded_task`), once, after the last call
 /// inside has come out. It owns all that NCCL may still touch. Who wants to
 /// know waits within `comm_limits::end`; a thread that is not through then is
 /// left behind and nothing is freed under it.
 ///
-/// Locks: the core's mutex guards its state and is never held while NCCL or
-/// anything else is called. The ending thread takes it alone.
+/// Locks: the core's mutex guards its state and is never held while NCCL is
+/// called. The ending thread takes it alone.
 ///
 /// Threads: any.
 class owned_comm {

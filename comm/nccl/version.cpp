@@ -98,9 +98,10 @@ std::string order_launches(std::int32_t version, std::int32_t cuda) {
                        "may wait for each other until the deadline",
                        version_text(version),
                        version_text(implicit_order_version));
+  // Also where the user has chosen the order.
+  set_unless_set("NCCL_LAUNCH_RACE_FATAL", "0");
   if (cuda >= overlapping_order_cuda) {
     set_unless_set(name, "1");
-    set_unless_set("NCCL_LAUNCH_RACE_FATAL", "0");
     return {};
   }
   // The user's choice, which NCCL does not tell apart from ours.

@@ -50,7 +50,8 @@ void route_debug_output(const std::string& prefix);
 
 /// Asks NCCL to start kernels of several communicators on a device in the order
 /// of the host's calls (`NCCL_LAUNCH_ORDER_IMPLICIT=1`) if `version` knows that,
-/// `cuda` (the older of runtime and driver, as 12030) lets started kernels run
+/// `cuda` (the older of runtime and driver, as 12030; NCCL itself also counts
+/// the one that it was built with, which it does not tell) lets started kernels run
 /// side by side, and the user has not decided otherwise. An older CUDA would let
 /// each kernel wait for the *end* of the one before, and then links of one sync
 /// that cross between two devices wait for each other: there NCCL is not asked.

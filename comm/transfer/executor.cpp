@@ -216,9 +216,16 @@ result<void> executor::run(const run_options& options, deadline until) {
 }
 
 result<void> executor::commit(deadline until) {
-  if (std::exchange(all_->staged, false))
-    return all_->receiver->commit(until);
-  return {};
+  if (!std::exchange(all_->staged, false))
+    return {};
+  auto done = all_->receiver->commit(until);
+  if (done)
+    return done;
+  // Some of it may be written, and some still be on its way: no other run may
+  // begin on that.
+  auto cause = all_->life.raise(done.error());
+  all_->receiver->close();
+  return fail(cause);
 }
 
 void executor::discard() noexcept {

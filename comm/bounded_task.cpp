@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "troupe/comm/nccl/bounded_task.hpp"
+#include "troupe/comm/bounded_task.hpp"
 
 #include <condition_variable>
 #include <mutex>
@@ -8,7 +8,7 @@
 
 #include "troupe/core/log.hpp"
 
-namespace troupe::comm::nccl {
+namespace troupe::comm {
 
 struct bounded_task::shared {
   std::string name;
@@ -23,25 +23,23 @@ bounded_task::bounded_task(std::string name, std::function<void()> work)
   : shared_(std::make_shared<shared>()) {
   shared_->name = std::move(name);
   shared_->work = std::move(work);
+  auto run = [all = shared_] {
+    all->work();
+    // What it held goes before anybody hears that it is done.
+    all->work = nullptr;
+    std::unique_lock lock{all->mutex};
+    all->done = true;
+    if (all->left)
+      log::warning("comm", "{} came back late; what it held is released",
+                   all->name);
+    all->changed.notify_all();
+  };
   try {
-    thread_ = std::thread{[all = shared_] {
-      all->work();
-      // What it held goes before anybody hears that it is done.
-      all->work = nullptr;
-      std::unique_lock lock{all->mutex};
-      all->done = true;
-      if (all->left)
-        log::warning("nccl", "{} came back late; what it held is released",
-                     all->name);
-      all->changed.notify_all();
-    }};
+    thread_ = std::thread{run};
   } catch (const std::system_error& e) {
-    log::error("nccl",
-               "no thread for {}: {}; it keeps its memory until the "
-               "process ends",
+    log::error("comm", "no thread for {}: {}; it is done without a bound",
                shared_->name, e.what());
-    // Never released, as if it hung.
-    [[maybe_unused]] auto* kept = new std::shared_ptr<shared>{shared_};
+    run();
   }
 }
 
@@ -53,7 +51,7 @@ bounded_task::~bounded_task() {
     std::unique_lock lock{shared_->mutex};
     if (!shared_->done) {
       shared_->left = true;
-      log::error("nccl",
+      log::error("comm",
                  "{} does not come back: it is left behind with its memory; "
                  "restart the process if that is needed",
                  shared_->name);
@@ -70,4 +68,4 @@ bool bounded_task::wait(deadline until) {
                                    [&] { return shared_->done; });
 }
 
-} // namespace troupe::comm::nccl
+} // namespace troupe::comm

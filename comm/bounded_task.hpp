@@ -8,18 +8,22 @@
 
 #include "troupe/core/deadline.hpp"
 
-namespace troupe::comm::nccl {
+namespace troupe::comm {
 
 /// Something that may hang, done by a thread of its own and waited for with a
 /// bound. What does not come back in time is left behind with all that it
 /// holds: `work` must own whatever it touches, because it may outlive everybody
 /// else. A line in the log names it, and another one should it come back.
 ///
+/// A process that has left something behind should end without static
+/// destructors, which that thread may meet: its guard sees to the rest.
+///
 /// Threads: one owner; `work` runs in its own.
 class bounded_task {
 public:
-  /// Begins. `name` is for the log: `ending NCCL's communicator of rank 0`. If
-  /// the system has no thread to give, the work is not done and left behind.
+  /// Begins. `name` is for the log: `the end of NCCL's communicator of rank 0`.
+  /// If the system has no thread to give, the work is done here and now: rather
+  /// late than never.
   bounded_task(std::string name, std::function<void()> work);
 
   bounded_task(bounded_task&&) noexcept = default;
@@ -39,4 +43,4 @@ private:
   std::thread thread_;
 };
 
-} // namespace troupe::comm::nccl
+} // namespace troupe::comm
