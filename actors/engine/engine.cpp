@@ -16,17 +16,6 @@
 
 namespace troupe::engine {
 
-namespace {
-
-/// Steps that may each take the whole timeout: waiting for devices, programs,
-/// both ends of the links, warm-up.
-constexpr auto prepare_steps = 5;
-
-/// Waiting for devices, pin, both ends of the links, compare, planning anew.
-constexpr auto compare_steps = 6;
-
-} // namespace
-
 std::string_view to_string(run_end x) noexcept {
   switch (x) {
     case run_end::finished: return "finished";
@@ -113,8 +102,9 @@ void engine::set_up() {
   std::size_t index = 0;
   auto ready = std::make_shared<std::int64_t>(0);
   for (const auto& [name, model] : parts_.models) {
-    // Those that share devices wait for each other.
-    calls_.ask<protocol::manifests>(model, count * with_grace(timeout),
+    // Making, starting, setting up; those that share devices wait for each
+    // other.
+    calls_.ask<protocol::manifests>(model, (count + 3) * with_grace(timeout),
                                     protocol::set_up{to_ms(timeout)},
                                     [=, this](result<protocol::manifests> x) {
                                       if (x && !stopped())
@@ -153,13 +143,17 @@ void engine::prepare(const std::vector<std::size_t>& which, then done) {
                               return fail_run("preparing syncs", x.error());
                             done();
                           });
+  auto together = static_cast<int>(which.size());
   for (std::size_t i = 0; i < which.size(); ++i) {
     const auto& sync = parts_.syncs[which[i]];
     calls_.ask<
-      protocol::sync_plan>(sync.actor, prepare_steps * with_grace(timeout),
+      protocol::sync_plan>(sync.actor,
+                           together * prepare_steps * with_grace(timeout),
                            protocol::prepare_sync{manifests_[sync.source],
                                                   manifests_[sync.destination],
-                                                  sync.options, to_ms(timeout)},
+                                                  sync.options, to_ms(timeout),
+                                                  static_cast<std::uint32_t>(
+                                                    together)},
                            [all, i](result<protocol::sync_plan> x) {
                              all->set(i, std::move(x));
                            });

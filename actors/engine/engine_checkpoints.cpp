@@ -236,7 +236,10 @@ void engine::go_on() {
     request.load = true;
     request.directory = from.directory.string();
     request.timeout_ms = to_ms(timeout);
-    calls_.ask<protocol::ack>(model, with_grace(timeout), std::move(request),
+    // Those that share devices wait for each other.
+    auto patience = static_cast<int>(parts_.models.size() + 1)
+                    * with_grace(timeout);
+    calls_.ask<protocol::ack>(model, patience, std::move(request),
                               [all, index](result<protocol::ack> y) {
                                 all->set(index, std::move(y));
                               });

@@ -130,10 +130,11 @@ void engine::change(const std::string& model, const roster_change& x,
               std::back_inserter(items));
     done({});
   };
-  // Made, then set up.
+  // Made, started, set up, behind models that share devices.
+  auto steps = static_cast<int>(parts_.models.size()) + 3;
   calls_.ask<protocol::manifests>(parts_.models.at(model),
-                                  2 * with_grace(timeout), std::move(request),
-                                  heard);
+                                  steps * with_grace(timeout),
+                                  std::move(request), heard);
 }
 
 void engine::join_syncs(const std::string& model, then done) {

@@ -11,15 +11,6 @@
 
 namespace troupe::engine {
 
-namespace {
-
-/// Steps of a sync, each of which may take the whole timeout: waiting for
-/// devices, both ends of the links, planning anew, pin, fence, transfer, swap,
-/// compare, open, undo.
-constexpr auto sync_steps = 12;
-
-} // namespace
-
 // -- flows ---------------------------------------------------------------------
 
 /// A flow that is running: results so far, and what has been started.

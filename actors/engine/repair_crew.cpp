@@ -14,10 +14,9 @@ using protocol::repaired;
 
 namespace {
 
-/// Waiting for devices, joining anew (four), loading, saving what peers know,
-/// making, starting, waiting for devices, setting up, loading: each may take the
-/// whole timeout.
-constexpr auto repair_steps = 12;
+/// Joining anew (four), loading, saving what peers know, making, starting,
+/// setting up, loading: each may take the whole timeout.
+constexpr auto repair_steps = 10;
 
 } // namespace
 
@@ -68,8 +67,10 @@ void repair_crew::begin() {
       heard->emplace(name, std::move(x));
       all->set(index, protocol::ack{});
     };
-    calls_.ask<repaired>(model, repair_steps * with_grace(timeout), order,
-                         keep);
+    // Those that share devices wait for each other.
+    auto patience = static_cast<int>(models_.size()) * repair_steps
+                    * with_grace(timeout);
+    calls_.ask<repaired>(model, patience, order, keep);
     ++index;
   }
 }

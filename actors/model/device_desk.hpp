@@ -15,8 +15,9 @@ namespace troupe::model {
 
 /// The actor of a job that is asked for devices before ranks on several of them
 /// talk to each other: models before they join their ranks, set modules up, load
-/// or call them, syncs before a preparation and a run. It grants them in one
-/// order, and takes them back from actors that are gone.
+/// or call them or join them anew, syncs before a preparation and a run. It
+/// grants them in one order, which only repairs pass (`lease_book`), and takes
+/// them back from actors that are gone.
 class device_desk : public protocol::device_desk_actor::base {
 public:
   explicit device_desk(caf::actor_config& config);

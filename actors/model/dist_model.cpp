@@ -128,14 +128,14 @@ void dist_model::invoke(const protocol::invoke& request,
 
 void dist_model::load(const protocol::run_checkpoint& request,
                       continuation<ack> done) {
-  await_devices(ids(), call::lease_turn::last, request.timeout_ms,
+  // Models that share devices load one after the other.
+  await_devices(ids(), call::lease_turn::last,
+                around_.models * request.timeout_ms,
                 [=, this, done = std::move(done)](result<turn> x) {
                   if (!x)
                     return done(fail(x.error()));
-                  auto now = request;
-                  now.timeout_ms = x->timeout_ms;
                   ask_these<ack>(
-                    ids(), with_grace(now.timeout_ms), now,
+                    ids(), with_grace(request.timeout_ms), request,
                     [done](const result<std::vector<ack>>& y) {
                       done(y.map([](auto&&) { return ack{}; }));
                     },

@@ -198,11 +198,14 @@ void dist_model::repair(const protocol::repair_model& request,
   for (auto id : ids())
     if (members_.at(id).on_trial)
       leave_out(id);
-  // Ranks are joined anew. Who has their devices may be as busy as our own may
-  // be with a call that nobody wants any more.
-  auto patience = std::min(job_.rejoin_timeout,
-                           milliseconds{request.timeout_ms});
-  await_devices(ids(), call::lease_turn::first, call::to_ms(patience),
+  // Ranks are joined anew, behind those of other models that share devices.
+  milliseconds timeout{request.timeout_ms};
+  auto patience = std::min(job_.rejoin_timeout, timeout);
+  auto each = rejoin_steps * with_grace(patience);
+  if (request.load_all)
+    each += with_grace(timeout);
+  await_devices(ids(), call::lease_turn::first,
+                call::to_ms(around_.models * each),
                 [=, this, done = std::move(done)](result<turn> mine) {
                   if (!mine)
                     return done(fail(mine.error()));
@@ -243,7 +246,7 @@ void dist_model::rejoin(const protocol::repair_model& request,
     ask_these<ack>(found->whole, with_grace(timeout),
                    protocol::run_checkpoint{true, request.checkpoint,
                                             request.timeout_ms},
-                   next);
+                   next, found->devices);
   };
   auto all = std::make_shared<call::gather<ack>>(all_ids.size(), judge);
   auto together = calls_.collect();

@@ -25,7 +25,7 @@ namespace troupe::model {
 /// Threads: the worker's thread opens, connects, uses and closes; `abort` may
 /// be called from any thread and wakes the worker out of any of them. After an
 /// abort new groups are refused until `close` has emptied the table. Nothing is
-/// made, aborted, asked or destroyed under the table's lock, and communicators
+/// made, aborted, waited for or destroyed under the table's lock, and communicators
 /// end on the thread that closes them.
 class group_table {
 public:

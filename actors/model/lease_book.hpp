@@ -15,7 +15,9 @@ namespace troupe::model {
 ///
 /// A lease begins when nobody else has one of its devices and nobody who asked
 /// earlier waits for one. One that is `first` passes those who wait and are not,
-/// and all who wait if its owner has all of its devices already. Why nobody waits for ever: a lease has all of its devices or none, so the one
+/// and all who wait if its owner has all of its devices already.
+///
+/// Why nobody waits for ever: a lease has all of its devices or none, so the one
 /// at the head waits for holders alone, and holders wait for nobody
 /// (`call::device_lease`).
 class lease_book {

@@ -28,7 +28,8 @@ struct lease_devices {
   std::string owner;
   /// UUIDs.
   std::vector<std::string> devices;
-  /// Passes those who wait, not those who have: for repairs.
+  /// Passes those who wait and are not first, and all who wait if the owner has
+  /// all of the devices already; never those who have: for repairs.
   bool first = false;
 
   template <class Inspector>

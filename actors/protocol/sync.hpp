@@ -63,11 +63,14 @@ struct prepare_sync {
   manifests destination;
   sync_options options;
   std::uint32_t timeout_ms = 0;
+  /// Syncs that are prepared at the same time: those that share devices wait
+  /// for each other.
+  std::uint32_t together = 1;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  prepare_sync& x) {
-    return f(x.source, x.destination, x.options, x.timeout_ms);
+    return f(x.source, x.destination, x.options, x.timeout_ms, x.together);
   }
 };
 

@@ -119,7 +119,7 @@ void sync_group::run(sync_kind kind, std::uint32_t timeout_ms,
   const auto& x = lanes_[run_->lane];
   machine_.use(x.route.moves(), x.linked);
   // Before the sources are pinned: calls that are held have no devices.
-  call::lease_devices(calls_, desk_, sync_name_, joined_devices({&x}),
+  call::lease_devices(calls_, desk_, "sync " + sync_name_, joined_devices({&x}),
                       call::lease_turn::last, patience(timeout_ms),
                       [=, this,
                        number = run_number_](result<call::device_lease> lease) {
@@ -326,6 +326,10 @@ void sync_group::end_run() {
     log::error("sync_group", "{}", to_string(why));
     if (options_.when_lost == "drop")
       return go_on_without_the_dead(std::move(ended), why);
+    // Memory that a source has lent stays until its links are gone.
+    if (options_.free_groups)
+      leave_links(ended.lane, ended.timeout_ms,
+                  [devices](const result<ack>&) {});
     return ended.done(fail(why));
   }
   if (!options_.free_groups)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a sync_group is prepared: plan, programs, links, warm-up.
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -18,6 +19,10 @@ namespace troupe::sync {
 using protocol::ack;
 
 namespace {
+
+/// What another sync may do with its devices before ours have their turn, each
+/// for the whole timeout: programs, both ends of the links, warm-up.
+constexpr std::uint32_t equip_steps = 4;
 
 bool all_train(const protocol::manifests& x) {
   for (const auto& rank : x.items)
@@ -158,8 +163,10 @@ void sync_group::prepare(const protocol::prepare_sync& request,
   std::vector<const lane*> all;
   for (const auto& x : lanes_)
     all.push_back(&x);
-  call::lease_devices(calls_, desk_, sync_name_, joined_devices(all),
-                      call::lease_turn::last, patience(timeout_ms),
+  call::lease_devices(calls_, desk_, "sync " + sync_name_, joined_devices(all),
+                      call::lease_turn::last,
+                      std::max(1u, request.together) * equip_steps
+                        * patience(timeout_ms),
                       [=, this](result<call::device_lease> lease) {
                         if (!lease)
                           return finish(fail(lease.error()));

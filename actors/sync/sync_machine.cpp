@@ -191,6 +191,8 @@ sync_steps sync_machine::judged(sync_verb verb, std::optional<error> failure) {
   // pinned or enrolled, and its links were built in vain.
   if (!linked_) {
     state_ = sync_state::linking;
+    // Links are not built rank by rank.
+    arrivals_.clear();
     return {{sync_verb::link, {}}};
   }
   if (kind_ == sync_kind::compare)
