@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <mutex>
 
 #include <fmt/format.h>
 
@@ -120,7 +121,10 @@ device_engine::~device_engine() {
     for (auto* x : {&owned->upload, &owned->main})
       if (pending && !ended(*x, until)) {
         // Never destroyed: see the class.
-        [[maybe_unused]] auto* kept = new resources{std::move(*owned)};
+        static std::mutex mutex;
+        static auto& kept = *new std::vector<resources>;
+        std::lock_guard guard{mutex};
+        kept.push_back(std::move(*owned));
         return;
       }
     auto gone = std::move(*owned);
