@@ -156,7 +156,10 @@ void put_model(std::string& out, const model_config& model,
     keys.put("num_cpu", model.num_cpu);
     keys.put("cpu_per_process", model.cpu_per_process);
   } else {
-    keys.put("num_gpu", model.num_gpu);
+    if (model.all_gpus)
+      keys.put("num_gpu", "all");
+    else
+      keys.put("num_gpu", model.num_gpu);
     keys.put("gpu_per_process", model.gpu_per_process);
     const auto& sizes = model.parallel;
     keys.put("tensor_model_parallel_size", sizes.tensor);
@@ -168,7 +171,8 @@ void put_model(std::string& out, const model_config& model,
   if (model.parallel.data > 1)
     derived += fmt::format("; {} data-parallel ranks in it",
                            model.parallel.data);
-  keys.put("num_replica", model.num_replica, derived);
+  if (!model.all_gpus)
+    keys.put("num_replica", model.num_replica, derived);
   keys.put("isolated", model.isolated);
   keys.put("offload", model.offload);
   if (model.device_memory_max > 0

@@ -22,6 +22,9 @@ struct model_config {
   /// Devices of all replicas together; 0 for a model that runs on the CPU
   /// host.
   std::int32_t num_gpu = 0;
+  /// `num_gpu: all`. The sizes are those of one replica until
+  /// `take_all_devices` says how many devices that is.
+  bool all_gpus = false;
   /// Devices that one rank holds.
   std::int32_t gpu_per_process = 1;
   /// CPU models: cores of all replicas together, and of one process.
@@ -202,6 +205,11 @@ struct job_config {
 
   bool operator==(const job_config&) const = default;
 };
+
+/// Settles the models of `job` that want all devices: there are `devices` (see
+/// `model_config::all_gpus`). To be called before a job is planned; models that
+/// gave a number, or have been settled, stay as they are.
+void take_all_devices(job_config& job, std::int64_t devices);
 
 /// What the planner must know of `job`.
 [[nodiscard]] planner::job_spec

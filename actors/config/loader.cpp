@@ -129,6 +129,11 @@ result<job_config> load(const std::filesystem::path& file,
   return parse(*text, file.string(), schema, overrides);
 }
 
+void take_all_devices(job_config& job, std::int64_t devices) {
+  for (auto& model : job.models)
+    take_all_devices(model, devices);
+}
+
 result<std::string> peek_app(const std::filesystem::path& file) {
   auto text = read_text_file(file, max_file_bytes);
   if (!text)

@@ -26,7 +26,8 @@ struct asked_sizes {
 };
 
 void read_sizes(section& keys, model_config& model, asked_sizes& asked) {
-  keys.integer("num_gpu", model.num_gpu, 0, max_processes);
+  model.all_gpus = keys.integer_or("num_gpu", "all", model.num_gpu, 0,
+                                   max_processes);
   keys.integer("gpu_per_process", model.gpu_per_process, 1, max_processes);
   keys.integer("num_cpu", model.num_cpu, 0, max_processes);
   keys.integer("cpu_per_process", model.cpu_per_process, 0, max_processes);
@@ -82,6 +83,16 @@ void derive_on_gpu(section& keys, model_config& model,
   }
   ranks *= asked.expert;
   auto devices = ranks * model.gpu_per_process;
+  if (model.all_gpus) {
+    if (devices > max_processes) {
+      keys.complain("num_gpu", fmt::format("one replica would have more than "
+                                           "{} devices; lower the parallel "
+                                           "sizes or gpu_per_process",
+                                           max_processes));
+      return;
+    }
+    model.num_gpu = static_cast<std::int32_t>(devices);
+  }
   if (model.num_gpu % devices != 0) {
     keys.complain(
       "num_gpu",
@@ -167,11 +178,14 @@ model_config read_model(const yaml_node* node, int line,
   // derived from them that would be a problem of its own.
   if (!keys.sound())
     return model;
-  if (model.num_gpu > 0)
+  if (model.num_gpu > 0 || model.all_gpus)
     derive_on_gpu(keys, model, asked);
   else
     derive_on_cpu(keys, schema, model, asked);
   check_memory(keys, model);
+  if (model.all_gpus && asked.num_replica_given)
+    keys.complain("num_replica", "follows from the devices there are, since "
+                                 "num_gpu is 'all'; remove one of them");
   if (keys.sound() && asked.num_replica_given
       && asked.num_replica != model.num_replica)
     keys.complain("num_replica",
@@ -183,6 +197,16 @@ model_config read_model(const yaml_node* node, int line,
                                 : "",
                               asked.num_replica));
   return model;
+}
+
+void take_all_devices(model_config& model, std::int64_t devices) {
+  if (!model.all_gpus)
+    return;
+  auto copies = std::clamp<std::int64_t>(devices / model.num_gpu, 1,
+                                         max_processes / model.num_gpu);
+  model.num_gpu *= static_cast<std::int32_t>(copies);
+  model.all_gpus = false;
+  spread(model, copies);
 }
 
 } // namespace troupe::config

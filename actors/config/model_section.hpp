@@ -20,4 +20,8 @@ namespace troupe::config {
                                       const model_schema& schema,
                                       problem_list& problems);
 
+/// Gives a model with `num_gpu: all` as many whole replicas (or, if it is
+/// trained, data-parallel ranks) as `devices` hold, at least the one it has.
+void take_all_devices(model_config& model, std::int64_t devices);
+
 } // namespace troupe::config

@@ -202,20 +202,34 @@ void section::use_declared_default(std::string_view key, T& target) {
 }
 
 bool section::read_integer(std::string_view key, std::int64_t& target,
-                           std::int64_t least, std::int64_t most) {
+                           std::int64_t least, std::int64_t most,
+                           std::string_view word) {
   use_declared_default(key, target);
   const auto* node = claim(key);
   if (node == nullptr)
     return false;
   auto value = as_integer(*node);
   if (!value)
-    complain(key, value.error().message());
+    complain(key, word.empty() ? value.error().message()
+                               : fmt::format("{}; allowed besides: {}",
+                                             value.error().message(), word));
   else if (*value < least)
     complain(key, fmt::format("must be at least {}, is {}", least, *value));
   else if (*value > most)
     complain(key, fmt::format("must be at most {}, is {}", most, *value));
   else
     target = *value;
+  return true;
+}
+
+bool section::claim_word(std::string_view key, std::string_view word) {
+  auto it = positions_.find(key);
+  if (it == positions_.end())
+    return false;
+  const auto& node = node_->items[it->second];
+  if (node.kind != yaml_node::type::scalar || node.text != word)
+    return false;
+  claim(key);
   return true;
 }
 

@@ -41,6 +41,19 @@ public:
     return present;
   }
 
+  /// As `integer`; or the key has `word` for its value, which is what is
+  /// returned.
+  template <std::integral T>
+  bool integer_or(std::string_view key, std::string_view word, T& target,
+                  std::int64_t least, std::int64_t most) {
+    if (claim_word(key, word))
+      return true;
+    auto value = static_cast<std::int64_t>(target);
+    read_integer(key, value, least, most, word);
+    target = static_cast<T>(value);
+    return false;
+  }
+
   /// A number, fractions allowed.
   bool number(std::string_view key, double& target, double least, double most);
 
@@ -86,8 +99,13 @@ private:
   template <class T>
   void use_declared_default(std::string_view key, T& target);
 
+  /// `word` is allowed besides.
   bool read_integer(std::string_view key, std::int64_t& target,
-                    std::int64_t least, std::int64_t most);
+                    std::int64_t least, std::int64_t most,
+                    std::string_view word = {});
+
+  /// True, and the key has been asked for, if its value is that word.
+  bool claim_word(std::string_view key, std::string_view word);
 
   void read_option(const option_spec& spec, troupe::options& target);
 

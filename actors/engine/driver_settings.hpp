@@ -2,12 +2,14 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/actors/config/devices.hpp"
+#include "troupe/actors/config/job_config.hpp"
 #include "troupe/actors/net/endpoint.hpp"
 #include "troupe/actors/net/tls_identity.hpp"
 #include "troupe/actors/process/guard_client.hpp"
@@ -35,6 +37,10 @@ struct driver_settings {
   std::vector<net::endpoint> nodes;
   /// Where people find which they are, and their logs; may be empty.
   std::filesystem::path nodes_file;
+  /// Told the configuration once they have joined and models that want all
+  /// devices have them: what a run that goes on later shall have too. May be
+  /// empty.
+  std::function<void(const config::job_config&)> on_settled;
   /// For them; absent: no TLS, and then nothing but loopback.
   std::optional<net::tls_identity> identity;
 };

@@ -51,6 +51,9 @@ result<run_outcome> run_driver::run(const std::shared_ptr<data_source>& data,
     return fail(watch.error());
   if (auto up = start_nodes(listener); !up)
     return stop_early(up.error());
+  config::take_all_devices(config_, nodes_.cluster().num_device());
+  if (settings_.on_settled)
+    settings_.on_settled(config_);
   auto plan = make_plan();
   if (!plan)
     return stop_early(plan.error());

@@ -155,7 +155,7 @@ private:
   bool end_all(actor_list& these, deadline until, bool interruptible = false);
 
   const application& app_;
-  const config::job_config& config_;
+  config::job_config config_;
   const driver_settings& settings_;
   job_nodes nodes_;
   node::system_config actor_config_;

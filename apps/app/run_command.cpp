@@ -219,6 +219,7 @@ result<prepared_job> prepare(const application& app,
     if (!named)
       return fail(named.error());
     job.devices = std::move(*named);
+    config::take_all_devices(job.config, job.devices.count);
   }
   if (auto identity = read_identity(args.certs, job); !identity)
     return fail(identity.error());
@@ -440,6 +441,12 @@ int run(const application& app, const run_arguments& args) {
   settings.nodes = job->nodes;
   settings.identity = job->identity;
   settings.nodes_file = directory->nodes_file();
+  if (!job->nodes.empty())
+    settings.on_settled = [&](const config::job_config& x) {
+      auto text = config::dump_yaml(x, app.schema());
+      if (auto written = directory->write_config(text); !written)
+        log::warning("driver", "{}", to_string(written.error()));
+    };
   run_view view{*directory, fmt::format("{} {}", app.name, directory->name()),
                 args.plain};
   auto driven = engine::drive(app, job->config, job->data, settings, view);

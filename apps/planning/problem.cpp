@@ -142,6 +142,7 @@ result<planner::plan_problem> load_problem(const config::app_schema& schema,
   auto machines = load_machines(args, *config);
   if (!machines)
     return fail(machines.error());
+  config::take_all_devices(*config, machines->machines.num_device());
   return make_problem(*config, schema, std::move(*machines), args.config_file);
 }
 

@@ -133,6 +133,64 @@ BOOST_AUTO_TEST_CASE(parallel_sizes_divide_devices_into_replicas) {
   BOOST_TEST(trainer->parallel.expert == 4);
 }
 
+BOOST_AUTO_TEST_CASE(models_may_take_all_devices_there_are) {
+  std::vector<std::string> all{"models.policy_trainer.num_gpu=all",
+                               "models.policy.num_gpu=all",
+                               "models.policy.tensor_model_parallel_size=2"};
+  // The sizes of one replica until the devices are known.
+  auto job = job_of(good_yaml(), all);
+  BOOST_TEST(job.find("policy_trainer")->num_gpu == 1);
+  BOOST_TEST(job.find("policy")->num_gpu == 2);
+  auto again = parse(dump_yaml(job, schema_for_tests()), "dump.yaml",
+                     schema_for_tests());
+  BOOST_REQUIRE_MESSAGE(again.has_value(), test::why(again));
+  BOOST_TEST((*again == job));
+  struct row {
+    std::int64_t devices;
+    std::int32_t trainer_ranks;
+    std::int32_t policy_replicas;
+  };
+  // Half a replica is none; a job that does not fit is refused by its plan.
+  for (const auto& row : std::vector<row>{{1, 1, 1}, {2, 2, 1}, {7, 7, 3}}) {
+    BOOST_TEST_CONTEXT("devices " << row.devices) {
+      auto settled = job;
+      take_all_devices(settled, row.devices);
+      const auto& trainer = *settled.find("policy_trainer");
+      BOOST_TEST(trainer.num_gpu == row.trainer_ranks);
+      BOOST_TEST(trainer.num_replica == 1);
+      BOOST_TEST(trainer.parallel.data == row.trainer_ranks);
+      const auto& policy = *settled.find("policy");
+      BOOST_TEST(policy.num_gpu == 2 * row.policy_replicas);
+      BOOST_TEST(policy.num_replica == row.policy_replicas);
+      BOOST_TEST(settled.find("reference")->num_gpu == 2);
+      // They say what they have from now on, whatever is there later.
+      auto later = settled;
+      take_all_devices(later, 16);
+      BOOST_TEST((later == settled));
+      auto dumped = parse(dump_yaml(settled, schema_for_tests()), "dump.yaml",
+                          schema_for_tests());
+      BOOST_REQUIRE_MESSAGE(dumped.has_value(), test::why(dumped));
+      BOOST_TEST((*dumped == settled));
+    }
+  }
+  BOOST_TEST(
+    complaint(good_yaml(), {"models.policy.num_gpu=al"})
+    == "--set: models.policy.num_gpu: expected an integer, found 'al'; "
+       "allowed besides: all");
+  BOOST_TEST(
+    complaint(good_yaml(), {"models.policy.num_gpu=all",
+                            "models.policy.gpu_per_process=1000000",
+                            "models.policy."
+                            "tensor_model_parallel_size=2"})
+    == "--set: models.policy.num_gpu: one replica would have more than "
+       "1000000 devices; lower the parallel sizes or "
+       "gpu_per_process");
+  all.emplace_back("models.policy.num_replica=1");
+  BOOST_TEST(complaint(good_yaml(), all)
+             == "--set: models.policy.num_replica: follows from the devices "
+                "there are, since num_gpu is 'all'; remove one of them");
+}
+
 BOOST_AUTO_TEST_CASE(models_say_what_they_do_with_their_devices_memory) {
   auto job = job_of(good_yaml(), {"models.policy.offload=true",
                                   "models.policy.device_memory_max=2 GiB",
@@ -413,7 +471,7 @@ BOOST_AUTO_TEST_CASE(all_problems_are_reported_at_once_and_by_line) {
   text.replace(text.find("seed: 3"), 7, "seed: y");
   BOOST_TEST(complaint(text, {"models.policy.num_gpu=-2", "app=dpo"})
              == "x.yaml:4: models.policy_trainer.num_gpu: expected an integer, "
-                "found 'x'\n"
+                "found 'x'; allowed besides: all\n"
                 "x.yaml:12: runtime.seed: expected an integer, found 'y'\n"
                 "--set: app: the configuration is for 'dpo', this "
                 "application is 'grpo'\n"

@@ -185,6 +185,15 @@ BOOST_AUTO_TEST_CASE(json_describes_nodes_too) {
   BOOST_TEST(x.machines.num_device() == 6);
 }
 
+BOOST_AUTO_TEST_CASE(models_that_want_all_devices_get_those_of_the_machines) {
+  auto text = std::string{job};
+  auto wide = std::string_view{"num_gpu: 2"};
+  text.replace(text.find(wide), wide.size(), "num_gpu: all");
+  auto x = problem_of(text, R"({"nodes": [{"name": "a", "devices": 6,
+                                "memory": "16 GiB"}]})");
+  BOOST_TEST(x.job.models.front().num_gpu == 6);
+}
+
 BOOST_AUTO_TEST_CASE(what_plan_reads_survives_a_dump) {
   auto schema = schema_for_plans();
   auto read = config::parse(job, "job.yaml", schema);

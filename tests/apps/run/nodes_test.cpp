@@ -3,7 +3,9 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <functional>
+#include <iterator>
 
 #include <boost/test/unit_test.hpp>
 #include <fmt/format.h>
@@ -215,8 +217,8 @@ BOOST_AUTO_TEST_CASE(machines_of_several_devices_compute_and_recover_alike) {
   // ranks of the trainer.
   devices = "cpu:2";
   start_nodes(2);
-  std::vector<std::string> four{"--set", "models.trainer.num_gpu=4",
-                                "--set", "models.policy.num_gpu=4",
+  std::vector<std::string> four{"--set", "models.trainer.num_gpu=all",
+                                "--set", "models.policy.num_gpu=all",
                                 "--set", "models.reward.num_cpu=2"};
   auto options = persistent(60, "shared");
   options.insert(options.end(), four.begin(), four.end());
@@ -226,6 +228,11 @@ BOOST_AUTO_TEST_CASE(machines_of_several_devices_compute_and_recover_alike) {
   ::kill(hosts(1).back(), SIGKILL);
   auto output = ends_with(*driver, 0);
   BOOST_TEST(contains(output, "Goes on after episode"));
+  // What the machines had is what the run has, also if it goes on elsewhere.
+  std::ifstream config_of_run{runs() / "shared" / "config.yaml"};
+  std::string settled{std::istreambuf_iterator<char>{config_of_run}, {}};
+  BOOST_TEST(contains(settled, "num_gpu: 4"), settled);
+  BOOST_TEST(!contains(settled, "num_gpu: all"));
   auto whole = start({"run", config().string(), "--devices", "cpu:4", "--name",
                       "whole", "--set", "runtime.num_episode=60", four[0],
                       four[1], four[2], four[3], four[4], four[5]});
