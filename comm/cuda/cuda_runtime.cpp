@@ -53,6 +53,20 @@ cudaError_t find_driver_function(const char* name, Function& out) {
   return cudaSuccess;
 }
 
+/// Of the primary context, which is the runtime's.
+bool context_on(int device) noexcept {
+  using state_function = CUresult (*)(CUdevice, unsigned int*, int*);
+  static state_function state = nullptr;
+  static const cudaError_t
+    found = find_driver_function("cuDevicePrimaryCtxGetState", state);
+  unsigned int flags = 0;
+  int active = 0;
+  // Where nobody can tell, threads go back to their devices as everywhere.
+  if (found != cudaSuccess || state(device, &flags, &active) != CUDA_SUCCESS)
+    return true;
+  return active != 0;
+}
+
 /// The driver's functions act on the thread's context, which the runtime makes
 /// current with the device.
 class current_device_scope {
@@ -64,7 +78,7 @@ public:
   }
 
   ~current_device_scope() {
-    if (code_ == cudaSuccess)
+    if (code_ == cudaSuccess && context_on(before_))
       (void) cudaSetDevice(before_);
   }
 
@@ -134,6 +148,10 @@ public:
 
   status set_device(std::int32_t device) noexcept override {
     return cudaSetDevice(device);
+  }
+
+  bool has_context(std::int32_t device) noexcept override {
+    return context_on(device);
   }
 
   status synchronize_device() noexcept override {

@@ -20,8 +20,21 @@ result<device_guard> device_guard::enter(runtime& api, std::int32_t device) {
   return device_guard{&api, before};
 }
 
+device_guard device_guard::attempt(runtime& api, std::int32_t device) noexcept {
+  std::int32_t before = 0;
+  auto code = api.current_device(before);
+  if (code == codes::success && before == device)
+    return {nullptr, before};
+  if (code == codes::success)
+    code = api.set_device(device);
+  if (code == codes::success)
+    return {&api, before};
+  ignore(api, code);
+  return {nullptr, before};
+}
+
 device_guard::~device_guard() {
-  if (api_ != nullptr)
+  if (api_ != nullptr && api_->has_context(before_))
     ignore(*api_, api_->set_device(before_));
 }
 

@@ -15,15 +15,18 @@ result<event> event::create(runtime_ptr api, std::int32_t device, bool timed) {
   if (auto ok = check(api, api->create_event(handle, timed), "cudaEventCreate");
       !ok)
     return fail(ok.error());
-  return event{std::move(api), handle};
+  return event{std::move(api), handle, device};
 }
 
 event::~event() {
-  if (handle_ != nullptr)
-    ignore(*api_, api_->destroy_event(handle_));
+  if (handle_ == nullptr)
+    return;
+  auto here = device_guard::attempt(*api_, device_);
+  ignore(*api_, api_->destroy_event(handle_));
 }
 
 result<bool> event::done() const {
+  auto here = device_guard::attempt(*api_, device_);
   auto code = api_->query(handle_);
   if (code == codes::not_ready)
     return false;
@@ -34,6 +37,7 @@ result<bool> event::done() const {
 
 result<void> event::wait(deadline until, const std::atomic<bool>* aborted,
                          call_site where) const {
+  auto here = device_guard::attempt(*api_, device_);
   return cuda::wait(*api_, handle_, until, aborted, where);
 }
 

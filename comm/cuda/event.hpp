@@ -22,13 +22,15 @@ public:
 
   event(event&& other) noexcept
     : api_(std::move(other.api_)),
-      handle_(std::exchange(other.handle_, nullptr)) {
+      handle_(std::exchange(other.handle_, nullptr)),
+      device_(other.device_) {
     // nop
   }
 
   event& operator=(event&& other) noexcept {
     std::swap(api_, other.api_);
     std::swap(handle_, other.handle_);
+    std::swap(device_, other.device_);
     return *this;
   }
 
@@ -52,14 +54,16 @@ public:
   [[nodiscard]] result<duration> until(const event& end) const;
 
 private:
-  event(runtime_ptr api, event_handle handle) noexcept
+  event(runtime_ptr api, event_handle handle, std::int32_t device) noexcept
     : api_(std::move(api)),
-      handle_(handle) {
+      handle_(handle),
+      device_(device) {
     // nop
   }
 
   runtime_ptr api_;
   event_handle handle_;
+  std::int32_t device_;
 };
 
 } // namespace troupe::comm::cuda

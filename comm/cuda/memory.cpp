@@ -43,8 +43,10 @@ result<device_memory> device_memory::allocate(runtime_ptr api,
 }
 
 device_memory::~device_memory() {
-  if (view_.data != nullptr)
-    ignore(*api_, api_->release(view_.data));
+  if (view_.data == nullptr)
+    return;
+  auto here = device_guard::attempt(*api_, view_.device);
+  ignore(*api_, api_->release(view_.data));
 }
 
 buffer device_memory::into_buffer() && {
@@ -59,18 +61,23 @@ buffer device_memory::into_buffer() && {
 result<pinned_memory> pinned_memory::allocate(runtime_ptr api,
                                               std::uint64_t bytes) {
   if (bytes == 0)
-    return pinned_memory{std::move(api), {}};
+    return pinned_memory{std::move(api), {}, 0};
+  std::int32_t device = 0;
+  if (auto ok = check(api, api->current_device(device), "cudaGetDevice"); !ok)
+    return fail(ok.error());
   std::byte* data = nullptr;
   if (auto ok = check(api, api->allocate_pinned(data, bytes),
                       [&] { return fmt::format("cudaHostAlloc({})", bytes); });
       !ok)
     return fail(ok.error());
-  return pinned_memory{std::move(api), {data, bytes}};
+  return pinned_memory{std::move(api), {data, bytes}, device};
 }
 
 pinned_memory::~pinned_memory() {
-  if (!bytes_.empty())
-    ignore(*api_, api_->release_pinned(bytes_.data()));
+  if (bytes_.empty())
+    return;
+  auto here = device_guard::attempt(*api_, device_);
+  ignore(*api_, api_->release_pinned(bytes_.data()));
 }
 
 buffer pinned_memory::into_buffer() && {

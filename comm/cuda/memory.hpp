@@ -36,7 +36,8 @@ struct device_view {
 /// can be told of it (`runtime::export_memory`).
 ///
 /// Whoever lets work use it waits for the work before it is released: the
-/// release would otherwise wait by itself, and without a deadline.
+/// release would otherwise wait by itself, and without a deadline. Any thread may
+/// release it: it enters the device for that.
 class device_memory {
 public:
   device_memory() noexcept = default;
@@ -90,19 +91,22 @@ class pinned_memory {
 public:
   pinned_memory() noexcept = default;
 
-  /// Fails with `exhausted`. Zero bytes: empty.
+  /// In the context of the current device, though all devices may use it. Fails
+  /// with `exhausted`. Zero bytes: empty.
   [[nodiscard]] static result<pinned_memory> allocate(runtime_ptr api,
                                                       std::uint64_t bytes);
 
   pinned_memory(pinned_memory&& other) noexcept
     : api_(std::move(other.api_)),
-      bytes_(std::exchange(other.bytes_, {})) {
+      bytes_(std::exchange(other.bytes_, {})),
+      device_(other.device_) {
     // nop
   }
 
   pinned_memory& operator=(pinned_memory&& other) noexcept {
     std::swap(api_, other.api_);
     std::swap(bytes_, other.bytes_);
+    std::swap(device_, other.device_);
     return *this;
   }
 
@@ -118,14 +122,18 @@ public:
   [[nodiscard]] buffer into_buffer() &&;
 
 private:
-  pinned_memory(runtime_ptr api, std::span<std::byte> bytes) noexcept
+  pinned_memory(runtime_ptr api, std::span<std::byte> bytes,
+                std::int32_t device) noexcept
     : api_(std::move(api)),
-      bytes_(bytes) {
+      bytes_(bytes),
+      device_(device) {
     // nop
   }
 
   runtime_ptr api_;
   std::span<std::byte> bytes_;
+  /// In whose context it was made.
+  std::int32_t device_ = 0;
 };
 
 /// The bytes of a device's buffer. Empty if `x` lies elsewhere.

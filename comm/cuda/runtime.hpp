@@ -111,6 +111,11 @@ public:
 
   virtual status set_device(std::int32_t device) noexcept = 0;
 
+  /// Whether this process has a context on `device`, which takes some hundred
+  /// MiB of it. The first of nearly all calls of a thread makes one, on the
+  /// thread's device, and so does `set_device`.
+  virtual bool has_context(std::int32_t device) noexcept = 0;
+
   /// Waits for all work of the current device. Has no deadline: wait for an
   /// event where one is needed (wait.hpp).
   virtual status synchronize_device() noexcept = 0;

@@ -14,6 +14,7 @@ result<void> stream_view::copy(void* to, const void* from, std::uint64_t bytes,
                                call_site where) const {
   if (bytes == 0)
     return {};
+  auto here = device_guard::attempt(*api_, device_);
   return check(
     *api_, api_->copy(to, from, bytes, handle_),
     [&] { return fmt::format("cudaMemcpyAsync({})", bytes); }, where);
@@ -23,6 +24,7 @@ result<void> stream_view::fill(void* to, std::uint8_t value,
                                std::uint64_t bytes, call_site where) const {
   if (bytes == 0)
     return {};
+  auto here = device_guard::attempt(*api_, device_);
   return check(
     *api_, api_->fill(to, value, bytes, handle_),
     [&] { return fmt::format("cudaMemsetAsync({})", bytes); }, where);
@@ -30,9 +32,7 @@ result<void> stream_view::fill(void* to, std::uint8_t value,
 
 result<void> stream_view::launch(const copy_launch& what,
                                  call_site where) const {
-  auto guard = device_guard::enter(*api_, device_);
-  if (!guard)
-    return fail(guard.error());
+  auto here = device_guard::attempt(*api_, device_);
   return check(
     *api_, api_->launch(what, handle_),
     [&] {
@@ -43,11 +43,13 @@ result<void> stream_view::launch(const copy_launch& what,
 }
 
 result<void> stream_view::record(const event& what, call_site where) const {
+  auto here = device_guard::attempt(*api_, device_);
   return check(*api_, api_->record(what.handle(), handle_), "cudaEventRecord",
                where);
 }
 
 result<void> stream_view::wait_for(const event& what, call_site where) const {
+  auto here = device_guard::attempt(*api_, device_);
   return check(*api_, api_->wait(handle_, what.handle()), "cudaStreamWaitEvent",
                where);
 }
@@ -68,8 +70,10 @@ result<stream> stream::create(runtime_ptr api, std::int32_t device) {
 }
 
 stream::~stream() {
-  if (handle_ != nullptr)
-    ignore(*end_.api(), end_.api()->destroy_stream(handle_));
+  if (handle_ == nullptr)
+    return;
+  auto here = device_guard::attempt(*end_.api(), device_);
+  ignore(*end_.api(), end_.api()->destroy_stream(handle_));
 }
 
 result<void> stream::synchronize(deadline until,

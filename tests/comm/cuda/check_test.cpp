@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <boost/test/unit_test.hpp>
 
+#include <set>
 #include <thread>
 
 #include "support/cuda/stand_in_fixture.hpp"
@@ -97,6 +98,7 @@ BOOST_AUTO_TEST_CASE(ranks_nest_and_belong_to_a_thread) {
 
 BOOST_AUTO_TEST_CASE(a_guard_restores_the_device) {
   auto api = make_stand_in({.devices = {4, 5}});
+  api->set_device(0);
   std::int32_t device = -1;
   {
     auto guard = device_guard::enter(*api, 1);
@@ -120,6 +122,15 @@ BOOST_AUTO_TEST_CASE(a_guard_restores_the_device) {
   BOOST_CHECK(none.error().code() == errc::unavailable);
   BOOST_CHECK(none.error().message().find("cudaSetDevice(2)")
               != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_guard_begins_no_device_by_going_back_to_it) {
+  auto api = make_stand_in({.devices = {4, 5}});
+  { auto guard = device_guard::enter(*api, 1); }
+  std::int32_t device = -1;
+  api->current_device(device);
+  BOOST_CHECK_EQUAL(device, 1);
+  BOOST_CHECK((api->contexts() == std::set<std::int32_t>{1}));
 }
 
 BOOST_AUTO_TEST_CASE(a_guard_of_the_current_device_changes_nothing) {

@@ -2,9 +2,16 @@
 #include <boost/test/unit_test.hpp>
 
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <thread>
 
 #include "support/cuda/stand_in_fixture.hpp"
+#include "troupe/comm/cuda/device_guard.hpp"
+#include "troupe/comm/cuda/event.hpp"
 #include "troupe/comm/cuda/memory.hpp"
+#include "troupe/comm/cuda/stream.hpp"
 
 using namespace troupe;
 using namespace troupe::comm::cuda;
@@ -14,6 +21,7 @@ BOOST_AUTO_TEST_SUITE(cuda_memory)
 
 BOOST_AUTO_TEST_CASE(device_memory_is_aligned_of_its_device_and_released) {
   auto api = make_stand_in({.devices = {0, 1}});
+  api->set_device(0);
   {
     auto memory = device_memory::allocate(api, 1, 100).value();
     BOOST_CHECK_EQUAL(reinterpret_cast<std::uintptr_t>(memory.data()) % 256,
@@ -33,6 +41,41 @@ BOOST_AUTO_TEST_CASE(device_memory_is_aligned_of_its_device_and_released) {
   }
   BOOST_CHECK(api->finish().empty());
   BOOST_CHECK_EQUAL(api->calls("release"), 1u);
+}
+
+BOOST_AUTO_TEST_CASE(no_thread_begins_a_device_that_is_not_used) {
+  auto api = make_stand_in({.devices = {0, 1}});
+  // Threads that never chose a device stand on the first.
+  auto elsewhere = [](const std::function<void()>& f) {
+    std::thread{f}.join();
+  };
+  std::optional<device_memory> memory;
+  std::optional<pinned_memory> pinned;
+  std::optional<event> mark;
+  std::optional<stream> line;
+  elsewhere([&] { memory = device_memory::allocate(api, 1, 100).value(); });
+  elsewhere([&] {
+    auto here = device_guard::enter(*api, 1);
+    pinned = pinned_memory::allocate(api, 100).value();
+  });
+  elsewhere([&] { mark = event::create(api, 1).value(); });
+  elsewhere([&] { BOOST_CHECK(mark->done().value()); });
+  elsewhere([&] { BOOST_CHECK(mark->wait(test::soon()).has_value()); });
+  elsewhere([&] { line = stream::create(api, 1).value(); });
+  elsewhere([&] {
+    auto view = line->view();
+    BOOST_CHECK(view.fill(memory->data(), 1, 100).has_value());
+    BOOST_CHECK(view.copy(pinned->data(), memory->data(), 100).has_value());
+    BOOST_CHECK(view.record(*mark).has_value());
+    BOOST_CHECK(view.wait_for(*mark).has_value());
+  });
+  elsewhere([&] { BOOST_CHECK(line->synchronize(test::soon()).has_value()); });
+  elsewhere([&] { line.reset(); });
+  elsewhere([&] { mark.reset(); });
+  elsewhere([&] { pinned.reset(); });
+  elsewhere([&] { memory.reset(); });
+  BOOST_CHECK((api->contexts() == std::set<std::int32_t>{1}));
+  BOOST_CHECK(api->finish().empty());
 }
 
 BOOST_AUTO_TEST_CASE(assignment_releases_what_was_there) {

@@ -99,6 +99,7 @@ BOOST_AUTO_TEST_CASE(streams_and_events_are_made_on_their_device) {
 
 BOOST_AUTO_TEST_CASE(a_launch_makes_the_streams_device_the_current_one) {
   auto api = make_stand_in({.devices = {0, 1}});
+  api->set_device(0);
   api->execute_with([](const copy_launch&) {});
   auto on = stream::create(api, 1).value();
   auto tables = pinned_memory::allocate(api, sizeof(device_part)).value();

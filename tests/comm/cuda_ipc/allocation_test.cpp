@@ -186,6 +186,7 @@ BOOST_AUTO_TEST_CASE(a_device_that_is_not_here_is_named) {
 
 BOOST_AUTO_TEST_CASE(devices_are_found_by_uuid_not_by_number) {
   auto other = make({9, 0});
+  other->set_device(0);
   auto memory = make_allocation(exporter, 0, 1).value();
   auto opened = make_importer(other)->open(memory->name()).value();
   comm::cuda::pointer_facts where;

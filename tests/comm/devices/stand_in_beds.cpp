@@ -54,7 +54,7 @@ device_subject stand_in_devices::at(std::uint32_t number,
 }
 
 device_subject stand_in_devices::elsewhere() const {
-  return subject_of(other, 0, nullptr);
+  return subject_of(other, first, nullptr);
 }
 
 std::vector<std::string> stand_in_devices::finish() const {
@@ -80,13 +80,13 @@ void check_clean(const stand_in_devices& what) {
 // -- beds ----------------------------------------------------------------------
 
 device_bed cuda_bed(const devices_ptr& on) {
-  auto here = on->at(0);
+  auto here = on->at(on->first);
   return {here, here, link_kind::cuda, comm::inproc::make_link};
 }
 
 device_bed cuda_ipc_bed(const devices_ptr& on, ipc_memory memory,
                         std::size_t area_bytes) {
-  device_bed out{on->at(0), on->elsewhere(), link_kind::cuda_ipc};
+  device_bed out{on->at(on->first), on->elsewhere(), link_kind::cuda_ipc};
   std::vector<std::shared_ptr<comm::shared_memory>> memories;
   if (memory != ipc_memory::unnamed) {
     auto area = std::make_shared<shared_area>(out.source, area_bytes,
@@ -109,7 +109,7 @@ device_bed cuda_ipc_bed(const devices_ptr& on, ipc_memory memory,
 }
 
 device_bed nccl_bed(const devices_ptr& on) {
-  device_bed out{on->at(0), on->at(1), link_kind::nccl};
+  device_bed out{on->at(on->first), on->at(on->first + 1), link_kind::nccl};
   out.make_link = [source = out.source, destination = out.destination] {
     return link_over(connect(endpoints_of({source, destination})), "nccl");
   };

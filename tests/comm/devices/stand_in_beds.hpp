@@ -24,7 +24,7 @@ public:
   [[nodiscard]] device_subject at(std::uint32_t number,
                                   bool with_nccl = true) const;
 
-  /// The same device in another process, as it were: a runtime of its own.
+  /// Device `first` in another process, as it were: a runtime of its own.
   [[nodiscard]] device_subject elsewhere() const;
 
   /// Hazards, misuse and leaks: what a test checks last.
@@ -34,6 +34,8 @@ public:
   /// Of the other process.
   std::shared_ptr<stand_in_runtime> other;
   std::shared_ptr<stand_in_nccl> nccl;
+  /// With which beds begin.
+  std::uint32_t first = 0;
 };
 
 /// As checks of Boost.Test.
@@ -53,15 +55,15 @@ enum class ipc_memory : std::uint8_t {
   given,
 };
 
-/// Two ranks of one process on device 0.
+/// Two ranks of one process on device `first`.
 [[nodiscard]] device_bed cuda_bed(const devices_ptr& on);
 
-/// Two processes on device 0. `area_bytes` bounds the tensors of a source.
+/// Two processes on device `first`. `area_bytes` bounds the tensors of a source.
 [[nodiscard]] device_bed cuda_ipc_bed(const devices_ptr& on, ipc_memory memory,
                                       std::size_t area_bytes = std::size_t{64}
                                                                << 20);
 
-/// Two processes with a device each, 0 and 1.
+/// Two processes with a device each, `first` and the next.
 [[nodiscard]] device_bed nccl_bed(const devices_ptr& on);
 
 /// For syncs of several ranks: each has a device of its own. Rank i of the

@@ -97,7 +97,8 @@ stand_in_runtime::stand_in_runtime(stand_in_options options)
     log_(std::make_shared<hazard_log>()),
     memory_(log_),
     memory_limit_(std::uint64_t{1} << 40) {
-  // nop
+  static std::atomic<std::uint64_t> last = 0;
+  serial_ = ++last;
 }
 
 stand_in_runtime::~stand_in_runtime() {
@@ -350,7 +351,8 @@ status stand_in_runtime::set_device(std::int32_t device) noexcept {
     return *ended;
   if (device < 0 || static_cast<std::size_t>(device) >= options_.devices.size())
     return end(codes::invalid_device);
-  current_[std::this_thread::get_id()] = device;
+  chosen_devices()[serial_] = device;
+  contexts_.insert(device);
   return end(codes::success);
 }
 

@@ -146,6 +146,12 @@ public:
     return largest_pinned_;
   }
 
+  /// Devices on which anything was done in a thread that stood there.
+  [[nodiscard]] std::set<std::int32_t> contexts() const {
+    std::lock_guard guard{mutex_};
+    return contexts_;
+  }
+
   /// How often the kernel came to a device, with `load_kernels` or a launch.
   [[nodiscard]] std::uint64_t kernel_loads() const {
     std::lock_guard guard{mutex_};
@@ -167,6 +173,12 @@ public:
                  comm::cuda::device_figures& out) noexcept override;
   status current_device(std::int32_t& out) noexcept override;
   status set_device(std::int32_t device) noexcept override;
+
+  bool has_context(std::int32_t device) noexcept override {
+    std::lock_guard guard{mutex_};
+    return contexts_.count(device) > 0;
+  }
+
   /// Gives up after 10 s.
   status synchronize_device() noexcept override;
   status memory_bytes(std::uint64_t& free,
@@ -295,9 +307,13 @@ private:
   std::uint64_t host_time_ = 0;
 
   std::uint64_t largest_pinned_ = 0;
+  std::set<std::int32_t> contexts_;
   /// Devices that the kernel stands on.
   std::set<std::int32_t> loaded_;
-  std::map<std::thread::id, std::int32_t> current_;
+  /// Of this thread and that runtime. Numbers of threads come back, and so do
+  /// addresses of runtimes.
+  static std::map<std::uint64_t, std::int32_t>& chosen_devices();
+  std::uint64_t serial_ = 0;
   std::map<std::thread::id, status> last_;
   std::map<std::string, std::deque<status>, std::less<>> failing_;
   std::map<std::string, std::uint64_t, std::less<>> calls_;

@@ -2,6 +2,10 @@
 // Streams, events and how their work is done.
 #include "support/cuda/stand_in_runtime.hpp"
 
+#include <algorithm>
+#include <array>
+#include <string_view>
+
 #include <fmt/format.h>
 
 namespace troupe::test {
@@ -152,6 +156,12 @@ status stand_in_runtime::elapsed_ms(event_handle begin_event,
 
 std::optional<status> stand_in_runtime::begin(std::string_view function) {
   ++calls_[std::string{function}];
+  constexpr std::array<std::string_view, 4> without_context{"device_count",
+                                                            "figures",
+                                                            "current_device",
+                                                            "set_device"};
+  if (std::ranges::count(without_context, function) == 0)
+    contexts_.insert(device_here());
   if (auto found = failing_.find(function);
       found != failing_.end() && !found->second.empty()) {
     auto code = found->second.front();
@@ -170,8 +180,14 @@ status stand_in_runtime::end(status code) {
 }
 
 std::int32_t stand_in_runtime::device_here() const {
-  auto found = current_.find(std::this_thread::get_id());
-  return found == current_.end() ? 0 : found->second;
+  const auto& chosen = chosen_devices();
+  auto found = chosen.find(serial_);
+  return found == chosen.end() ? 0 : found->second;
+}
+
+std::map<std::uint64_t, std::int32_t>& stand_in_runtime::chosen_devices() {
+  thread_local std::map<std::uint64_t, std::int32_t> out;
+  return out;
 }
 
 stand_in_runtime::stream_ptr
