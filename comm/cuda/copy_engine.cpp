@@ -504,32 +504,36 @@ result<std::optional<transfer::region_difference>> device_engine::compare(
 
 result<void> device_engine::put(std::byte* to, std::span<const std::byte> from,
                                 deadline until) {
-  auto guard = device_guard::enter(*api_, device_);
-  if (!guard)
-    return fail(guard.error());
-  if (auto ok = enqueue(until).and_then(
-        [&] { return reserve(bounce_bytes, 0, until); });
-      !ok)
-    return ok;
-  auto* bounce = owned_.bounce.data();
-  while (!from.empty()) {
-    auto now = from.first(std::min<std::size_t>(from.size(), bounce_bytes));
-    std::memcpy(bounce, now.data(), now.size());
-    pending_ = bounce_busy_ = true;
-    if (auto ok = owned_.main.view().copy(to, bounce, now.size()).and_then([&] {
-          return owned_.main.synchronize(until);
-        });
-        !ok)
-      return ok;
-    bounce_busy_ = false;
-    to += now.size();
-    from = from.subspan(now.size());
-  }
-  return {};
+  return through_bounce(from.size(), until,
+                        [&](std::size_t first, std::size_t count) {
+                          auto* here = owned_.bounce.data();
+                          std::memcpy(here, from.data() + first, count);
+                          return owned_.main.view()
+                            .copy(to + first, here, count)
+                            .and_then(
+                              [&] { return owned_.main.synchronize(until); });
+                        });
 }
 
 result<void> device_engine::get(std::span<std::byte> to, const std::byte* from,
                                 deadline until) {
+  return through_bounce(to.size(), until,
+                        [&](std::size_t first, std::size_t count) {
+                          auto* here = owned_.bounce.data();
+                          auto done = owned_.main.view()
+                                        .copy(here, from + first, count)
+                                        .and_then([&] {
+                                          return owned_.main.synchronize(until);
+                                        });
+                          if (done)
+                            std::memcpy(to.data() + first, here, count);
+                          return done;
+                        });
+}
+
+result<void> device_engine::through_bounce(
+  std::size_t bytes, deadline until,
+  const std::function<result<void>(std::size_t, std::size_t)>& move) {
   auto guard = device_guard::enter(*api_, device_);
   if (!guard)
     return fail(guard.error());
@@ -537,19 +541,12 @@ result<void> device_engine::get(std::span<std::byte> to, const std::byte* from,
         [&] { return reserve(bounce_bytes, 0, until); });
       !ok)
     return ok;
-  auto* bounce = owned_.bounce.data();
-  while (!to.empty()) {
-    auto now = to.first(std::min<std::size_t>(to.size(), bounce_bytes));
+  for (std::size_t first = 0; first < bytes; first += bounce_bytes) {
     pending_ = bounce_busy_ = true;
-    if (auto ok = owned_.main.view()
-                    .copy(bounce, from, now.size())
-                    .and_then([&] { return owned_.main.synchronize(until); });
-        !ok)
+    auto count = std::min<std::size_t>(bytes - first, bounce_bytes);
+    if (auto ok = move(first, count); !ok)
       return ok;
     bounce_busy_ = false;
-    std::memcpy(now.data(), bounce, now.size());
-    from += now.size();
-    to = to.subspan(now.size());
   }
   return {};
 }

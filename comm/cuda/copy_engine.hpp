@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -167,6 +169,13 @@ private:
   /// After an `enqueue` that stopped half-way: waits for what it began, which
   /// no event stands behind.
   result<void> mend(deadline until);
+
+  /// Calls `move` for one part after the other of `bytes`, each of which the
+  /// pinned memory holds: it copies and waits.
+  result<void> through_bounce(
+    std::size_t bytes, deadline until,
+    const std::function<result<void>(std::size_t first, std::size_t count)>&
+      move);
 
   /// Room in `bounce`, which nobody uses, and, if `device_bytes` is not 0, in
   /// `scratch`.

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include <fmt/format.h>
+#include <sys/prctl.h>
 
 #include "troupe/comm/cuda/check.hpp"
 
@@ -19,14 +20,22 @@ constexpr int eager_queries = 64;
 /// Then whoever else wants the core gets it.
 constexpr int polite_queries = 64;
 
-constexpr std::chrono::microseconds first_pause{2};
+/// A pause is a part of what was waited, so that a wait is late by no more.
+constexpr int pause_part = 64;
+constexpr std::chrono::microseconds shortest_pause{2};
 constexpr std::chrono::microseconds longest_pause{50};
+
+/// Linux lets a thread sleep 50 us longer than it asks for, unless told.
+void sleep_exactly() {
+  thread_local const int told = ::prctl(PR_SET_TIMERSLACK, 1UL);
+  static_cast<void>(told);
+}
 
 } // namespace
 
 result<void> wait(runtime& api, event_handle event, deadline until,
                   const std::atomic<bool>* aborted, call_site where) {
-  auto pause = first_pause;
+  auto begin = std::chrono::steady_clock::now();
   for (int queries = 0;; ++queries) {
     auto code = api.query(event);
     if (code == codes::success)
@@ -52,8 +61,11 @@ result<void> wait(runtime& api, event_handle event, deadline until,
       continue;
     }
     // CUDA wakes no thread by a deadline.
+    sleep_exactly();
+    auto waited = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::steady_clock::now() - begin);
+    auto pause = std::clamp(waited / pause_part, shortest_pause, longest_pause);
     std::this_thread::sleep_for(pause); // tidy: allow sleeps: as above
-    pause = std::min(pause * 2, longest_pause);
   }
 }
 
