@@ -18,8 +18,8 @@
 
 namespace troupe::call {
 
-/// Devices that are ours until the last copy is gone. Null where there was
-/// nothing to ask for.
+/// Devices that are ours until the last copy is gone, whoever has it. Points to
+/// nothing, with devices as without: it cannot be asked whether there are any.
 ///
 /// Who has one waits for no other, neither itself nor through those it asks:
 /// what a sync asks of a model, and a model of its replicas, takes no lease.

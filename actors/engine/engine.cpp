@@ -143,17 +143,16 @@ void engine::prepare(const std::vector<std::size_t>& which, then done) {
                               return fail_run("preparing syncs", x.error());
                             done();
                           });
-  auto together = static_cast<int>(which.size());
+  auto together = static_cast<std::uint32_t>(which.size());
   for (std::size_t i = 0; i < which.size(); ++i) {
     const auto& sync = parts_.syncs[which[i]];
     calls_.ask<
       protocol::sync_plan>(sync.actor,
-                           together * prepare_steps * with_grace(timeout),
+                           prepare_steps(together) * with_grace(timeout),
                            protocol::prepare_sync{manifests_[sync.source],
                                                   manifests_[sync.destination],
                                                   sync.options, to_ms(timeout),
-                                                  static_cast<std::uint32_t>(
-                                                    together)},
+                                                  together},
                            [all, i](result<protocol::sync_plan> x) {
                              all->set(i, std::move(x));
                            });
@@ -372,7 +371,8 @@ void engine::compare_weights(std::size_t index) {
   auto timeout = parts_.config.runtime.sync_timeout;
   calls_.ask<
     protocol::sync_report>(parts_.syncs[index].actor,
-                           compare_steps * with_grace(timeout),
+                           compare_steps(parts_.syncs.size())
+                             * with_grace(timeout),
                            protocol::verify_sync{to_ms(timeout)},
                            [=, this](result<protocol::sync_report> x) {
                              if (stopped())

@@ -190,7 +190,7 @@ void engine::run_sync(std::size_t index,
   request.dry_run = runtime.sync.dry_run;
   request.timeout_ms = to_ms(runtime.sync_timeout);
   calls_.ask<protocol::sync_report>(parts_.syncs[index].actor,
-                                    sync_steps
+                                    sync_steps(parts_.syncs.size())
                                       * with_grace(runtime.sync_timeout),
                                     request,
                                     [=, this](result<protocol::sync_report> x) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 
 #include "troupe/actors/call/grace.hpp"
@@ -11,19 +12,30 @@ namespace troupe::engine {
 
 // Steps that may each take the whole timeout of a sync. How long the engine
 // waits counts all of them: what is below names its own step when one hangs.
+// `among`: so many syncs go on at one time, and those that share devices wait
+// for each other.
 
-/// Waiting for devices, programs, both ends of the links, warm-up.
-inline constexpr int prepare_steps = 5;
+/// Programs, both ends of the links, warm-up; before that waiting for devices,
+/// which others may have for as long.
+[[nodiscard]] constexpr int prepare_steps(std::size_t among) noexcept {
+  return 4 * (static_cast<int>(among) + 1);
+}
 
 /// Who is left, and a preparation: where ranks may be dropped.
-inline constexpr int replan_steps = 1 + prepare_steps;
+[[nodiscard]] constexpr int replan_steps(std::size_t among) noexcept {
+  return 1 + prepare_steps(among);
+}
 
-/// Waiting for devices, pin, both ends of the links, fence, transfer, swap,
+/// Waiting for devices, then pin, both ends of the links, fence, transfer, swap,
 /// compare, open, undo; planning anew, and all that again.
-inline constexpr int sync_steps = 2 * 10 + replan_steps;
+[[nodiscard]] constexpr int sync_steps(std::size_t among) noexcept {
+  return 2 * (static_cast<int>(among) + 9) + replan_steps(among);
+}
 
-/// Waiting for devices, pin, both ends of the links, compare; likewise.
-inline constexpr int compare_steps = 2 * 5 + replan_steps;
+/// Waiting for devices, then pin, both ends of the links, compare; likewise.
+[[nodiscard]] constexpr int compare_steps(std::size_t among) noexcept {
+  return 2 * (static_cast<int>(among) + 4) + replan_steps(among);
+}
 
 /// As messages carry it.
 [[nodiscard]] inline std::uint32_t to_ms(std::chrono::milliseconds x) noexcept {

@@ -109,7 +109,7 @@ result<void> sync_group::ready() const {
 void sync_group::run(sync_kind kind, std::uint32_t timeout_ms,
                      continuation<protocol::sync_report> done) {
   run_ = std::make_unique<progress>();
-  ++run_number_;
+  ++work_number_;
   run_->kind = kind;
   run_->timeout_ms = timeout_ms;
   run_->start = std::chrono::steady_clock::now();
@@ -120,9 +120,9 @@ void sync_group::run(sync_kind kind, std::uint32_t timeout_ms,
   machine_.use(x.route.moves(), x.linked);
   // Before the sources are pinned: calls that are held have no devices.
   call::lease_devices(calls_, desk_, "sync " + sync_name_, joined_devices({&x}),
-                      call::lease_turn::last, patience(timeout_ms),
-                      [=, this,
-                       number = run_number_](result<call::device_lease> lease) {
+                      call::lease_turn::last, together_ * patience(timeout_ms),
+                      [=, this, number = work_number_](
+                        result<call::device_lease> lease) {
                         if (!current(number))
                           return;
                         if (!lease) {
@@ -189,30 +189,29 @@ void sync_group::order(sync_verb verb,
   for (auto i : members)
     request.items.push_back({machine_.members()[i].name});
   request.timeout_ms = run_->timeout_ms;
-  auto heard =
-    [=, this, number = run_number_](const result<protocol::sync_standings>& x) {
-      std::map<protocol::worker_name, const protocol::sync_standing*> answers;
-      if (x)
-        for (const auto& y : x->items)
-          answers.emplace(y.from, &y);
-      for (auto i : members) {
-        // What is late, or nobody waits for, changes nothing.
-        if (!current(number))
-          return;
-        if (!x) {
-          arrived(verb, i, x.error());
-          continue;
-        }
-        auto found = answers.find(machine_.members()[i].name);
-        if (found == answers.end())
-          arrived(verb, i, error{errc::internal, "a rank was not asked"});
-        else
-          take_in(verb, i, *found->second);
+  auto heard = [=, this, number = work_number_](
+                 const result<protocol::sync_standings>& x) {
+    std::map<protocol::worker_name, const protocol::sync_standing*> answers;
+    if (x)
+      for (const auto& y : x->items)
+        answers.emplace(y.from, &y);
+    for (auto i : members) {
+      // What is late, or nobody waits for, changes nothing.
+      if (!current(number))
+        return;
+      if (!x) {
+        arrived(verb, i, x.error());
+        continue;
       }
-    };
-  calls_.ask<protocol::sync_standings>(model_of(members.front()),
-                                       patience(request.timeout_ms), request,
-                                       std::move(heard));
+      auto found = answers.find(machine_.members()[i].name);
+      if (found == answers.end())
+        arrived(verb, i, error{errc::internal, "a rank was not asked"});
+      else
+        take_in(verb, i, *found->second);
+    }
+  };
+  ask<protocol::sync_standings>(model_of(members.front()), run_->timeout_ms,
+                                std::move(request), std::move(heard));
 }
 
 void sync_group::take_in(sync_verb verb, std::size_t member,
@@ -246,20 +245,19 @@ void sync_group::move(sync_verb verb, std::size_t member) {
   request.links = x.generation;
   request.items.push_back({machine_.members()[member].name});
   request.timeout_ms = run_->timeout_ms;
-  calls_
-    .ask<protocol::transfer_reports>(model_of(member),
-                                     patience(request.timeout_ms), request,
-                                     [=, this, number = run_number_](
-                                       result<protocol::transfer_reports> got) {
-                                       if (!current(number))
-                                         return;
-                                       if (got)
-                                         std::move(got->items.begin(),
-                                                   got->items.end(),
-                                                   std::back_inserter(
-                                                     run_->reports));
-                                       arrived(verb, member, failure_of(got));
-                                     });
+  ask<protocol::transfer_reports>(model_of(member), run_->timeout_ms,
+                                  std::move(request),
+                                  [=, this, number = work_number_](
+                                    result<protocol::transfer_reports> got) {
+                                    if (!current(number))
+                                      return;
+                                    if (got)
+                                      std::move(got->items.begin(),
+                                                got->items.end(),
+                                                std::back_inserter(
+                                                  run_->reports));
+                                    arrived(verb, member, failure_of(got));
+                                  });
 }
 
 void sync_group::arrived(sync_verb verb, std::size_t member,
@@ -270,12 +268,16 @@ void sync_group::arrived(sync_verb verb, std::size_t member,
 }
 
 bool sync_group::current(std::uint64_t number) const noexcept {
-  return run_ && run_number_ == number;
+  return run_ && work_number_ == number;
+}
+
+bool sync_group::at_work(std::uint64_t number) const noexcept {
+  return (run_ || preparing_) && work_number_ == number;
 }
 
 void sync_group::link() {
   build_links(run_->lane, run_->timeout_ms,
-              [this, number = run_number_](const auto& built) {
+              [this, number = work_number_](const auto& built) {
                 if (current(number))
                   perform(machine_.judged(sync_verb::link, failure_of(built)));
               });
@@ -346,6 +348,7 @@ void sync_group::go_on_without_the_dead(progress ended, const error& why) {
   // A link that broke says "lost" too. Who is dead does not answer; who is
   // frozen might wake up and serve, so nobody goes on without it.
   preparing_ = true;
+  ++work_number_;
   using protocol::sync_standings;
   auto timeout_ms = ended.timeout_ms;
   auto decide = [this, why,
@@ -369,37 +372,32 @@ void sync_group::go_on_without_the_dead(progress ended, const error& why) {
     drop(dead, std::move(*ended), why);
   };
   auto both = std::make_shared<call::gather<sync_standings>>(2, decide);
-  for (std::size_t end = 0; end < 2; ++end) {
-    protocol::sync_order roll;
-    roll.sync = sync_name_;
-    roll.program = lanes_.front().route.program;
-    roll.action = protocol::sync_action::enroll;
-    roll.timeout_ms = timeout_ms;
-    for (const auto& x : machine_.members())
-      if (x.source == (end == 0))
-        roll.items.push_back({x.name});
-    calls_.ask<sync_standings>(end == 0 ? source_ : destination_,
-                               patience(timeout_ms), std::move(roll),
-                               [both, end](result<sync_standings> x) {
-                                 both->set(end, std::move(x));
-                               });
-  }
+  for (auto source : {true, false})
+    ask_side(source, protocol::sync_action::enroll, timeout_ms,
+             [both, source](result<sync_standings> x) {
+               both->set(source ? 0 : 1, std::move(x));
+             });
 }
 
 void sync_group::dismiss(std::uint32_t timeout_ms) {
-  for (auto source : {true, false}) {
-    protocol::sync_order x;
-    x.sync = sync_name_;
-    x.program = lanes_.front().route.program;
-    x.action = protocol::sync_action::unpin;
-    x.timeout_ms = timeout_ms;
-    for (const auto& y : machine_.members())
-      if (y.source == source)
-        x.items.push_back({y.name});
-    calls_.ask<protocol::sync_standings>(source ? source_ : destination_,
-                                         patience(timeout_ms), std::move(x),
-                                         [](const auto&) {});
-  }
+  for (auto source : {true, false})
+    ask_side(source, protocol::sync_action::unpin, timeout_ms,
+             [](const auto&) {});
+}
+
+void sync_group::ask_side(bool source, protocol::sync_action action,
+                          std::uint32_t timeout_ms,
+                          continuation<protocol::sync_standings> heard) {
+  protocol::sync_order request;
+  request.sync = sync_name_;
+  request.program = lanes_.front().route.program;
+  request.action = action;
+  request.timeout_ms = timeout_ms;
+  for (const auto& x : machine_.members())
+    if (x.source == source)
+      request.items.push_back({x.name});
+  ask<protocol::sync_standings>(source ? source_ : destination_, timeout_ms,
+                                std::move(request), std::move(heard));
 }
 
 void sync_group::drop(const std::set<protocol::worker_name>& dead,
@@ -426,9 +424,8 @@ void sync_group::drop(const std::set<protocol::worker_name>& dead,
     if (std::ranges::all_of(side->items, is_gone))
       return ended.done(fail(why.within("nobody is left to go on with")));
   if (!close.items.empty())
-    calls_.ask<protocol::sync_standings>(destination_,
-                                         patience(ended.timeout_ms), close,
-                                         [](const auto&) {});
+    ask<protocol::sync_standings>(destination_, ended.timeout_ms,
+                                  std::move(close), [](const auto&) {});
   // The new plan counts ranks anew, and so names links anew.
   for (std::size_t i = 0; i < lanes_.size(); ++i)
     leave_links(i, ended.timeout_ms, [](const auto&) {});

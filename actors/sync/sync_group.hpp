@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <caf/typed_event_based_actor.hpp>
@@ -99,6 +100,8 @@ private:
     std::vector<protocol::program_chunk> pieces;
     std::size_t next = 0;
     std::uint32_t timeout_ms = 0;
+    /// Of the preparation.
+    std::uint64_t number = 0;
     continuation<protocol::ack> done;
   };
 
@@ -145,6 +148,8 @@ private:
                const std::optional<error>& failure);
   /// Whether this is still the run in which somebody was asked.
   [[nodiscard]] bool current(std::uint64_t number) const noexcept;
+  /// Or the preparation.
+  [[nodiscard]] bool at_work(std::uint64_t number) const noexcept;
   /// Builds the links of the run's lane.
   void link();
   void judge(sync_verb verb);
@@ -173,6 +178,25 @@ private:
 
   // -- small things -----------------------------------------------------------
 
+  /// Asks the ranks of a model for something that may take `timeout_ms`. They
+  /// may wait for each other in it: the devices of the preparation or the run
+  /// are ours until they have answered, also if it has failed meanwhile.
+  template <class T, class Request>
+  void ask(const protocol::dist_model_actor& model, std::uint32_t timeout_ms,
+           Request&& request, continuation<T> heard) {
+    auto held = [devices = run_ ? run_->devices : lease_,
+                 heard = std::move(heard)](result<T> x) {
+      heard(std::move(x));
+    };
+    calls_.template ask<T>(model, patience(timeout_ms),
+                           std::forward<Request>(request), std::move(held));
+  }
+
+  /// Asks all ranks of one side.
+  void ask_side(bool source, protocol::sync_action action,
+                std::uint32_t timeout_ms,
+                continuation<protocol::sync_standings> heard);
+
   /// How long to wait for ranks that have `timeout_ms`.
   [[nodiscard]] static std::chrono::milliseconds
   patience(std::uint32_t timeout_ms);
@@ -199,12 +223,15 @@ private:
   bool preparing_ = false;
   /// While it is prepared.
   call::device_lease lease_;
+  /// So many syncs may want the same devices at one time.
+  std::uint32_t together_ = 1;
   bool broken_ = false;
   /// Everything has arrived once, with nobody left behind.
   bool complete_ = false;
   weight_version version_;
   std::unique_ptr<progress> run_;
-  std::uint64_t run_number_ = 0;
+  /// Of the last run or preparation.
+  std::uint64_t work_number_ = 0;
   std::uint64_t phase_ = 0;
   caf::actor_clock::time_point phase_begin_;
   bool reminded_ = false;

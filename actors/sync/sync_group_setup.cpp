@@ -48,6 +48,11 @@ result<sync_mode> choose_mode(const protocol::sync_options& options,
                           format_bytes(options.staging_bytes_max)));
 }
 
+/// What follows a step of a run or preparation that has ended meanwhile.
+result<ack> given_up() {
+  return fail(errc::aborted, "the sync was given up before");
+}
+
 /// `done` with an ack once `count` answers are there, or the first error.
 std::shared_ptr<call::gather<ack>>
 await(std::size_t count, std::function<void(result<ack>)> done) {
@@ -131,6 +136,7 @@ sync_group::joined_devices(const std::vector<const lane*>& xs) const {
 void sync_group::prepare(const protocol::prepare_sync& request,
                          continuation<protocol::sync_plan> done) {
   preparing_ = true;
+  ++work_number_;
   broken_ = false;
   auto finish = [=, this](const result<ack>& x) {
     preparing_ = false;
@@ -156,6 +162,7 @@ void sync_group::prepare(const protocol::prepare_sync& request,
     return finish(fail(planned.error()));
   if (options_.when_lost == "drop")
     prepared_ = request;
+  together_ = std::max(together_, request.together);
   log::info("sync_group", "{}: {}, {}", sync_name_, to_string(machine_.mode()),
             format_bytes(lanes_.front().route.bytes));
   for (const auto& line : lanes_.front().route.describe())
@@ -213,6 +220,7 @@ void sync_group::install(std::uint32_t timeout_ms, continuation<ack> done) {
         work->pieces = protocol::encode(x.route.programs[i],
                                         x.route.members[i].name);
         work->timeout_ms = timeout_ms;
+        work->number = work_number_;
         work->done = [all, index = next++](result<ack> y) {
           all->set(index, std::move(y));
         };
@@ -223,19 +231,22 @@ void sync_group::install(std::uint32_t timeout_ms, continuation<ack> done) {
 void sync_group::install_next(const std::shared_ptr<installation>& work) {
   if (work->next == work->pieces.size())
     return work->done(ack{});
+  // It has failed elsewhere, and its devices may be another's by now.
+  if (!at_work(work->number))
+    return work->done(given_up());
   protocol::install_programs request;
   request.program = work->program;
   request.items.push_back(std::move(work->pieces[work->next++]));
   request.buffer_bytes_max = options_.buffer_bytes_max;
   request.staging_bytes_max = options_.staging_bytes_max;
   request.timeout_ms = work->timeout_ms;
-  calls_.ask<ack>(model_of(work->member), patience(work->timeout_ms),
-                  std::move(request), [this, work](result<ack> x) {
-                    if (x)
-                      install_next(work);
-                    else
-                      work->done(std::move(x));
-                  });
+  ask<ack>(model_of(work->member), work->timeout_ms, std::move(request),
+           [this, work](result<ack> x) {
+             if (x)
+               install_next(work);
+             else
+               work->done(std::move(x));
+           });
 }
 
 // -- links ---------------------------------------------------------------------
@@ -253,35 +264,37 @@ void sync_group::build_links(std::size_t index, std::uint32_t timeout_ms,
                              timeout_ms);
   auto receiving = route.seats(protocol::seat_kind::receiver, generation,
                                timeout_ms);
-  auto connect = [=, this](result<std::vector<group_addresses>> opened) {
+  auto connect = [=, this, number = work_number_](
+                   result<std::vector<group_addresses>> opened) {
     if (!opened)
       return done(fail(opened.error()));
+    if (!at_work(number))
+      return done(given_up());
     // Each end needs the addresses of both.
     group_addresses all;
     for (auto& part : *opened)
       std::move(part.items.begin(), part.items.end(),
                 std::back_inserter(all.items));
     auto both = await(2, [=, this](result<ack> x) {
-      if (x)
+      if (x && at_work(number))
         lanes_[index].linked = true;
       done(std::move(x));
     });
-    calls_.ask<ack>(source_, patience(timeout_ms),
-                    protocol::introduce(sending, all),
-                    [both](result<ack> x) { both->set(0, std::move(x)); });
-    calls_.ask<ack>(destination_, patience(timeout_ms),
-                    protocol::introduce(receiving, std::move(all)),
-                    [both](result<ack> x) { both->set(1, std::move(x)); });
+    ask<ack>(source_, timeout_ms, protocol::introduce(sending, all),
+             [both](result<ack> x) { both->set(0, std::move(x)); });
+    ask<ack>(destination_, timeout_ms,
+             protocol::introduce(receiving, std::move(all)),
+             [both](result<ack> x) { both->set(1, std::move(x)); });
   };
   auto opened = std::make_shared<call::gather<group_addresses>>(2, connect);
-  calls_.ask<group_addresses>(source_, patience(timeout_ms), sending,
-                              [opened](result<group_addresses> x) {
-                                opened->set(0, std::move(x));
-                              });
-  calls_.ask<group_addresses>(destination_, patience(timeout_ms), receiving,
-                              [opened](result<group_addresses> x) {
-                                opened->set(1, std::move(x));
-                              });
+  ask<group_addresses>(source_, timeout_ms, sending,
+                       [opened](result<group_addresses> x) {
+                         opened->set(0, std::move(x));
+                       });
+  ask<group_addresses>(destination_, timeout_ms, receiving,
+                       [opened](result<group_addresses> x) {
+                         opened->set(1, std::move(x));
+                       });
 }
 
 void sync_group::leave_links(std::size_t index, std::uint32_t timeout_ms,
@@ -295,11 +308,11 @@ void sync_group::leave_links(std::size_t index, std::uint32_t timeout_ms,
   auto source_leaves =
     [=, this,
      request = leaving(protocol::seat_kind::sender)](const result<ack>&) {
-      calls_.ask<ack>(source_, patience(timeout_ms), request,
-                      [done](const result<ack>&) { done(ack{}); });
+      ask<ack>(source_, timeout_ms, request,
+               [done](const result<ack>&) { done(ack{}); });
     };
-  calls_.ask<ack>(destination_, patience(timeout_ms),
-                  leaving(protocol::seat_kind::receiver), source_leaves);
+  ask<ack>(destination_, timeout_ms, leaving(protocol::seat_kind::receiver),
+           source_leaves);
 }
 
 void sync_group::warm_up(std::size_t index, std::uint32_t timeout_ms,
@@ -319,15 +332,14 @@ void sync_group::warm_up(std::size_t index, std::uint32_t timeout_ms,
     request.links = x.generation;
     request.items.push_back({x.route.members[i].name});
     request.timeout_ms = timeout_ms;
-    calls_.ask<protocol::transfer_reports>(model_of(i), patience(timeout_ms),
-                                           std::move(request),
-                                           [all, at = index_of_mover](
-                                             const result<
-                                               protocol::transfer_reports>& y) {
-                                             all->set(at, y.map([](auto&&) {
-                                               return ack{};
-                                             }));
-                                           });
+    ask<protocol::transfer_reports>(model_of(i), timeout_ms, std::move(request),
+                                    [all, at = index_of_mover](
+                                      const result<protocol::transfer_reports>&
+                                        y) {
+                                      all->set(at, y.map([](auto&&) {
+                                        return ack{};
+                                      }));
+                                    });
     ++index_of_mover;
   }
 }

@@ -79,6 +79,50 @@ BOOST_AUTO_TEST_CASE(memory_may_move_at_either_end) {
   is_clean();
 }
 
+BOOST_AUTO_TEST_CASE(models_that_give_their_memory_back_sync_too) {
+  make("c", 1, 2, true);
+  // As the engine has it for such models.
+  options.warm_up = false;
+  options.free_groups = true;
+  for (const auto* mode : test::sync_modes) {
+    options.mode = mode;
+    auto in = join("a", "c");
+    auto out = join("c", "b");
+    std::uint64_t used = 0;
+    for (auto i = 1; i <= 5; ++i) {
+      set("a", i, 10 * i);
+      runs(in, i == 3);
+      runs(out, i == 4);
+      holds("c", i, 10 * i);
+      holds("b", i, 10 * i);
+      // What it had is not there twice, nor anything of the links.
+      auto now = device->memory().value().used_bytes;
+      if (i > 1)
+        BOOST_TEST(now == used);
+      used = now;
+    }
+  }
+  is_clean();
+}
+
+BOOST_AUTO_TEST_CASE(a_commit_that_fails_is_made_good_by_the_next_sync) {
+  options.mode = "staged";
+  auto group = join();
+  set("a", 1, 1);
+  runs(group);
+  set("a", 2, 2);
+  told["b"]->throw_on_sync = true;
+  auto got = run(group);
+  BOOST_REQUIRE(!got);
+  BOOST_TEST(contains(got.error().message(), "no room for the cache"),
+             got.error().message());
+  told["b"]->throw_on_sync = false;
+  set("a", 3, 3);
+  runs(group);
+  holds("b", 3, 3);
+  is_clean();
+}
+
 BOOST_AUTO_TEST_CASE(a_launch_that_fails_fails_the_sync_and_the_next_goes_on) {
   options.mode = "staged";
   auto group = join();

@@ -73,6 +73,18 @@ public:
     built_ = read(w()).front();
   }
 
+  void offload() override {
+    away_w_ = read(w());
+    away_f_ = read(f());
+    places_.clear();
+  }
+
+  void onload() override {
+    add_place();
+    write(w(), away_w_);
+    write(f(), away_f_);
+  }
+
   batch set(const batch& in) {
     fill(w(), static_cast<float>(in.meta_number("w")));
     fill(f(), static_cast<float>(in.meta_number("f")));
@@ -153,6 +165,9 @@ private:
   worker_context* ctx_ = nullptr;
   std::vector<std::shared_ptr<comm::shared_memory>> places_;
   float built_ = 0;
+  /// While it is offloaded.
+  values away_w_{};
+  values away_f_{};
 };
 
 /// Models "a" (one replica of two ranks) and "b" (two of one) in this process,
@@ -220,8 +235,10 @@ struct sync_run_fixture {
     return out;
   }
 
-  void make(const std::string& name, int num_replica, int data) {
+  void make(const std::string& name, int num_replica, int data,
+            bool offload = false) {
     auto job = test::job_of(name, num_replica, data);
+    job.memory.offload = offload;
     for (auto& replica : job.place.replicas)
       for (auto& rank : replica.ranks)
         rank.devices = {device_id{0}};
