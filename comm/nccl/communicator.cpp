@@ -20,7 +20,8 @@ namespace {
 /// beyond help.
 constexpr auto drain_limit = std::chrono::seconds{5};
 
-/// How long a rank that is done lets NCCL finish what its peers still need.
+/// How long a rank that is done lets NCCL finish what its peers still need, as
+/// far as ncclCommFinalize waits for it (see README, "Not known yet").
 constexpr auto retire_limit = std::chrono::seconds{2};
 
 bool whole(std::size_t bytes, std::int32_t ranks, std::size_t part) {

@@ -9,8 +9,10 @@
 namespace troupe::comm::nccl {
 
 /// One rank's half-built communicator. Its address is a contact for the
-/// connections beside NCCL and, of rank 0, NCCL's unique id; so the actors that
-/// carry the addresses carry the id, and nobody shares a file.
+/// connections beside NCCL, which the actors carry. NCCL's unique id travels over
+/// those connections once all ranks have met: an address may be of a group that
+/// then uses another backend, and NCCL keeps what it made for an id until all
+/// its ranks come.
 ///
 /// `connect` first meets the other ranks, then makes NCCL's communicator, which
 /// is non-blocking and polled: the deadline and `abort` end both.

@@ -2,12 +2,16 @@
 #include "troupe/comm/nccl/meeting.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <utility>
 
 #include <fmt/core.h>
+#include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 
 #include "troupe/comm/gloo/rendezvous.hpp"
 #include "troupe/comm/nccl/running.hpp"
@@ -47,14 +51,72 @@ gloo::contact meeting_point::self(rank_id rank, std::int32_t size) const {
   return out;
 }
 
+result<std::vector<socket>>
+meeting_point::connect(rank_id self, const std::vector<gloo::contact>& ranks,
+                       deadline until) {
+  auto lines = gloo::meet(listener_, wake_, self, ranks, until);
+  listener_ = socket{};
+  return lines;
+}
+
 result<std::unique_ptr<sideband>>
 meeting_point::meet(rank_id self, const std::vector<gloo::contact>& ranks,
                     deadline until) {
-  auto lines = gloo::meet(listener_, wake_, self, ranks, until);
-  listener_ = socket{};
+  auto lines = connect(self, ranks, until);
   if (!lines)
     return fail(lines.error());
   return sideband::make(self, std::move(*lines));
+}
+
+result<meeting_point::introduction> meeting_point::meet_with_id(
+  rank_id self, const std::vector<gloo::contact>& ranks,
+  const std::function<result<unique_id>()>& make_id, deadline until) {
+  auto lines = connect(self, ranks, until);
+  if (!lines)
+    return fail(lines.error());
+  auto id = self == rank_id{0} ? make_id() : hear_id(lines->front(), until);
+  if (!id)
+    return fail(id.error());
+  if (self == rank_id{0})
+    for (std::size_t rank = 1; rank < lines->size(); ++rank) {
+      // Always fits into the buffer of a fresh socket.
+      auto said = ::send((*lines)[rank].fd(), id->data(), id->size(),
+                         MSG_NOSIGNAL);
+      if (said != static_cast<ssize_t>(id->size()))
+        return fail(errc::lost,
+                    fmt::format("rank {} cannot be told NCCL's id: {}", rank,
+                                said < 0 ? std::strerror(errno)
+                                         : "its socket is full"));
+    }
+  auto peers = sideband::make(self, std::move(*lines));
+  if (!peers)
+    return fail(peers.error());
+  return introduction{std::move(*peers), *id};
+}
+
+result<unique_id> meeting_point::hear_id(const socket& line, deadline until) {
+  unique_id out{};
+  // Never more: what follows is the sideband's.
+  for (std::size_t got = 0; got < out.size();) {
+    std::array<pollfd, 2> watched{
+      {{wake_.fd(), POLLIN, 0}, {line.fd(), POLLIN, 0}}};
+    auto left = std::min<std::int64_t>(until.left_ms().count(), INT_MAX);
+    static_cast<void>(
+      ::poll(watched.data(), watched.size(), static_cast<int>(left)));
+    if (watched[0].revents != 0)
+      return fail(errc::aborted, "the rendezvous was aborted");
+    if (watched[1].revents == 0) {
+      if (until.passed())
+        return fail(errc::timed_out, "rank 0 did not tell NCCL's id");
+      continue;
+    }
+    auto now = ::recv(line.fd(), out.data() + got, out.size() - got, 0);
+    if (now > 0)
+      got += static_cast<std::size_t>(now);
+    else if (now == 0 || (errno != EAGAIN && errno != EINTR))
+      return fail(errc::lost, "rank 0 went before it told NCCL's id");
+  }
+  return out;
 }
 
 void meeting_point::stop() noexcept {

@@ -19,6 +19,12 @@ namespace troupe::comm::nccl {
 /// Threads: `meet` once, from one thread; `stop` from any.
 class meeting_point {
 public:
+  /// The others, and what all of them hand to NCCL.
+  struct introduction {
+    std::unique_ptr<sideband> peers;
+    unique_id id{};
+  };
+
   [[nodiscard]] static result<std::unique_ptr<meeting_point>>
   make(const settings& config);
 
@@ -29,10 +35,24 @@ public:
   [[nodiscard]] result<std::unique_ptr<sideband>>
   meet(rank_id self, const std::vector<gloo::contact>& ranks, deadline until);
 
+  /// As `meet`; then rank 0 calls `make_id` and tells the others. Not before all
+  /// are there: NCCL keeps a thread and a socket for an id until every rank of
+  /// it has come.
+  [[nodiscard]] result<introduction>
+  meet_with_id(rank_id self, const std::vector<gloo::contact>& ranks,
+               const std::function<result<unique_id>()>& make_id,
+               deadline until);
+
   void stop() noexcept;
 
 private:
   meeting_point(socket listener, socket wake, gloo::contact self);
+
+  [[nodiscard]] result<std::vector<socket>>
+  connect(rank_id self, const std::vector<gloo::contact>& ranks,
+          deadline until);
+
+  [[nodiscard]] result<unique_id> hear_id(const socket& line, deadline until);
 
   socket listener_;
   socket wake_;

@@ -100,8 +100,11 @@ BOOST_AUTO_TEST_CASE(devices_talk_to_each_other_if_all_are_distinct) {
 }
 
 BOOST_AUTO_TEST_CASE(two_ranks_on_one_device_talk_through_their_processes) {
+  auto ids = machine().nccl->calls("make_id");
   check_agreed({{0}, {0}}, false);
   check_agreed({{0}, {1}, {2}, {1}}, false);
+  // Nobody would come to it.
+  BOOST_CHECK_EQUAL(machine().nccl->calls("make_id"), ids);
 }
 
 BOOST_AUTO_TEST_CASE(one_rank_without_nccl_is_enough) {

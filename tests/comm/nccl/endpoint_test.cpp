@@ -3,10 +3,16 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <latch>
+#include <memory>
+#include <string>
 #include <thread>
+
+#include <sys/socket.h>
 
 #include "comm/nccl/stand_in_ranks.hpp"
 #include "troupe/comm/nccl/factory.hpp"
+#include "troupe/comm/nccl/meeting.hpp"
 
 using namespace std::literals;
 using namespace troupe;
@@ -31,6 +37,13 @@ std::vector<bytes> addresses_of(const std::vector<comm::endpoint_ptr>& xs) {
   return out;
 }
 
+/// Whether somebody can be called there.
+bool listens(const comm::gloo::contact& x) {
+  comm::socket line{
+    ::socket(x.where.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  return ::connect(line.fd(), x.where.raw(), x.where.length) == 0;
+}
+
 } // namespace
 
 BOOST_AUTO_TEST_SUITE(nccl_endpoint)
@@ -47,20 +60,79 @@ BOOST_AUTO_TEST_CASE(ranks_outside_the_group_are_invalid) {
   BOOST_CHECK(made.error().code() == errc::invalid);
 }
 
-BOOST_AUTO_TEST_CASE(rank_0_alone_carries_the_id) {
-  stand_in_machine machine{2};
-  auto ends = endpoints_of(machine, 2);
-  BOOST_CHECK_EQUAL(ends[0]->address().size() - ends[1]->address().size(),
-                    sizeof(nccl::unique_id));
+// NCCL keeps a thread and a socket for an id until all of its ranks have come.
+BOOST_AUTO_TEST_CASE(an_id_is_made_when_all_ranks_are_there) {
+  stand_in_machine machine{3};
+  {
+    auto ends = endpoints_of(machine, 3);
+    auto addresses = addresses_of(ends);
+    auto late = ends[0]->connect(addresses, deadline::after(20ms));
+    BOOST_REQUIRE(!late);
+    BOOST_CHECK(late.error().code() == errc::timed_out);
+  }
+  BOOST_CHECK_EQUAL(machine.library->calls("make_id"), 0u);
+  auto ends = endpoints_of(machine, 3);
+  auto addresses = addresses_of(ends);
+  auto made = in_threads(3, [&](std::size_t rank) {
+    return ends[rank]->connect(addresses, ample()).has_value() ? 1 : 0;
+  });
+  BOOST_CHECK(made == std::vector<int>(3, 1));
   BOOST_CHECK_EQUAL(machine.library->calls("make_id"), 1u);
+  machine.check_clean();
 }
 
-BOOST_AUTO_TEST_CASE(an_id_that_cannot_be_made_is_an_error) {
-  stand_in_machine machine{1};
+BOOST_AUTO_TEST_CASE(an_id_that_cannot_be_made_ends_it_for_all) {
+  stand_in_machine machine{2};
   machine.library->fail_next("make_id", nccl::codes::system_error);
-  auto made = nccl::make_endpoint(rank_id{0}, 1, machine.settings_of(0));
-  BOOST_REQUIRE(!made);
-  BOOST_CHECK(made.error().message().find("stand-in") != std::string::npos);
+  auto ends = endpoints_of(machine, 2);
+  auto addresses = addresses_of(ends);
+  auto said = in_threads(2, [&](std::size_t rank) {
+    auto made = ends[rank]->connect(addresses, ample());
+    // What was connected is closed, as a rank that failed would do.
+    ends[rank].reset();
+    return made ? std::string{} : made.error().message();
+  });
+  BOOST_CHECK(said[0].find("making a unique id") != std::string::npos);
+  BOOST_CHECK(said[0].find("stand-in") != std::string::npos);
+  BOOST_CHECK_EQUAL(said[1], "rank 0 went before it told NCCL's id");
+}
+
+BOOST_AUTO_TEST_CASE(who_waits_for_the_id_is_stopped_or_meets_the_deadline) {
+  for (auto stopped : {true, false}) {
+    stand_in_machine machine{2};
+    std::vector<std::unique_ptr<nccl::meeting_point>> places;
+    std::vector<comm::gloo::contact> ranks;
+    for (std::int32_t rank = 0; rank < 2; ++rank) {
+      places.push_back(
+        nccl::meeting_point::make(machine.settings_of(rank)).value());
+      ranks.push_back(places.back()->self(rank_id{rank}, 2));
+    }
+    std::latch ended{1};
+    auto said = in_threads(3, [&](std::size_t i) -> std::string {
+      if (i == 2) {
+        if (!stopped)
+          return {};
+        // Who has met all others listens no more.
+        while (listens(ranks[1]))
+          std::this_thread::yield();
+        places[1]->stop();
+        return {};
+      }
+      auto make_id = [&]() -> result<nccl::unique_id> {
+        ended.wait();
+        return fail(errc::failed, "too late");
+      };
+      auto until = i == 1 && !stopped ? deadline::after(1s) : ample();
+      auto met = places[i]->meet_with_id(rank_id{static_cast<std::int32_t>(i)},
+                                         ranks, make_id, until);
+      if (i == 1)
+        ended.count_down();
+      return met ? std::string{} : met.error().message();
+    });
+    BOOST_CHECK_EQUAL(said[0], "too late");
+    BOOST_CHECK_EQUAL(said[1], stopped ? "the rendezvous was aborted"
+                                       : "rank 0 did not tell NCCL's id");
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_device_that_is_not_there_is_unavailable) {
