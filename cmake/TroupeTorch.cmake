@@ -26,6 +26,17 @@ macro(troupe_find_torch)
   if(TROUPE_WITH_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES ${_troupe_architectures})
     set(CMAKE_CUDA_FLAGS "${_troupe_flags}")
+    # A toolkit of nvcc and the runtime alone has no library to compile CUDA at
+    # run time; PyTorch's package names it all the same, and nothing of ours
+    # calls it.
+    list(FILTER TORCH_LIBRARIES EXCLUDE REGEX "(-NOTFOUND|/libnvrtc\\.so)$")
+    # Nor the headers of cuBLAS and its kind, which those of PyTorch include. The
+    # packages that PyTorch's wheel depends on bring them.
+    file(GLOB TROUPE_TORCH_CUDA_INCLUDES
+         ${TORCH_INSTALL_PREFIX}/../nvidia/cu*/include
+         ${TORCH_INSTALL_PREFIX}/../nvidia/cublas/include
+         ${TORCH_INSTALL_PREFIX}/../nvidia/cusparse/include
+         ${TORCH_INSTALL_PREFIX}/../nvidia/cusolver/include)
     # Where both are, PyTorch's CUDA runtime is loaded, not the toolkit's.
     file(GLOB _troupe_cudart
          ${TORCH_INSTALL_PREFIX}/../nvidia/cu*/lib/libcudart.so.*)

@@ -32,7 +32,8 @@ export TROUPE_TORCH=$torch/share/cmake
 # Libraries that speak with the machine's drivers: its own if it has them.
 for file in "$here"/deps/fallback/*; do
   name=$(basename "$file")
-  if /sbin/ldconfig -p 2>/dev/null | grep -qF "$name "; then
+  # To its end: ldconfig would be killed by a pipe that nobody reads.
+  if /sbin/ldconfig -p 2>/dev/null | grep -F "$name " >/dev/null; then
     rm -f "$libraries/$name"
   else
     ln -sf "../../../fallback/$name" "$libraries/$name"
@@ -48,13 +49,14 @@ build=$here/troupe/build-cuda
 echo "==> Configure $build (PyTorch in $torch)"
 cmake -S "$here/troupe" -B "$build" -G Ninja -C "$here/prefix.cmake"
 echo "==> Build ${*:-everything} ($jobs at a time)"
+((jobs * 2 > $(nproc))) ||
+  echo "    as many as the memory seems to hold; TROUPE_JOBS=$(nproc) takes more"
 (($#)) && set -- --target "$@"
 cmake --build "$build" --parallel "$jobs" "$@"
 cat <<END_OF_TEXT
 ==> Programs are in $build/bin. Next:
 
-  $build/bin/troupe run $here/troupe/apps/grpo/addition.yaml --devices cuda \\
-      --set models.policy_trainer.num_gpu=1 \\
-      --set models.policy.num_gpu=1 --set models.reference.num_gpu=1
+  $build/bin/troupe run $here/troupe/apps/grpo/addition.yaml --devices cuda
+  $here/troupe/tests/gpu/measure.sh $build out
   ctest --test-dir $build -L 'cuda|gpu' --output-on-failure
 END_OF_TEXT
