@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/bench/sync/bare_nccl.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <thread>
@@ -98,36 +99,43 @@ result<void> bare_nccl::await(gpu& on, nccl::owned_comm& group,
   }
 }
 
-result<double> bare_nccl::send(std::span<std::byte> data) {
+result<double> bare_nccl::send(std::span<std::byte> data,
+                               std::size_t piece_bytes) {
   auto here = comm::cuda::device_guard::enter(*on_.runtime(), on_.number());
   if (!here)
     return fail(here.error());
   if (auto met = with_.exchange({}, ample()); !met)
     return fail(met.error());
-  auto sends = with_.self() == sync_end::source;
-  constexpr auto what = "bare NCCL";
   result<void> done;
   auto seconds = seconds_of([&] {
-    auto code = group_->with([&](nccl::comm_handle x) {
-      auto& library = *on_.library();
-      return sends ? library.send(data.data(), data.size(), source_rank + 1, x,
-                                  line_.handle())
-                   : library.recv(data.data(), data.size(), source_rank, x,
-                                  line_.handle());
-    });
-    if (code != nccl::codes::success && code != nccl::codes::in_progress) {
-      done = fail(nccl::error_of(*on_.library(),
-                                 code.value_or(nccl::codes::internal_error),
-                                 group_->words(), what));
-      return;
+    while (done && !data.empty()) {
+      auto piece = data.first(std::min(data.size(), piece_bytes));
+      done = begin(piece);
+      data = data.subspan(piece.size());
     }
-    done = await(on_, *group_, what);
     if (done)
       done = line_.synchronize(ample());
   });
   if (!done)
     return fail(done.error());
   return seconds;
+}
+
+result<void> bare_nccl::begin(std::span<std::byte> piece) {
+  constexpr auto what = "bare NCCL";
+  auto sends = with_.self() == sync_end::source;
+  auto code = group_->with([&](nccl::comm_handle x) {
+    auto& library = *on_.library();
+    return sends ? library.send(piece.data(), piece.size(), source_rank + 1, x,
+                                line_.handle())
+                 : library.recv(piece.data(), piece.size(), source_rank, x,
+                                line_.handle());
+  });
+  if (code != nccl::codes::success && code != nccl::codes::in_progress)
+    return fail(nccl::error_of(*on_.library(),
+                               code.value_or(nccl::codes::internal_error),
+                               group_->words(), what));
+  return await(on_, *group_, what);
 }
 
 } // namespace troupe::bench

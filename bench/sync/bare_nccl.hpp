@@ -25,13 +25,19 @@ public:
 
   ~bare_nccl();
 
-  /// Seconds that the source's bytes take: one ncclSend, one ncclRecv.
-  [[nodiscard]] result<double> send(std::span<std::byte> data);
+  /// Seconds that the source's bytes take, an ncclSend and an ncclRecv for each
+  /// `piece_bytes` of them. With pieces as large as the link's buckets both make
+  /// as many calls: what a call costs two processes that share a device in turns
+  /// is not the link's.
+  [[nodiscard]] result<double> send(std::span<std::byte> data,
+                                    std::size_t piece_bytes);
 
 private:
   bare_nccl(const two_processes& with, gpu& on,
             std::unique_ptr<comm::nccl::owned_comm> group,
             comm::cuda::stream line);
+
+  [[nodiscard]] result<void> begin(std::span<std::byte> piece);
 
   /// Until NCCL has nothing in progress.
   [[nodiscard]] static result<void>

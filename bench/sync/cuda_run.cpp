@@ -26,6 +26,8 @@ void pretend_machine(const char* name) {
   ::setenv("NCCL_HOSTID", name, 1);
   ::setenv("NCCL_SOCKET_IFNAME", "lo", 0);
   ::setenv("NCCL_IB_DISABLE", "1", 0);
+  // Fabrics of NVLink between machines go by the device, not by the host's name.
+  ::setenv("NCCL_MNNVL_ENABLE", "0", 0);
 }
 
 /// A source process that calls nothing of CUDA before its turn: what was begun

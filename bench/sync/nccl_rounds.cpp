@@ -63,7 +63,9 @@ result<nccl_figures> measure_nccl(const two_processes& with, gpu& on,
   out.first = *first;
   auto done = each_round(rounds, [&](auto add) {
     return before()
-      .and_then([&] { return add(out.raw, bare->send(tensors->bytes())); })
+      .and_then([&] {
+        return add(out.raw, bare->send(tensors->bytes(), load.bucket_bytes()));
+      })
       .and_then(after)
       .and_then(before)
       .and_then([&] {

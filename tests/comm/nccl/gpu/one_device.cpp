@@ -54,6 +54,8 @@ result<comm::nccl::settings> settings_on_one_device(std::size_t rank) {
   ::setenv("NCCL_HOSTID", fmt::format("troupe-test-{}", rank).c_str(), 1);
   ::setenv("NCCL_SOCKET_IFNAME", "lo", 0);
   ::setenv("NCCL_IB_DISABLE", "1", 0);
+  // Fabrics of NVLink between machines go by the device, not by the host's name.
+  ::setenv("NCCL_MNNVL_ENABLE", "0", 0);
   auto runtime = comm::cuda::make_runtime();
   if (!runtime)
     return fail(runtime.error());
