@@ -72,13 +72,13 @@ clean_up() {
       kill -KILL "${entry#/proc/}" 2>/dev/null || true
     fi
   done
+  # The deepest first, and also what was mounted inside.
   local at
-  for at in var/cache/apt/archives dev/shm dev/pts dev proc; do
-    if mountpoint -q "$machine/$at"; then
-      umount "$machine/$at" || umount -l "$machine/$at"
-    fi
+  awk -v root="$machine" '$5 == root || index($5, root "/") == 1 { print $5 }' \
+    /proc/self/mountinfo | sort -r | while IFS= read -r at; do
+    umount "$at" 2>/dev/null || umount -l "$at"
   done
-  if grep -qF " $machine/" /proc/self/mountinfo; then
+  if grep -qE " $machine[/ ]" /proc/self/mountinfo; then
     echo "run.sh: something is still mounted below $machine; left alone" >&2
     return
   fi
@@ -86,6 +86,9 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
+# A file system of its own: programs inside may mount.
+mount --bind "$machine" "$machine"
+mount --make-private "$machine"
 
 # Prints the URL of the first archive that this machine's apt reads for the
 # suite, in the old format or in the new one.
@@ -141,6 +144,8 @@ if [[ -n $keep ]]; then
   mkdir -p "$keep/debs/partial"
 fi
 cp /etc/resolv.conf "$machine/etc/resolv.conf"
+# debootstrap leaves it to the installer.
+printf '%s\n' '127.0.0.1 localhost' '::1 localhost' >"$machine/etc/hosts"
 # How this machine's apt reaches its mirror (a proxy, say) holds inside too.
 grep -lE '^(Acquire|APT::Authentication)' /etc/apt/apt.conf.d/* 2>/dev/null |
   xargs -r cp -t "$machine/etc/apt/apt.conf.d/" || true
