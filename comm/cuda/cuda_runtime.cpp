@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "troupe/comm/cuda/copy_kernels.hpp"
+#include "troupe/comm/cuda/device_guard.hpp"
 #include "troupe/comm/cuda/versions.hpp"
 
 namespace troupe::comm::cuda {
@@ -66,31 +67,6 @@ bool context_on(int device) noexcept {
     return true;
   return active != 0;
 }
-
-/// The driver's functions act on the thread's context, which the runtime makes
-/// current with the device.
-class current_device_scope {
-public:
-  explicit current_device_scope(int device) {
-    code_ = cudaGetDevice(&before_);
-    if (code_ == cudaSuccess)
-      code_ = cudaSetDevice(device);
-  }
-
-  ~current_device_scope() {
-    if (code_ == cudaSuccess && context_on(before_))
-      (void) cudaSetDevice(before_);
-  }
-
-  current_device_scope(const current_device_scope&) = delete;
-  current_device_scope& operator=(const current_device_scope&) = delete;
-
-  [[nodiscard]] cudaError_t code() const noexcept { return code_; }
-
-private:
-  int before_ = 0;
-  cudaError_t code_ = cudaSuccess;
-};
 
 cudaStream_t as_stream(stream_handle x) {
   return static_cast<cudaStream_t>(x);
@@ -301,7 +277,7 @@ public:
   }
 
 private:
-  static status range_of(const void* where, pointer_facts& out) noexcept {
+  status range_of(const void* where, pointer_facts& out) noexcept {
     static range_function range = nullptr;
     static attribute_function attribute = nullptr;
     static const cudaError_t
@@ -312,9 +288,9 @@ private:
     for (auto code : {found, found_attribute})
       if (code != cudaSuccess)
         return code;
-    current_device_scope scope{out.device};
-    if (scope.code() != cudaSuccess)
-      return scope.code();
+    // The driver's functions act on the thread's context, which the runtime makes
+    // current with the device; without one they say so.
+    auto here = device_guard::attempt(*this, out.device);
     CUdeviceptr begin = 0;
     std::size_t bytes = 0;
     // The numbers of the driver's errors are the runtime's.
