@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <stdexcept>
 
 #include <fmt/format.h>
 
@@ -43,7 +44,9 @@ result<tensor> tensor::from_buffer(dtype type, shape extents, buffer bytes) {
 }
 
 tensor tensor::rows(std::int64_t begin, std::int64_t end) const {
-  assert(!extents_.empty() && 0 <= begin && begin <= end && end <= extents_[0]);
+  if (extents_.empty() || begin < 0 || end < begin || end > extents_[0])
+    throw std::out_of_range{
+      fmt::format("{} has no rows [{}, {})", to_string(*this), begin, end)};
   auto row_bytes = extents_[0] == 0
                      ? std::size_t{0}
                      : storage_.size() / static_cast<std::size_t>(extents_[0]);
@@ -56,6 +59,17 @@ tensor tensor::rows(std::int64_t begin, std::int64_t end) const {
                               static_cast<std::size_t>(end - begin)
                                 * row_bytes);
   return x;
+}
+
+void tensor::refuse_type(dtype asked_for) const {
+  throw std::invalid_argument{fmt::format("{} has no elements of {}",
+                                          to_string(*this),
+                                          to_string(asked_for))};
+}
+
+void tensor::refuse_count(std::size_t given) const {
+  throw std::invalid_argument{
+    fmt::format("{} elements do not make {}", given, to_string(*this))};
 }
 
 bool tensor::same_elements(const tensor& other) const {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cassert>
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -28,12 +29,14 @@ public:
   [[nodiscard]] static result<tensor> from_buffer(dtype type, shape extents,
                                                   buffer bytes);
 
-  /// A copy of `values` with the given extents; their number must agree.
+  /// A copy of `values` with the given extents. Throws std::invalid_argument if
+  /// their number does not agree.
   template <class T>
   [[nodiscard]] static tensor copy_of(std::span<const T> values,
                                       shape extents) {
     tensor result{dtype_of_v<T>, std::move(extents)};
-    assert(static_cast<std::size_t>(result.size()) == values.size());
+    if (static_cast<std::size_t>(result.size()) != values.size())
+      result.refuse_count(values.size());
     std::copy(values.begin(), values.end(), result.template values<T>().data());
     return result;
   }
@@ -51,16 +54,18 @@ public:
     return storage_.bytes();
   }
 
-  /// The elements. `T` must be the tensor's type; CPU memory only.
+  /// The elements; CPU memory only. Throws std::invalid_argument if `T` is not
+  /// the tensor's type: a wrong one would read past the end.
   template <class T>
-  [[nodiscard]] std::span<T> values() const noexcept {
-    assert(dtype_of_v<T> == type_);
+  [[nodiscard]] std::span<T> values() const {
+    if (dtype_of_v<T> != type_)
+      refuse_type(dtype_of_v<T>);
     return {reinterpret_cast<T*>(storage_.data()),
             static_cast<std::size_t>(size_)};
   }
 
-  /// Rows [begin, end) of the outermost dimension, sharing the bytes. The
-  /// range must lie inside.
+  /// Rows [begin, end) of the outermost dimension, sharing the bytes. Throws
+  /// std::out_of_range if they do not lie inside.
   [[nodiscard]] tensor rows(std::int64_t begin, std::int64_t end) const;
 
   /// Same type, extents and bytes.
@@ -76,6 +81,9 @@ public:
   from_dlpack(dlpack::managed_tensor* source);
 
 private:
+  [[noreturn]] void refuse_type(dtype asked_for) const;
+  [[noreturn]] void refuse_count(std::size_t given) const;
+
   dtype type_ = dtype::uint8;
   shape extents_;
   std::int64_t size_ = 0;

@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <limits>
+#include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -66,6 +68,26 @@ BOOST_AUTO_TEST_CASE(rows_share_the_bytes) {
   middle.values<float>()[0] = 42;
   BOOST_TEST(x.values<float>()[3] == 42.0f);
   BOOST_TEST(x.rows(2, 2).size() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(what_would_read_past_the_end_throws) {
+  auto says = [](const char* what) {
+    return
+      [=](const std::exception& x) { return x.what() == std::string{what}; };
+  };
+  troupe::tensor small{dtype::uint8, {3}};
+  BOOST_CHECK_EXCEPTION(static_cast<void>(small.values<float>()),
+                        std::invalid_argument,
+                        says("uint8[3] has no elements of float32"));
+  auto x = counting({4, 3});
+  for (auto [begin, end] : {std::pair{-1, 2}, {3, 2}, {2, 5}})
+    BOOST_CHECK_THROW(static_cast<void>(x.rows(begin, end)), std::out_of_range);
+  std::vector<float> two{1, 2};
+  BOOST_CHECK_EXCEPTION(static_cast<void>(
+                          troupe::tensor::copy_of(std::span<const float>{two},
+                                                  shape{3})),
+                        std::invalid_argument,
+                        says("2 elements do not make float32[3]"));
 }
 
 BOOST_AUTO_TEST_CASE(a_buffer_of_the_wrong_size_is_refused) {
