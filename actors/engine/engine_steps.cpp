@@ -267,6 +267,7 @@ void engine::count_time(const std::string& what, time_point since) {
     outcome_.times.emplace_back(what, spent);
   else
     i->second += spent;
+  episode_.times[what] += spent;
 }
 
 bool engine::stopped() const noexcept {

@@ -36,6 +36,8 @@ struct episode_result {
   /// All syncs of the episode together.
   std::chrono::microseconds sync{};
   std::chrono::nanoseconds spent{};
+  /// Of each step, by name; steps may go on side by side.
+  std::map<std::string, std::chrono::nanoseconds> times;
   std::chrono::nanoseconds elapsed{};
 };
 

@@ -197,6 +197,8 @@ console::episode_row make_row(const engine::episode_result& result) {
   row.sync_ms = static_cast<double>(result.sync.count()) / 1e3;
   row.elapsed = result.elapsed;
   row.more["episode_seconds"] = seconds(result.spent);
+  for (const auto& [step, spent] : result.times)
+    row.more[fmt::format("seconds/{}", step)] = seconds(spent);
   return row;
 }
 

@@ -160,6 +160,11 @@ BOOST_AUTO_TEST_CASE(metrics_of_an_episode_reach_the_listener) {
   const auto& got = run();
   BOOST_REQUIRE(view.episodes.size() == 2u);
   BOOST_TEST(view.episodes[0].metrics.at("reward") == 3);
+  lines timed;
+  for (const auto& [step, spent] : view.episodes[0].times)
+    timed.push_back(step);
+  BOOST_TEST(timed == (lines{"policy.generate", "trainer.train"}),
+             boost::test_tools::per_element());
   BOOST_TEST(got.tokens == 24);
 }
 

@@ -2,6 +2,7 @@
 #include "apps/support/run_files.hpp"
 
 #include <fstream>
+#include <iterator>
 #include <set>
 #include <sstream>
 
@@ -9,6 +10,15 @@
 #include <fmt/ranges.h>
 
 namespace troupe::test {
+
+namespace {
+
+bool tells_time(std::string_view key) {
+  return key == "tokens_per_second" || key == "sync_ms"
+         || key.ends_with("_seconds") || key.starts_with("seconds/");
+}
+
+} // namespace
 
 std::string flat(std::string_view text) {
   std::istringstream in{std::string{text}};
@@ -75,9 +85,8 @@ leftovers(const std::filesystem::path& runs) {
 std::vector<nlohmann::json> timeless_metrics(const std::filesystem::path& run) {
   auto out = read_rows(run / "metrics.jsonl");
   for (auto& x : out)
-    for (const auto* key :
-         {"tokens_per_second", "sync_ms", "elapsed_seconds", "episode_seconds"})
-      x.erase(key);
+    for (auto i = x.begin(); i != x.end();)
+      i = tells_time(i.key()) ? x.erase(i) : std::next(i);
   return out;
 }
 
