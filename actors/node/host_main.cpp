@@ -15,6 +15,7 @@
 #include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/node/remote_batches.hpp"
 #include "troupe/actors/node/system_config.hpp"
+#include "troupe/actors/process/crash_stack.hpp"
 #include "troupe/actors/process/host_side.hpp"
 #include "troupe/comm/devices/factory.hpp"
 #include "troupe/core/log.hpp"
@@ -127,6 +128,10 @@ int host_main(const module_registry& registry,
   auto args = parse_host_arguments(raw);
   if (!args)
     return give_up(args.error());
+  process::write_stack_on_crash();
+  // The log is a file: what a module prints would lie in a buffer and be lost
+  // with the process.
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   if (args->cuda_device >= 0)
     comm::devices::prepare_process(args->log_path + ".nccl");
   auto side = process::host_side::from_environment();

@@ -2,6 +2,7 @@
 #include "troupe/actors/process/host_types.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -10,7 +11,9 @@
 namespace troupe::process {
 
 std::string host_exit::describe() const {
-  if (silent_ms > 0)
+  // One that crashes gives no signs while its memory is written to a file.
+  auto crashed = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) != SIGKILL;
+  if (silent_ms > 0 && !crashed)
     return fmt::format("frozen: no sign of life for {} ms, killed by the guard",
                        silent_ms);
   if (WIFSIGNALED(wait_status)) {

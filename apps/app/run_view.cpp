@@ -292,9 +292,15 @@ console::failure_row make_failure_row(const protocol::error_report& x) {
 }
 
 std::vector<std::string> advice_for(const protocol::error_report& root) {
-  if (root.operation == "process")
-    return {"Look at the end of the host's log for what it said last.",
-            "A process killed by SIGKILL was often out of memory: see dmesg."};
+  if (root.operation == "process") {
+    std::vector<std::string> out;
+    out.emplace_back("Look at the end of the host's log for what it said last, "
+                     "and for the stack if it crashed.");
+    if (root.message.find("SIGKILL") != std::string::npos)
+      out.emplace_back("A process killed by SIGKILL was often out of memory: "
+                       "see dmesg.");
+    return out;
+  }
   switch (root.code) {
     case errc::failed:
       return {"The message is the module's own: look there first."};

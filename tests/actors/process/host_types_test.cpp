@@ -17,6 +17,12 @@ BOOST_AUTO_TEST_CASE(an_exit_describes_itself) {
   BOOST_TEST(text(9) == "killed by signal 9 (SIGKILL)");
   BOOST_TEST(text(11 | 0x80) == "killed by signal 11 (SIGSEGV)");
   BOOST_TEST(text(40) == "killed by signal 40");
+  auto silent = [](int status) {
+    return host_exit{0, {}, 1, status, 900}.describe();
+  };
+  BOOST_TEST(silent(9).starts_with("frozen: no sign of life for 900 ms"));
+  // Its core was being written.
+  BOOST_TEST(silent(11 | 0x80) == "killed by signal 11 (SIGSEGV)");
 }
 
 BOOST_AUTO_TEST_CASE(a_job_id_cannot_lead_a_path_astray) {

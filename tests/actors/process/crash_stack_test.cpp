@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/process/crash_stack.hpp"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <string>
+
+#include <boost/test/unit_test.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "actors/process/support.hpp"
+
+using namespace troupe::process;
+using namespace process_test;
+
+namespace {
+
+struct outcome {
+  std::string said;
+  int status = 0;
+};
+
+/// A child that crashes by `signal`, as `prepare` has left things.
+template <class F>
+outcome crash(int signal, F prepare) {
+  std::array<int, 2> line{};
+  BOOST_REQUIRE(::pipe(line.data()) == 0);
+  auto child = ::fork();
+  BOOST_REQUIRE(child >= 0);
+  if (child == 0) {
+    ::dup2(line[1], STDERR_FILENO);
+    ::close(line[0]);
+    ::close(line[1]);
+    // Boost has handlers of its own.
+    for (auto x : {SIGSEGV, SIGABRT})
+      std::signal(x, SIG_DFL);
+    prepare();
+    ::raise(signal);
+    ::_exit(3);
+  }
+  unique_fd from{line[0]};
+  ::close(line[1]);
+  outcome out;
+  std::array<char, 4096> part{};
+  auto until = soon();
+  while (readable(from.get(), until)) {
+    auto count = ::read(from.get(), part.data(), part.size());
+    if (count <= 0)
+      break;
+    out.said.append(part.data(), static_cast<std::size_t>(count));
+  }
+  if (until.passed())
+    ::kill(child, SIGKILL);
+  ::waitpid(child, &out.status, 0);
+  return out;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(crash_stack)
+
+BOOST_AUTO_TEST_CASE(who_crashes_says_where_and_ends_as_it_would_have) {
+  for (auto signal : {SIGSEGV, SIGABRT}) {
+    auto seen = crash(signal, write_stack_on_crash);
+    BOOST_TEST_INFO(seen.said);
+    BOOST_TEST(WIFSIGNALED(seen.status));
+    BOOST_TEST(WTERMSIG(seen.status) == signal);
+    auto first = seen.said.substr(0, seen.said.find('\n'));
+    BOOST_TEST(first
+               == (signal == SIGSEGV
+                     ? "crashed by SIGSEGV, the stack of the thread:"
+                     : "crashed by SIGABRT, the stack of the thread:"));
+    // At least the handler, `raise`, and who called it.
+    BOOST_TEST(std::count(seen.said.begin(), seen.said.end(), '\n') > 3);
+    BOOST_TEST(seen.said.find("libc") != std::string::npos);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(whoever_handles_a_signal_goes_on_doing_so) {
+  auto seen = crash(SIGSEGV, [] {
+    std::signal(SIGSEGV, [](int) { ::_exit(7); });
+    write_stack_on_crash();
+  });
+  BOOST_TEST(seen.said.empty());
+  BOOST_TEST(WIFEXITED(seen.status));
+  BOOST_TEST(WEXITSTATUS(seen.status) == 7);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
