@@ -229,10 +229,13 @@ result<comm::link_ptr> group_table::connect_neighbour(
   auto peer = decode(addresses[sends ? 1 : 0]);
   if (!peer)
     return fail(peer.error());
-  if (auto there = mesh_->await_peer(peer->first, peer->second, until); !there)
+  if (auto there = mesh_->await_peer(peer->first, peer->second, until,
+                                     &aborted_);
+      !there)
     return fail(there.error());
   if (!sends) {
-    auto fd = mesh_->receive_fd(peer->first, peer->second, group, until);
+    auto fd = mesh_->receive_fd(peer->first, peer->second, group, until,
+                                &aborted_);
     if (!fd)
       return fail(fd.error());
     return make_receiver(backend, fd->release());
@@ -261,7 +264,14 @@ void group_table::close(const std::string& group) {
     if (entries_.empty())
       aborted_ = false;
   }
+  discard(group, old);
   let_go(std::move(old));
+}
+
+void group_table::discard(const std::string& group, const entry& x) const {
+  if (mesh_ && x.kind == protocol::seat_kind::receiver
+      && joins_neighbours(x.backend))
+    mesh_->discard(group);
 }
 
 comm::communicator* group_table::communicator(std::string_view group) const {
@@ -301,6 +311,8 @@ void group_table::abort() noexcept {
     for (const auto& [name, x] : entries_)
       all.push_back(x);
   }
+  if (mesh_)
+    mesh_->wake_waiters();
   for (auto& x : all) {
     if (x.endpoint)
       x.endpoint->abort();
@@ -319,6 +331,8 @@ void group_table::clear() noexcept {
     old.swap(entries_);
     aborted_ = false;
   }
+  for (const auto& [name, x] : old)
+    discard(name, x);
   let_go(std::move(old));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
@@ -101,6 +102,9 @@ private:
   [[nodiscard]] result<comm::link_ptr> make_sender(const std::string& backend,
                                                    int fd) const;
 
+  /// What neighbours have sent for a group that is no more.
+  void discard(const std::string& group, const entry& x) const;
+
   /// Destroys it here: whoever looks in from outside at this moment must not
   /// turn out to be the last who has it, and wait for its end.
   template <class T>
@@ -121,7 +125,8 @@ private:
   /// the table has.
   mutable std::shared_mutex visits_;
   mutable std::mutex mutex_;
-  bool aborted_ = false;
+  /// Written under the lock.
+  std::atomic<bool> aborted_ = false;
   std::map<std::string, entry, std::less<>> entries_;
 };
 

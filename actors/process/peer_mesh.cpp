@@ -58,6 +58,10 @@ std::string name_of(std::int32_t slot) {
                            : fmt::format("host {}", slot);
 }
 
+bool is_set(const std::atomic<bool>* x) noexcept {
+  return x != nullptr && x->load(std::memory_order_acquire);
+}
+
 error gone_error(std::int32_t slot, incarnation life) {
   return error{errc::lost, fmt::format("{} (incarnation {}) is gone",
                                        name_of(slot), life.value())};
@@ -128,13 +132,17 @@ struct peer_mesh::impl {
 
   /// Waits for a peer's introduction, which may be on its way still.
   result<peer_ptr> await(std::unique_lock<std::mutex>& lock, std::int32_t slot,
-                         incarnation life, deadline until) {
+                         incarnation life, deadline until,
+                         const std::atomic<bool>* given_up = nullptr) {
     if (slot == self)
       return fail(errc::invalid, "a process is no peer of its own");
     for (;;) {
       auto x = find(slot, life);
       if (!x || *x)
         return x;
+      if (is_set(given_up))
+        return fail(errc::aborted,
+                    fmt::format("waiting for {} was given up", name_of(slot)));
       if (until.passed())
         return fail(errc::timed_out,
                     fmt::format("{} (incarnation {}) has not been introduced "
@@ -335,9 +343,10 @@ struct peer_mesh::impl {
   }
 
   result<unique_fd> receive_fd(std::int32_t slot, incarnation life,
-                               std::string_view tag, deadline until) {
+                               std::string_view tag, deadline until,
+                               const std::atomic<bool>* given_up) {
     std::unique_lock lock{mutex};
-    auto from = await(lock, slot, life, until);
+    auto from = await(lock, slot, life, until, given_up);
     if (!from)
       return fail(from.error());
     for (;;) {
@@ -353,6 +362,10 @@ struct peer_mesh::impl {
         --(*from)->mailbox_size;
         return file;
       }
+      if (is_set(given_up))
+        return fail(errc::aborted, fmt::format("waiting for '{}' of {} was "
+                                               "given up",
+                                               tag, name_of(slot)));
       if (until.passed())
         return fail(errc::timed_out,
                     fmt::format("{} did not hand over '{}' in time",
@@ -416,12 +429,19 @@ void peer_mesh::drop_peer(std::int32_t slot, incarnation life) {
 }
 
 result<void> peer_mesh::await_peer(std::int32_t slot, incarnation life,
-                                   deadline until) {
+                                   deadline until,
+                                   const std::atomic<bool>* given_up) {
   std::unique_lock lock{impl_->mutex};
-  auto x = impl_->await(lock, slot, life, until);
+  auto x = impl_->await(lock, slot, life, until, given_up);
   if (!x)
     return fail(x.error());
   return {};
+}
+
+void peer_mesh::wake_waiters() {
+  // Nobody is between looking and waiting while we have this.
+  std::lock_guard guard{impl_->mutex};
+  impl_->changed.notify_all();
 }
 
 void peer_mesh::serve(handler answer) {
@@ -440,8 +460,18 @@ result<void> peer_mesh::send_fd(std::int32_t slot, incarnation life,
 }
 
 result<unique_fd> peer_mesh::receive_fd(std::int32_t slot, incarnation life,
-                                        std::string_view tag, deadline until) {
-  return impl_->receive_fd(slot, life, tag, until);
+                                        std::string_view tag, deadline until,
+                                        const std::atomic<bool>* given_up) {
+  return impl_->receive_fd(slot, life, tag, until, given_up);
+}
+
+void peer_mesh::discard(std::string_view tag) {
+  std::lock_guard guard{impl_->mutex};
+  for (auto& [slot, x] : impl_->peers)
+    if (auto i = x->mailbox.find(tag); i != x->mailbox.end()) {
+      x->mailbox_size -= i->second.size();
+      x->mailbox.erase(i);
+    }
 }
 
 } // namespace troupe::process

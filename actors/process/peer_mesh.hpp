@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -74,9 +75,14 @@ public:
   void drop_peer(std::int32_t slot, incarnation life);
 
   /// Waits until the peer is there. Fails with `errc::lost` if it is gone,
-  /// with `errc::timed_out` at the deadline.
-  [[nodiscard]] result<void> await_peer(std::int32_t slot, incarnation life,
-                                        deadline until);
+  /// with `errc::timed_out` at the deadline, with `errc::aborted` once
+  /// `given_up` is true (`wake_waiters`).
+  [[nodiscard]] result<void>
+  await_peer(std::int32_t slot, incarnation life, deadline until,
+             const std::atomic<bool>* given_up = nullptr);
+
+  /// Has those who wait look whether they are to give up.
+  void wake_waiters();
 
   // -- buffers ----------------------------------------------------------------
 
@@ -100,11 +106,13 @@ public:
                                      deadline until);
 
   /// Waits for a descriptor under `tag` from a peer; several under one tag
-  /// come in the order sent. Errors as `fetch`.
-  [[nodiscard]] result<unique_fd> receive_fd(std::int32_t slot,
-                                             incarnation life,
-                                             std::string_view tag,
-                                             deadline until);
+  /// come in the order sent. Errors as `fetch`, and as `await_peer`.
+  [[nodiscard]] result<unique_fd>
+  receive_fd(std::int32_t slot, incarnation life, std::string_view tag,
+             deadline until, const std::atomic<bool>* given_up = nullptr);
+
+  /// Closes the descriptors under `tag` that nobody has asked for.
+  void discard(std::string_view tag);
 
 private:
   struct impl;

@@ -11,6 +11,7 @@
 
 #include "support/idle_group.hpp"
 #include "support/stub_device.hpp"
+#include "troupe/actors/process/message_socket.hpp"
 
 using namespace troupe;
 
@@ -135,6 +136,43 @@ BOOST_AUTO_TEST_CASE(nobody_waits_for_a_group_that_ends) {
     BOOST_TEST(!x.groups.link("g"));
     x.may_go.open();
     close.get();
+  }
+}
+
+// A sender that fails at an earlier link never hands over its descriptor.
+BOOST_AUTO_TEST_CASE(an_abort_ends_the_wait_for_a_neighbour) {
+  process::peer_mesh near{0};
+  process::peer_mesh far{1};
+  incarnation life{1};
+  auto ends = process::make_socket_pair();
+  BOOST_REQUIRE(ends);
+  near.add_peer(1, life, std::move(ends->first));
+  far.add_peer(0, life, std::move(ends->second));
+  protocol::group_seat seat;
+  seat.group = "link";
+  seat.backend = "shm";
+  seat.size = 2;
+  seat.kind = protocol::seat_kind::sender;
+  model::group_table sender{hub, &far, {node_id{0}, 1, life}};
+  auto there = sender.open(seat).value();
+  model::group_table receiver{hub, &near, {node_id{0}, 0, life}};
+  seat.kind = protocol::seat_kind::receiver;
+  seat.rank = rank_id{1};
+  for (auto early : {false, true}) {
+    auto here = receiver.open(seat).value();
+    if (early)
+      receiver.abort();
+    auto wait = std::async(std::launch::async, [&] {
+      return receiver.connect("link", {there, here},
+                              deadline::after(std::chrono::hours{1}));
+    });
+    if (!early)
+      receiver.abort();
+    BOOST_REQUIRE((wait.wait_for(soon) == std::future_status::ready));
+    auto ended = wait.get();
+    BOOST_REQUIRE(!ended);
+    BOOST_TEST((ended.error().code() == errc::aborted));
+    receiver.clear();
   }
 }
 

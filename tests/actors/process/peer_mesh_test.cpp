@@ -3,8 +3,10 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <fmt/format.h>
+#include <atomic>
 #include <future>
+
+#include <fmt/format.h>
 
 #include "actors/process/support.hpp"
 #include "troupe/actors/process/peer_protocol.hpp"
@@ -279,6 +281,45 @@ BOOST_AUTO_TEST_CASE(a_message_that_is_too_long_drops_the_peer) {
   send_message(x.socket.get(), bytes(peer_protocol::message_bytes_max + 1));
   BOOST_TEST(readable(x.socket.get(), soon()));
   BOOST_TEST((code_of(x.mesh.await_peer(1, first_life, soon())) == errc::lost));
+}
+
+BOOST_AUTO_TEST_CASE(who_waits_may_be_told_to_give_up) {
+  played_peer x;
+  for (auto introduced : {true, false}) {
+    std::atomic<bool> given_up{false};
+    auto wait = std::async(std::launch::async, [&] {
+      auto until = deadline::after(std::chrono::hours{1});
+      return introduced
+               ? code_of(
+                 x.mesh.receive_fd(1, first_life, "link", until, &given_up))
+               : code_of(x.mesh.await_peer(2, first_life, until, &given_up));
+    });
+    given_up = true;
+    x.mesh.wake_waiters();
+    BOOST_REQUIRE((wait.wait_for(soon().left()) == std::future_status::ready));
+    BOOST_TEST((wait.get() == errc::aborted));
+    // That was before.
+    BOOST_TEST(
+      (code_of(x.mesh.receive_fd(1, first_life, "link", soon(), &given_up))
+       == errc::aborted));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_nobody_will_ask_for_is_closed) {
+  played_peer x;
+  auto before = open_descriptors();
+  auto file = event();
+  for (const auto* tag : {"old", "old", "new"})
+    BOOST_REQUIRE(
+      (send_message(x.socket.get(),
+                    peer_protocol::encode(peer_protocol::give{tag}), file.get())
+       == io_status::done));
+  // All are there once the last is.
+  BOOST_TEST(x.mesh.receive_fd(1, first_life, "new", soon()).has_value());
+  BOOST_TEST(open_descriptors() == before + 3);
+  x.mesh.discard("old");
+  x.mesh.discard("never seen");
+  BOOST_TEST(open_descriptors() == before + 1);
 }
 
 BOOST_AUTO_TEST_CASE(a_mailbox_has_a_bound) {
