@@ -25,6 +25,14 @@ struct device_memory_figures {
   std::uint64_t total_bytes = 0;
 };
 
+/// Who can use an address as it is.
+struct memory_reach {
+  /// The processor.
+  bool process = true;
+  /// The device that was asked.
+  bool device = false;
+};
+
 /// The device that a process works on, for those who do not know what kind it
 /// is: memory on it, and what moves bytes there. A process without a device has
 /// none of these (a null pointer): its ranks use inproc, shm and gloo.
@@ -47,6 +55,11 @@ public:
   [[nodiscard]] virtual result<device_memory_figures> memory() const = 0;
 
   // -- memory ------------------------------------------------------------------
+
+  /// Who can use memory that somebody has allocated. Both can use what is
+  /// pinned or managed; nobody asked here what lies on another device.
+  [[nodiscard]] virtual result<memory_reach>
+  reach(const std::byte* where) const = 0;
 
   /// Fresh memory of the device that other processes of the machine can read
   /// in place. Fails with `errc::exhausted`.

@@ -7,6 +7,8 @@
 
 #include <fmt/core.h>
 
+#include "troupe/comm/device.hpp"
+
 namespace troupe::model {
 
 namespace {
@@ -81,6 +83,30 @@ result<void> check_parameters(const parameter_list& xs) {
                   fmt::format("parameters '{}' and '{}' lie on different "
                               "devices; keep all of a rank on one",
                               xs.front().name, x.name));
+  }
+  return {};
+}
+
+result<void> check_places(const parameter_list& xs, const comm::device& host) {
+  for (const auto& x : xs) {
+    if (x.memory.empty())
+      continue;
+    auto found = host.reach(x.memory.data());
+    if (!found)
+      return fail(found.error().within(fmt::format("parameter '{}'", x.name)));
+    if (on_device(x) ? found->device : found->process)
+      continue;
+    if (on_device(x))
+      return fail(errc::invalid,
+                  fmt::format("parameter '{}' does not lie on the GPU that its "
+                              "process works on, though its parameter::device "
+                              "names one",
+                              x.name));
+    return fail(errc::invalid,
+                fmt::format("parameter '{}' lies on a GPU, but its "
+                            "parameter::device says the CPU: set it to {{"
+                            "dlpack::device_type::cuda, {}}}",
+                            x.name, host.where().id));
   }
   return {};
 }

@@ -10,6 +10,12 @@
 #include "troupe/actors/protocol/weights.hpp"
 #include "troupe/core/error.hpp"
 
+namespace troupe::comm {
+
+class device;
+
+} // namespace troupe::comm
+
 namespace troupe::model {
 
 /// A module's parameters as messages tell them.
@@ -17,9 +23,15 @@ namespace troupe::model {
 describe_parameters(const parameter_list& xs);
 
 /// Names are unique, each memory is as long as type and shape say, and all lie
-/// in memory of one kind; segments are checked where layouts are made. Fails with `errc::invalid`, naming the
-/// tensor. Complexity: O(n log n).
+/// in memory of one kind; segments are checked where layouts are made. Fails
+/// with `errc::invalid`, naming the tensor. Complexity: O(n log n).
 [[nodiscard]] result<void> check_parameters(const parameter_list& xs);
+
+/// They lie where `parameter::device` says: a sync that believes a wrong word
+/// ends the process, or all work on the device. Fails with `errc::invalid`,
+/// naming the tensor and what to write.
+[[nodiscard]] result<void> check_places(const parameter_list& xs,
+                                        const comm::device& host);
 
 /// Fails with `errc::invalid` and the first tensor that is not what it was:
 /// its name, type, shape or segments.

@@ -282,6 +282,9 @@ result<protocol::manifests> worker_state::set_up() {
     parameters_ = fresh->parameters();
     if (auto sound = check_parameters(parameters_); !sound)
       return fail(sound.error());
+    if (services_.device)
+      if (auto placed = check_places(parameters_, *services_.device); !placed)
+        return fail(placed.error());
     told_ = describe_parameters(parameters_);
     probe_->groups.offer(arenas_of(parameters_),
                          private_device_memory(parameters_));

@@ -94,6 +94,19 @@ result<device_memory_figures> cuda_device::memory() const {
 
 // -- memory --------------------------------------------------------------------
 
+result<memory_reach> cuda_device::reach(const std::byte* where) const {
+  auto facts = cuda::facts_of(*runtime_, where);
+  if (!facts)
+    return fail(facts.error());
+  using cuda::memory_kind;
+  switch (facts->kind) {
+    case memory_kind::pageable: return memory_reach{true, false};
+    case memory_kind::device:
+      return memory_reach{false, facts->device == number_};
+    default: return memory_reach{true, true};
+  }
+}
+
 result<std::shared_ptr<shared_memory>>
 cuda_device::allocate(std::uint64_t bytes) {
   return cuda_ipc::make_allocation(runtime_, number_, bytes);

@@ -32,6 +32,9 @@ public:
 
   [[nodiscard]] result<device_memory_figures> memory() const override;
 
+  [[nodiscard]] result<memory_reach>
+  reach(const std::byte* where) const override;
+
   [[nodiscard]] result<std::shared_ptr<shared_memory>>
   allocate(std::uint64_t bytes) override;
 

@@ -44,6 +44,11 @@ public:
     return figures;
   }
 
+  [[nodiscard]] result<comm::memory_reach>
+  reach(const std::byte*) const override {
+    return reachable;
+  }
+
   [[nodiscard]] result<std::shared_ptr<comm::shared_memory>>
   allocate(std::uint64_t bytes) override {
     if (figures.used_bytes + bytes > figures.total_bytes)
@@ -105,6 +110,8 @@ public:
   std::optional<error> entering;
   std::optional<error> measuring;
   comm::device_memory_figures figures;
+  /// Of all memory: ours is the process's, too.
+  comm::memory_reach reachable{true, true};
 
 private:
   class block final : public comm::shared_memory {

@@ -3,6 +3,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "support/stub_device.hpp"
+
 using namespace troupe;
 using namespace troupe::model;
 
@@ -74,6 +76,31 @@ BOOST_AUTO_TEST_CASE(memory_that_does_not_fit_its_shape_is_named) {
   x = two();
   x[1].name = "a";
   BOOST_TEST(says(check_parameters(x), {"'a'", "two"}));
+}
+
+// A sync that believed a wrong word would end the process.
+BOOST_AUTO_TEST_CASE(parameters_lie_where_they_say) {
+  test::stub_device gpu{3};
+  auto placed = [&](comm::memory_reach truth, bool says_device) {
+    gpu.reachable = truth;
+    auto x = two();
+    if (says_device)
+      for (auto& p : x)
+        p.device = gpu.where();
+    return check_places(x, gpu);
+  };
+  constexpr comm::memory_reach both{true, true};
+  constexpr comm::memory_reach process{true, false};
+  constexpr comm::memory_reach device{false, true};
+  constexpr comm::memory_reach neither{false, false};
+  BOOST_TEST(placed(both, true).has_value());
+  BOOST_TEST(placed(both, false).has_value());
+  BOOST_TEST(placed(process, false).has_value());
+  BOOST_TEST(placed(device, true).has_value());
+  BOOST_TEST(says(placed(device, false), {"'a'", "says the CPU", "cuda, 3}"}));
+  BOOST_TEST(says(placed(process, true), {"'a'", "does not lie on the GPU"}));
+  BOOST_TEST(says(placed(neither, true), {"'a'", "does not lie on the GPU"}));
+  BOOST_TEST(says(placed(neither, false), {"'a'", "lies on a GPU"}));
 }
 
 BOOST_AUTO_TEST_CASE(a_long_listing_comes_in_pieces_that_add_up) {

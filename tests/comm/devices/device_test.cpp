@@ -140,6 +140,30 @@ BOOST_AUTO_TEST_CASE(memory_of_others_is_shared_if_it_can_be) {
   BOOST_CHECK(code_of(here.device->share({})) == errc::invalid);
 }
 
+BOOST_AUTO_TEST_CASE(who_can_use_an_address_is_known) {
+  auto other = machine->at(0);
+  std::byte ordinary{};
+  std::byte* ours = nullptr;
+  std::byte* pinned = nullptr;
+  auto& api = *machine->runtime;
+  BOOST_CHECK(here.device->enter());
+  BOOST_CHECK_EQUAL(api.allocate(ours, 64), comm::cuda::codes::success);
+  BOOST_CHECK_EQUAL(api.allocate_pinned(pinned, 64),
+                    comm::cuda::codes::success);
+  auto check = [](const comm::device_ptr& whose, const std::byte* where,
+                  bool process, bool device) {
+    auto found = whose->reach(where).value();
+    BOOST_CHECK_EQUAL(found.process, process);
+    BOOST_CHECK_EQUAL(found.device, device);
+  };
+  check(here.device, &ordinary, true, false);
+  check(here.device, ours + 7, false, true);
+  check(here.device, pinned, true, true);
+  check(other.device, ours, false, false);
+  BOOST_CHECK_EQUAL(api.release(ours), comm::cuda::codes::success);
+  BOOST_CHECK_EQUAL(api.release_pinned(pinned), comm::cuda::codes::success);
+}
+
 BOOST_AUTO_TEST_CASE(its_engines_work_on_it) {
   auto engine = here.device->engines()->make().value();
   auto memory = engine->allocate(100).value();
