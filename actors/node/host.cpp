@@ -37,10 +37,8 @@ const char* host::name() const {
 
 void host::on_exit() {
   bundles_.clear();
-  if (!services_.device)
-    return;
   // CAF's clock keeps us until the last reminder is due; what is on a device
-  // does not wait for that.
+  // does not wait for that, nor whoever waits for a worker.
   workers_.clear();
   services_.device = nullptr;
 }

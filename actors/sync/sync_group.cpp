@@ -74,6 +74,10 @@ void sync_group::on_exit() {
   destination_ = protocol::dist_model_actor{};
   desk_ = protocol::device_desk_actor{};
   lease_ = nullptr;
+  // The promise of whoever waits for a run holds us.
+  if (auto run = std::move(run_); run)
+    run->done(
+      fail(errc::aborted, fmt::format("sync {} was ended", sync_name_)));
 }
 
 const protocol::dist_model_actor&

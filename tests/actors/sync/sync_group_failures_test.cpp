@@ -87,6 +87,15 @@ BOOST_AUTO_TEST_CASE(a_model_that_goes_down_fails_the_sync_at_once) {
   failed_in(got, errc::lost, "transferring");
 }
 
+BOOST_AUTO_TEST_CASE(a_group_that_is_ended_tells_who_waits_for_its_run) {
+  prepared();
+  trainer->silent.insert("staged");
+  auto got = run();
+  BOOST_TEST(!got.ready());
+  kill(group);
+  BOOST_TEST((got.failure() == error{errc::aborted, "sync t2p was ended"}));
+}
+
 BOOST_AUTO_TEST_CASE(ws_3_every_step_ends_in_time) {
   for (const auto* mode : {"staged", "in_place"}) {
     auto moving = std::string{mode} == "staged" ? "staged" : "in place";
