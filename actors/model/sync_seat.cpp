@@ -433,6 +433,12 @@ bool sync_table::is_busy(const std::string& sync,
   });
 }
 
+bool sync_table::is_busy() const {
+  std::lock_guard guard{mutex_};
+  return std::ranges::any_of(seats_,
+                             [](const auto& x) { return x.second->is_busy(); });
+}
+
 void sync_table::committed(const std::string& sync) {
   std::lock_guard guard{mutex_};
   for (const auto& [name, seat] : seats_)

@@ -150,6 +150,9 @@ public:
   [[nodiscard]] bool is_busy(const std::string& sync,
                              const std::string& program) const;
 
+  /// Whether any program of any sync is still running.
+  [[nodiscard]] bool is_busy() const;
+
   /// The weights that any program of `sync` brought have been given a version.
   void committed(const std::string& sync);
 

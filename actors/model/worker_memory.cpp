@@ -62,9 +62,10 @@ protocol::device_bytes worker_state::measure() {
   return out;
 }
 
-bool worker_state::in_sync() const noexcept {
+bool worker_state::in_sync() const {
+  // A run that was given up reads until it notices.
   return !pins_.empty() || !fences_.empty() || !enrolled_.empty()
-         || !lent_.empty();
+         || !lent_.empty() || probe_->syncs.is_busy();
 }
 
 result<void> worker_state::bring() {

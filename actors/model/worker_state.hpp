@@ -138,7 +138,7 @@ private:
 
   /// A sync has looked at the parameters and counts on them, or peers read them
   /// where they are.
-  [[nodiscard]] bool in_sync() const noexcept;
+  [[nodiscard]] bool in_sync() const;
 
   /// Looks at the parameters anew: the memory may have moved (true), but names,
   /// types and shapes must be those of the set-up.

@@ -2,7 +2,9 @@
 // Devices, their memory, and models that give it back.
 #include <array>
 #include <fstream>
+#include <future>
 #include <iterator>
+#include <thread>
 
 #include <boost/test/unit_test.hpp>
 
@@ -12,6 +14,8 @@
 #include "support/stub_device.hpp"
 #include "troupe/actors/checkpoint/batch_file.hpp"
 #include "troupe/actors/model/worker_state.hpp"
+#include "troupe/actors/protocol/program_codec.hpp"
+#include "troupe/actors/protocol/rendezvous.hpp"
 
 using namespace troupe;
 using model::worker_state;
@@ -341,6 +345,51 @@ BOOST_AUTO_TEST_CASE(memory_that_is_lent_stays_until_the_link_is_closed) {
   BOOST_REQUIRE(call("echo"));
   BOOST_TEST(calls() == (lines{"echo", "offload"}),
              boost::test_tools::per_element());
+}
+
+// Whoever gives a sync up closes its links while a rank may still read.
+BOOST_AUTO_TEST_CASE(memory_that_is_read_stays_until_the_run_has_ended) {
+  BOOST_REQUIRE(set_up(offload, false));
+  program_part part;
+  part.wire_bytes = 8;
+  part.run_elements = 2;
+  program_channel channel;
+  channel.buckets.push_back({dtype::float32, 8, {part}});
+  rank_program sends;
+  sends.sends = {channel};
+  protocol::install_programs programs;
+  programs.program = "t2p";
+  programs.buffer_bytes_max = programs.staging_bytes_max = 1 << 20;
+  programs.items = protocol::encode(sends, worker->name());
+  BOOST_REQUIRE(worker->install(programs));
+  BOOST_REQUIRE(order(sync_action::pin));
+  auto link = protocol::link_name("t2p", 1, rank_id{}, rank_id{});
+  protocol::open_groups seats;
+  seats.items.push_back({worker->name(), link, "inproc",
+                         protocol::seat_kind::sender, rank_id{0}, 2});
+  BOOST_REQUIRE(worker->open(seats));
+  protocol::transfer request;
+  request.program = "t2p";
+  request.links = 1;
+  request.timeout_ms = 60'000;
+  auto seat = probe->syncs.find("t2p");
+  BOOST_REQUIRE(seat);
+  auto run = std::async(std::launch::async, [&] {
+    return seat->run(request, probe->groups, worker->name()).has_value();
+  });
+  auto until = deadline::after(std::chrono::seconds{30});
+  while (seat->progress().empty() && !until.passed())
+    std::this_thread::yield();
+  BOOST_TEST(probe->syncs.is_busy());
+  calls();
+  BOOST_REQUIRE(order(sync_action::unpin));
+  auto leaves = protocol::leave(seats);
+  BOOST_REQUIRE(worker->close(leaves));
+  BOOST_TEST(calls().empty());
+  seat->abort();
+  BOOST_TEST(!run.get());
+  BOOST_REQUIRE(worker->close(leaves));
+  BOOST_TEST(calls() == (lines{"offload"}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(checkpoints_find_the_memory_in_its_place) {
