@@ -19,7 +19,7 @@
 namespace troupe::call {
 
 /// Devices that are ours until the last copy is gone, whoever has it. Points to
-/// nothing, with devices as without: it cannot be asked whether there are any.
+/// nothing, with devices as without (`any`).
 ///
 /// Who has one waits for no other, neither itself nor through those it asks:
 /// what a sync asks of a model, and a model of its replicas, takes no lease.
@@ -27,6 +27,10 @@ namespace troupe::call {
 /// its deadlines have passed, and nobody waits in a circle. Whoever needs
 /// devices twice gives them back in between.
 using device_lease = std::shared_ptr<void>;
+
+[[nodiscard]] inline bool any(const device_lease& x) noexcept {
+  return x.use_count() > 0;
+}
 
 /// Whom a lease waits for besides those who have its devices.
 enum class lease_turn : std::uint8_t {

@@ -189,10 +189,12 @@ void dist_model::invoke_now(const protocol::invoke& request,
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     protocol::invoke share{request.function, std::move(inputs[i]),
                            request.scope, timeout_ms};
-    calls_.ask<protocol::invoked>(members_.at(targets[i]).actor,
-                                  with_grace(timeout_ms), std::move(share),
+    auto whom = members_.at(targets[i]).actor;
+    auto timeout = with_grace(timeout_ms);
+    calls_.ask<protocol::invoked>(whom, timeout, std::move(share),
                                   // The first failure is answered at once.
-                                  [all, i, lease](result<protocol::invoked> x) {
+                                  [=, this](result<protocol::invoked> x) {
+                                    keep_while_busy(lease, whom, timeout, x);
                                     all->set(i, std::move(x));
                                   });
   }
@@ -233,7 +235,13 @@ dist_model::behavior_type dist_model::make_behavior() {
     },
     [=, this](const close_groups& x) {
       auto out = owe_ack();
-      relay<ack>(x, [out](auto y) { out.deliver(std::move(y)); });
+      // A replica that was removed since has closed its own, and must not keep
+      // the others from hearing this.
+      auto there = x;
+      std::erase_if(there.items, [this](const auto& item) {
+        return members_.count(item.to.replica) == 0;
+      });
+      relay<ack>(there, [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
     [=, this](const protocol::invoke& x) {

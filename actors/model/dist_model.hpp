@@ -95,6 +95,13 @@ private:
 
   // -- asking -----------------------------------------------------------------
 
+  /// Keeps `lease` until no rank of a replica that has answered so is at work
+  /// any more; `timeout` bounds that.
+  template <class Reply>
+  void keep_while_busy(const call::device_lease& lease,
+                       const protocol::replica_actor& whom,
+                       milliseconds timeout, const result<Reply>& answer);
+
   /// Asks these replicas the same. `lease` is kept until none is at it any more.
   template <class Reply, class Message>
   void ask_these(const std::vector<replica_id>& ids, milliseconds timeout,

@@ -252,7 +252,10 @@ void dist_model::rejoin(const protocol::repair_model& request,
   auto together = calls_.collect();
   for (std::size_t i = 0; i < all_ids.size(); ++i) {
     auto id = all_ids[i];
-    auto heard = [=](result<manifests> x) {
+    auto whom = members_.at(id).actor;
+    auto time_left = rejoin_steps * with_grace(patience);
+    auto heard = [=, this](result<manifests> x) {
+      keep_while_busy(found->devices, whom, time_left, x);
       if (x) {
         found->whole.push_back(id);
         std::move(x->items.begin(), x->items.end(),
@@ -266,8 +269,7 @@ void dist_model::rejoin(const protocol::repair_model& request,
       }
       all->set(i, ack{});
     };
-    calls_.ask<manifests>(members_.at(id).actor,
-                          rejoin_steps * with_grace(patience),
+    calls_.ask<manifests>(whom, time_left,
                           protocol::rejoin{request.scope, call::to_ms(patience),
                                            request.load_all},
                           heard);

@@ -30,6 +30,9 @@ namespace troupe {
 ///
 /// Functions that an application calls have the form
 /// `batch f(const batch&)` and are named when the model is declared (app.hpp).
+/// Rows of a result are joined over replicas and data ranks; its metadata is
+/// that of the first: a number that differs between ranks is reduced by the
+/// module (`worker_context::data_parallel`), or the others' are never seen.
 class module {
 public:
   virtual ~module();

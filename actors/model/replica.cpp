@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <type_traits>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -26,6 +28,21 @@ milliseconds from_ms(std::uint32_t x) {
 
 milliseconds with_grace(milliseconds x) {
   return call::with_grace(x, call::layer::replica);
+}
+
+/// Whether ranks may wait for each other in it, on devices that the model has
+/// asked for. Whoever keeps those must not wait for a disk; syncs ask for their
+/// own.
+template <class Message>
+bool may_talk(const Message&) {
+  return !std::is_same_v<
+           Message,
+           protocol::
+             transfer> && !std::is_same_v<Message, protocol::sync_order>;
+}
+
+bool may_talk(const protocol::run_checkpoint& x) {
+  return x.load;
 }
 
 template <class T>
@@ -88,6 +105,8 @@ void replica::on_exit() {
   // Node and replica hold each other.
   around_ = replica_surroundings{};
   nodes_.clear();
+  // A promise holds us.
+  waiting_.clear();
 }
 
 std::size_t replica::world() const noexcept {
@@ -138,14 +157,27 @@ template <class Reply, class Handle, class Message>
 void replica::ask_one(const Handle& target, std::size_t rank,
                       const std::string& operation, milliseconds timeout,
                       Message message, continuation<Reply> done) {
+  auto counts = may_talk(message);
+  owed_ += counts;
   calls_.ask<Reply>(target, with_grace(timeout), std::move(message),
-                    [this, rank, operation, era = era_,
+                    [this, rank, operation, counts, era = era_,
                      done = std::move(done)](result<Reply> x) {
                       // What was asked before a failure is of no interest.
                       if (!x && era == era_)
                         x = fail(report(rank, operation, x.error()));
                       done(std::move(x));
+                      // What comes next has been asked by now.
+                      owed_ -= counts;
+                      if (owed_ == 0)
+                        for (const auto& told : std::exchange(waiting_, {}))
+                          told.deliver(ack{});
                     });
+}
+
+void replica::await_ranks(call::reply<ack> out) {
+  if (owed_ == 0)
+    return out.deliver(ack{});
+  waiting_.push_back(std::move(out));
 }
 
 template <class Reply, class Message>
@@ -464,6 +496,11 @@ replica::behavior_type replica::make_behavior() {
       start(from_ms(x.timeout_ms), [=, this](const result<ack>& y) {
         out.deliver(y.map([this](auto&&) { return started_ranks{devices_}; }));
       });
+      return out.promise();
+    },
+    [=, this](const protocol::await_ranks&) {
+      auto out = owe_ack();
+      await_ranks(out);
       return out.promise();
     },
     [=, this](const protocol::set_up& x) {

@@ -122,6 +122,9 @@ private:
   void invoke(const protocol::invoke& request,
               continuation<protocol::invoked> done);
 
+  /// Answers once no rank may be talking to another any more.
+  void await_ranks(call::reply<protocol::ack> out);
+
   /// Fetches what is missing of the ranks' manifests.
   void complete_all(protocol::manifests told, milliseconds timeout,
                     continuation<protocol::manifests> done);
@@ -156,6 +159,11 @@ private:
   bool closing_ = false;
   /// How often the ranks were joined anew.
   std::uint64_t era_ = 0;
+  /// What ranks were asked and may talk in and have not answered; without what
+  /// a rejoin asks them first: nobody talks before all have answered that.
+  std::size_t owed_ = 0;
+  /// Told when nothing is owed any more.
+  std::vector<call::reply<protocol::ack>> waiting_;
   call::caller<replica> calls_;
 };
 

@@ -47,6 +47,17 @@ struct started_ranks {
   }
 };
 
+/// Waits until every rank has answered what it may talk to others in, or its
+/// time is over: a replica answers with its first failure, while other ranks may
+/// still be in a collective with the one that failed. Sender: dist_model.
+/// Answer: ack.
+struct await_ranks {
+  template <class Inspector>
+  friend typename Inspector::result_type inspect(Inspector& f, await_ranks&) {
+    return f();
+  }
+};
+
 /// Makes the modules ready: creates the processes and workers (dist_model, and
 /// replica if it was not told to before), joins the ranks of each replica, runs
 /// `module::setup`. Sender: engine. Answer: manifests of every rank.
@@ -412,7 +423,8 @@ using worker_actor = model_interface::extend<
 
 /// One copy of a model: owns its workers. Lives where its rank 0's node is.
 using replica_actor = worker_actor::extend<
-  caf::replies_to<start_ranks>::with<started_ranks>>;
+  caf::replies_to<start_ranks>::with<started_ranks>,
+  caf::replies_to<await_ranks>::with<ack>>;
 
 /// All replicas of a model: what an application talks to. Lives in the driver.
 using dist_model_actor = model_interface::extend<

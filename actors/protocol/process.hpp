@@ -17,7 +17,7 @@
 namespace troupe::protocol {
 
 /// Changes whenever a message changes: driver and hosts must agree.
-inline constexpr std::uint32_t wire_version = 8;
+inline constexpr std::uint32_t wire_version = 9;
 
 /// Where a worker's process stands.
 enum class host_kind : std::uint8_t { device, cpu };

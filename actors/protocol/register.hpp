@@ -40,6 +40,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::protocol::get_rest))
 // model.hpp
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::start_ranks))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::started_ranks))
+CAF_ADD_TYPE_ID(troupe, (troupe::protocol::await_ranks))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::set_up))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::manifests))
 CAF_ADD_TYPE_ID(troupe, (troupe::protocol::open_groups))

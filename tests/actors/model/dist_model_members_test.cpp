@@ -7,6 +7,7 @@
 
 #include "actors/model/dist_model_fixture.hpp"
 #include "support/scratch.hpp"
+#include "troupe/actors/protocol/rendezvous.hpp"
 
 using namespace troupe;
 using namespace troupe::protocol;
@@ -192,6 +193,29 @@ BOOST_AUTO_TEST_CASE(a_replica_that_was_removed_is_closed) {
   ask_and_run<manifests>(policy, more).value();
   check_serves(policy, 4);
   BOOST_TEST(reported().empty());
+}
+
+// A sync closes the links of its last plan, whoever is left of it.
+BOOST_AUTO_TEST_CASE(links_are_closed_although_one_of_their_replicas_is_gone) {
+  auto policy = ready(3);
+  open_groups seats;
+  seats.timeout_ms = 1000;
+  for (auto replica : {0, 1, 2})
+    seats.items.push_back({{"policy", replica_id{replica}, rank_id{0}},
+                           fmt::format("link/{}", replica),
+                           "inproc",
+                           seat_kind::receiver,
+                           rank_id{1},
+                           2});
+  ask_and_run<group_addresses>(policy, seats).value();
+  change_replicas less;
+  less.timeout_ms = 1000;
+  less.remove = {replica_id{2}};
+  ask_and_run<manifests>(policy, less).value();
+  ask_and_run<ack>(policy, leave(seats)).value();
+  // Who still had one would keep its end of the name.
+  seats.items.pop_back();
+  ask_and_run<group_addresses>(policy, seats).value();
 }
 
 BOOST_AUTO_TEST_CASE(changes_that_make_no_sense_change_nothing) {

@@ -3,6 +3,8 @@
 // tests run on threads of their own. Every wait has a deadline.
 #include "troupe/actors/model/replica.hpp"
 
+#include <future>
+
 #include <boost/test/unit_test.hpp>
 #include <caf/scoped_actor.hpp>
 #include <fmt/core.h>
@@ -32,6 +34,13 @@ public:
   void setup(worker_context& ctx) override {
     counting_module::setup(ctx);
     ctx_ = &ctx;
+  }
+
+  /// The rank that holds row 0 fails; any other is inside until it is let out.
+  batch leaves_one_inside(const batch& in) {
+    if (in.find("x")->values<std::int64_t>().front() == 0)
+      return throws_on_first(in);
+    return echo(in);
   }
 
   /// Its rows, and the sum of all ranks' rows in "sum".
@@ -84,6 +93,8 @@ struct fixture {
     model.add_function<summing_module>("throws_on_first",
                                        &summing_module::throws_on_first);
     model::host_services services{{}, &models, &store, &hub};
+    model.add_function<summing_module>("leaves_one_inside",
+                                       &summing_module::leaves_one_inside);
     services.device = std::move(device);
     launcher = std::make_shared<
       node::inproc_launcher>(system, "job", services,
@@ -345,6 +356,38 @@ BOOST_AUTO_TEST_CASE(a_call_waits_for_devices_that_its_ranks_talk_between) {
   // They are given back.
   run.lease(1, "GPU-a");
   run.lease(2, "GPU-b");
+  run.close(trainer);
+}
+
+// A replica answers with its first failure, while another rank may wait for the
+// one that failed.
+BOOST_AUTO_TEST_CASE(
+  a_call_that_failed_has_its_devices_until_all_ranks_are_out) {
+  on_devices run{{"GPU-a", "GPU-b"}};
+  auto trainer = run.make(1, 2);
+  std::promise<void> out;
+  run.notes->on_call = [let_out = out.get_future().share()](worker_context&) {
+    let_out.wait_for(soon);
+  };
+  auto got = run.call(trainer, "leaves_one_inside", test::numbered(2));
+  BOOST_REQUIRE(!got);
+  BOOST_TEST(got.error().message().ends_with("no first rows"));
+  auto sync = run.self->request(run.desk, soon,
+                                lease_devices{run.others + 1,
+                                              "t2p",
+                                              {"GPU-a"}});
+  // What the model says of it to the replica comes before this does.
+  BOOST_TEST(run.ask<operations>(trainer, get_operations{1000}).has_value());
+  run.self->request(run.desk, soon, get_blockers{run.others + 1})
+    .receive(
+      [](const blockers& x) {
+        BOOST_TEST(x.owners == std::vector<std::string>{"trainer"},
+                   boost::test_tools::per_element());
+      },
+      [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  out.set_value();
+  sync.receive([](ack) {}, [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+  run.give_back(1);
   run.close(trainer);
 }
 
