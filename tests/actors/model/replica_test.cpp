@@ -3,6 +3,8 @@
 // tests run on threads of their own. Every wait has a deadline.
 #include "troupe/actors/model/replica.hpp"
 
+#include <future>
+
 #include <boost/test/unit_test.hpp>
 #include <caf/scoped_actor.hpp>
 #include <fmt/core.h>
@@ -16,6 +18,7 @@
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/inproc_launcher.hpp"
 #include "troupe/actors/node/node.hpp"
+#include "troupe/core/exception.hpp"
 
 using namespace troupe;
 using namespace troupe::protocol;
@@ -45,7 +48,7 @@ public:
                                     dtype::float32, comm::reduce_op::sum,
                                     ctx_->collective_deadline());
       if (!done)
-        throw std::runtime_error(done.error().message());
+        throw troupe::exception(done.error());
       all = static_cast<std::int64_t>(value[0]);
     }
     out.set_meta("sum", all);
@@ -218,6 +221,36 @@ BOOST_AUTO_TEST_CASE(the_rank_that_failed_is_the_one_that_is_named) {
   BOOST_REQUIRE(!got);
   BOOST_TEST(got.error().message()
              == "trainer replica 0 rank 0, throws_on_first: no first rows");
+  close(trainer);
+}
+
+// The other one hangs. What waits for it has answered: it is not late itself.
+BOOST_AUTO_TEST_CASE(a_rank_that_waited_in_vain_has_given_up) {
+  std::promise<void> wake;
+  auto woken = wake.get_future().share();
+  notes->on_call = [woken](worker_context& ctx) {
+    if (ctx.rank().value() == 1) {
+      static_cast<void>(woken.wait_for(soon));
+      return;
+    }
+    float value[] = {1};
+    auto sum = ctx.data_parallel()
+                 ->all_reduce(std::as_writable_bytes(std::span{value}),
+                              dtype::float32, comm::reduce_op::sum,
+                              deadline::after(std::chrono::milliseconds{50}));
+    if (!sum)
+      throw troupe::exception{sum.error().within("all-reduce")};
+  };
+  auto trainer = make(1, 2);
+  auto got = call(trainer, "echo", test::numbered(4));
+  wake.set_value();
+  BOOST_REQUIRE(!got);
+  BOOST_TEST((got.error().code() == errc::aborted));
+  const auto& words = got.error().message();
+  BOOST_TEST_INFO(words);
+  BOOST_TEST(words.starts_with("trainer replica 0 rank 0, echo: all-reduce: "));
+  BOOST_TEST_INFO(words);
+  BOOST_TEST(words.find("waited in vain for rank 1") != std::string::npos);
   close(trainer);
 }
 
