@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "troupe/actors/call/grace.hpp"
+#include "troupe/actors/model/late_answer.hpp"
 #include "troupe/actors/model/relay.hpp"
 #include "troupe/actors/model/worker_state.hpp"
 #include "troupe/actors/protocol/rendezvous.hpp"
@@ -139,11 +140,13 @@ void replica::ask_one(const Handle& target, std::size_t rank,
                       const std::string& operation, milliseconds timeout,
                       Message message, continuation<Reply> done) {
   calls_.ask<Reply>(target, with_grace(timeout), std::move(message),
-                    [this, rank, operation, era = era_,
+                    [this, rank, operation, timeout, era = era_,
                      done = std::move(done)](result<Reply> x) {
                       // What was asked before a failure is of no interest.
                       if (!x && era == era_)
-                        x = fail(report(rank, operation, x.error()));
+                        x = fail(
+                          report(rank, operation,
+                                 late_or(x.error(), operation, timeout)));
                       done(std::move(x));
                     });
 }

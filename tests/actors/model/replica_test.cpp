@@ -140,11 +140,12 @@ struct fixture {
   }
 
   result<invoked> call(const dist_model_actor& model,
-                       const std::string& function, const batch& in) {
+                       const std::string& function, const batch& in,
+                       std::uint32_t timeout_ms = 10'000) {
     invoke request;
     request.function = function;
     request.scope = 1;
-    request.timeout_ms = 10'000;
+    request.timeout_ms = timeout_ms;
     request.input.parts.push_back(store.put(in, 1).value());
     return ask<invoked>(model, request);
   }
@@ -251,6 +252,23 @@ BOOST_AUTO_TEST_CASE(a_rank_that_waited_in_vain_has_given_up) {
   BOOST_TEST(words.starts_with("trainer replica 0 rank 0, echo: all-reduce: "));
   BOOST_TEST_INFO(words);
   BOOST_TEST(words.find("waited in vain for rank 1") != std::string::npos);
+  close(trainer);
+}
+
+BOOST_AUTO_TEST_CASE(a_call_that_takes_too_long_says_what_it_had) {
+  std::promise<void> wake;
+  auto woken = wake.get_future().share();
+  notes->on_call = [woken](worker_context&) {
+    static_cast<void>(woken.wait_for(soon));
+  };
+  auto trainer = make(1, 1);
+  auto got = call(trainer, "echo", test::numbered(1), 1000);
+  wake.set_value();
+  BOOST_REQUIRE(!got);
+  BOOST_TEST((got.error().code() == errc::timed_out));
+  BOOST_TEST(got.error().message()
+             == "trainer replica 0 rank 0, echo: not done in the 1.0 s it had: "
+                "see runtime.call_timeout_ms");
   close(trainer);
 }
 
