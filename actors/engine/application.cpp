@@ -3,6 +3,8 @@
 
 #include <exception>
 
+#include "troupe/core/exception.hpp"
+
 namespace troupe {
 
 namespace {
@@ -12,7 +14,7 @@ auto guarded(F f) -> result<decltype(f())> {
   try {
     return f();
   } catch (const std::exception& x) {
-    return fail(errc::failed, x.what());
+    return fail(error_from(x));
   } catch (...) {
     return fail(errc::failed, "it threw something that is no std::exception");
   }

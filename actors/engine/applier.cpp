@@ -3,6 +3,8 @@
 
 #include <caf/result.hpp>
 
+#include "troupe/core/exception.hpp"
+
 namespace troupe::engine {
 
 applier::applier(caf::actor_config& config, process::batch_store* store)
@@ -36,7 +38,7 @@ result<applied> applier::run(const apply_request& request) {
     }
     return out;
   } catch (const std::exception& x) {
-    return fail(errc::failed, x.what());
+    return fail(error_from(x));
   }
 }
 

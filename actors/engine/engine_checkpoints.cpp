@@ -8,6 +8,7 @@
 #include "troupe/actors/call/gather.hpp"
 #include "troupe/actors/engine/engine.hpp"
 #include "troupe/actors/engine/step_time.hpp"
+#include "troupe/core/exception.hpp"
 #include "troupe/core/log.hpp"
 
 namespace troupe::engine {
@@ -257,7 +258,7 @@ void engine::follow(std::int64_t episode, const batch& state,
   try {
     restore(episode, state);
   } catch (const std::exception& problem) {
-    return fail_run("going on", {errc::failed, problem.what()});
+    return fail_run("going on", error_from(problem));
   }
   last_saved_ = saved_episode;
   if (saved_episode >= 0)

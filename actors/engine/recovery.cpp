@@ -5,6 +5,10 @@
 
 namespace troupe::engine {
 
+bool must_end_host(const protocol::error_report& cause) {
+  return cause.slot >= 0 && cause.code != errc::aborted;
+}
+
 std::vector<way> ways_on(const recovery_facts& x) {
   std::vector<way> out;
   auto leads_further = [&](std::optional<std::int64_t> episode) {

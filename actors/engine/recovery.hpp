@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "troupe/actors/engine/application.hpp"
+#include "troupe/actors/protocol/error_report.hpp"
 #include "troupe/actors/protocol/model.hpp"
 
 namespace troupe::engine {
@@ -41,6 +42,11 @@ struct recovery_facts {
   /// A machine is lost.
   bool machine_lost = false;
 };
+
+/// Whether the process that `cause` names has to end before the run goes on. A
+/// rank that gave up for want of others (`errc::aborted`) has answered, and what
+/// it holds is sound.
+[[nodiscard]] bool must_end_host(const protocol::error_report& cause);
 
 /// The ways that are open, the one that keeps most first. A repair that led no
 /// further is not made again: then everything begins anew. Nothing is left if

@@ -180,7 +180,7 @@ void run_driver::tell_repair(const std::string& model,
 // -- ending what failed --------------------------------------------------------
 
 result<void> run_driver::end_attempt(const protocol::error_report& cause) {
-  if (cause.slot >= 0)
+  if (must_end_host(cause))
     if (auto over = nodes_.end_host(*self_, cause.node, cause.slot); !over)
       log::warning("driver", "ending the host that failed: {}",
                    to_string(over.error()));

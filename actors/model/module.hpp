@@ -26,7 +26,10 @@ namespace troupe {
 /// asked together, and other models may use the devices at the same time.
 ///
 /// Errors: throw anything derived from std::exception. The job reports model,
-/// replica, rank, function and the exception's text, and reacts by policy.
+/// replica, rank, function and the exception's text, and reacts by policy. An
+/// error of a communicator or a batch keeps its code as a troupe::exception
+/// (core/exception.hpp), or if its `value()` is asked for: so a rank that waited
+/// in vain for another one is not taken for the cause.
 ///
 /// Functions that an application calls have the form
 /// `batch f(const batch&)` and are named when the model is declared (app.hpp).

@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include "troupe/actors/call/grace.hpp"
+#include "troupe/actors/model/late_answer.hpp"
 #include "troupe/actors/model/relay.hpp"
 #include "troupe/actors/model/worker_state.hpp"
 #include "troupe/actors/protocol/rendezvous.hpp"
@@ -160,11 +161,13 @@ void replica::ask_one(const Handle& target, std::size_t rank,
   auto counts = may_talk(message);
   owed_ += counts;
   calls_.ask<Reply>(target, with_grace(timeout), std::move(message),
-                    [this, rank, operation, counts, era = era_,
+                    [this, rank, operation, timeout, counts, era = era_,
                      done = std::move(done)](result<Reply> x) {
                       // What was asked before a failure is of no interest.
                       if (!x && era == era_)
-                        x = fail(report(rank, operation, x.error()));
+                        x = fail(
+                          report(rank, operation,
+                                 late_or(x.error(), operation, timeout)));
                       done(std::move(x));
                       // What comes next has been asked by now.
                       owed_ -= counts;

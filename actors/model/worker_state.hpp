@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -15,9 +16,9 @@
 
 #include "troupe/actors/model/group_table.hpp"
 #include "troupe/actors/model/host_services.hpp"
-#include "troupe/actors/model/memory_failure.hpp"
 #include "troupe/actors/model/memory_mark.hpp"
 #include "troupe/actors/model/module.hpp"
+#include "troupe/actors/model/module_failure.hpp"
 #include "troupe/actors/model/operation_mark.hpp"
 #include "troupe/actors/model/sync_seat.hpp"
 #include "troupe/actors/protocol/model.hpp"
@@ -58,8 +59,7 @@ data_parallel_group(const protocol::worker_name& worker,
 
 /// A rank without its actor: the module instance, its context and what can be
 /// done with them. Every function is called on the worker's thread and returns
-/// the module's exceptions as `errc::failed`, or `errc::exhausted` if they say
-/// that memory ran out.
+/// the module's exceptions as errors (module_failure.hpp).
 class worker_state {
 public:
   worker_state(protocol::worker_spec spec, host_services services,
@@ -210,8 +210,7 @@ auto worker_state::guarded(const std::string& operation, F f) -> decltype(f()) {
   try {
     return f();
   } catch (const std::exception& x) {
-    return failed(is_out_of_memory(x) ? out_of_memory(x)
-                                      : error{errc::failed, x.what()});
+    return failed(failure_of(x));
   } catch (...) {
     return failed(
       {errc::failed, "it threw something that is no std::exception"});

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/protocol/errors.hpp"
 
+#include <string_view>
+
 #include <caf/exit_reason.hpp>
 #include <caf/message.hpp>
 #include <caf/sec.hpp>
@@ -11,6 +13,9 @@ namespace troupe::protocol {
 namespace {
 
 constexpr auto troupe_category = caf::atom("troupe");
+
+/// Also between nodes, where one passes on that another did not answer.
+constexpr std::string_view silence = "no answer in time";
 
 errc code_of(caf::sec x) {
   switch (x) {
@@ -31,7 +36,7 @@ errc code_of(caf::sec x) {
 /// What people meet in the daily life of a job in our words, the rest in CAF's.
 std::string text_of(caf::sec what, const caf::error& x) {
   switch (what) {
-    case caf::sec::request_timeout: return "no answer in time";
+    case caf::sec::request_timeout: return std::string{silence};
     case caf::sec::disconnect_during_handshake:
       return "the connection ended while it was being opened";
     default: return caf::to_string(x);
@@ -65,6 +70,10 @@ error from_caf(const caf::error& x) {
     return {errc::internal, caf::to_string(x)};
   auto what = static_cast<caf::sec>(x.code());
   return {code_of(what), text_of(what, x)};
+}
+
+bool is_silence(const error& x) noexcept {
+  return x.code() == errc::timed_out && x.message() == silence;
 }
 
 error from_exit_reason(const caf::error& reason) {

@@ -20,6 +20,10 @@ namespace troupe::protocol {
 /// unexpected messages) become the code that calls for the same reaction.
 [[nodiscard]] error from_caf(const caf::error& x);
 
+/// True if nothing was answered in time, and false for an answer that says that
+/// something else was late.
+[[nodiscard]] bool is_silence(const error& x) noexcept;
+
 /// Why a target went down, as a sentence's end: "the process is gone", ...
 [[nodiscard]] error from_exit_reason(const caf::error& reason);
 

@@ -307,6 +307,13 @@ std::vector<std::string> advice_for(const protocol::error_report& root) {
     case errc::timed_out:
       return {"If the work really takes that long, raise the *_timeout_ms "
               "keys of the section runtime."};
+    case errc::aborted:
+      return {"It gave up because of another rank: if the message names one, "
+              "look what that one was doing.",
+              "If it only takes that long, raise collective_timeout_ms of the "
+              "section runtime."};
+    case errc::invalid:
+      return {"The message says what to change; trying again cannot help."};
     case errc::exhausted:
       return {"Ask for less, or give the job more of what ran out."};
     default: return {};

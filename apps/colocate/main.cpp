@@ -16,6 +16,7 @@
 
 #include "troupe/apps/app/app.hpp"
 #include "troupe/comm/shared_memory.hpp"
+#include "troupe/core/exception.hpp"
 
 namespace {
 
@@ -36,7 +37,7 @@ void require(bool holds, const std::string& what) {
 template <class T>
 T value_of(troupe::result<T> x) {
   if (!x)
-    throw std::runtime_error(to_string(x.error()));
+    throw troupe::exception(x.error());
   if constexpr (!std::is_void_v<T>)
     return std::move(*x);
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/apps/torch/collectives.hpp"
 
-#include <stdexcept>
 #include <string_view>
 
 #include "troupe/apps/torch/device_stream.hpp"
+#include "troupe/core/exception.hpp"
 
 namespace troupe::torch {
 
@@ -12,7 +12,7 @@ namespace {
 
 void check(const result<void>& outcome, std::string_view operation) {
   if (!outcome)
-    throw std::runtime_error{to_string(outcome.error().within(operation))};
+    throw exception{outcome.error().within(operation)};
 }
 
 } // namespace

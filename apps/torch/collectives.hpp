@@ -9,8 +9,8 @@
 namespace troupe::torch {
 
 /// Collectives for module code: a null `group` means one rank and does nothing,
-/// and an error is thrown as std::runtime_error with the communicator's text,
-/// because that is how a module reports to the job.
+/// and an error of the communicator is thrown as troupe::exception, because
+/// that is how a module reports to the job.
 
 /// Replaces `values` by the sum over all ranks, bit-identical on each.
 void all_reduce_sum(std::span<float> values, comm::communicator* group,

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "troupe/apps/torch/device.hpp"
+#include "troupe/core/exception.hpp"
 
 namespace troupe::torch {
 
@@ -96,7 +97,7 @@ result<tensor> from_torch(const at::Tensor& x) {
 tensor to_host(const at::Tensor& x) {
   auto made = from_torch(x.detach().to(at::kCPU).contiguous());
   if (!made)
-    throw std::runtime_error{made.error().message()};
+    throw exception{made.error()};
   return *made;
 }
 

@@ -246,6 +246,18 @@ BOOST_AUTO_TEST_CASE(a_plain_function_that_throws_ends_the_run) {
              == "a plain function: no such tensor");
 }
 
+BOOST_AUTO_TEST_CASE(a_plain_function_that_misses_a_tensor_says_which) {
+  app.metrics.push_back({"reward", [](const batch& x) -> double {
+                           static_cast<void>(x.get("nothing").value());
+                           return 0;
+                         }});
+  start();
+  await_verdict();
+  BOOST_TEST((outcome().verdict.root.code == errc::invalid));
+  BOOST_TEST(outcome().verdict.root.message.starts_with(
+    "a plain function: batch has no tensor 'nothing'; it has: "));
+}
+
 BOOST_AUTO_TEST_CASE(data_that_cannot_be_read_ends_the_run) {
   data->broken = true;
   start();

@@ -109,6 +109,21 @@ BOOST_AUTO_TEST_CASE(whoever_reloads_keeps_nothing) {
   }
 }
 
+// It waited for another one, which hangs: ending the wrong process would not
+// help.
+BOOST_AUTO_TEST_CASE(the_process_of_a_rank_that_gave_up_stays) {
+  protocol::error_report cause;
+  BOOST_TEST(!engine::must_end_host(cause));
+  cause.slot = 0;
+  for (auto code : {errc::failed, errc::timed_out, errc::lost, errc::exhausted})
+    BOOST_TEST_CONTEXT(to_string(code)) {
+      cause.code = code;
+      BOOST_TEST(engine::must_end_host(cause));
+    }
+  cause.code = errc::aborted;
+  BOOST_TEST(!engine::must_end_host(cause));
+}
+
 BOOST_AUTO_TEST_CASE(an_exact_result_needs_everybody_to_load) {
   BOOST_TEST((ways_on(facts(true, 4, 4)) == ways{way::reload, way::anew}));
   auto x = facts(true, 4, 4);

@@ -18,6 +18,7 @@
 #include "troupe/actors/monitor/error_signal.hpp"
 #include "troupe/actors/node/inproc_launcher.hpp"
 #include "troupe/actors/node/node.hpp"
+#include "troupe/core/exception.hpp"
 
 using namespace troupe;
 using namespace troupe::protocol;
@@ -54,7 +55,7 @@ public:
                                     dtype::float32, comm::reduce_op::sum,
                                     ctx_->collective_deadline());
       if (!done)
-        throw std::runtime_error(done.error().message());
+        throw troupe::exception(done.error());
       all = static_cast<std::int64_t>(value[0]);
     }
     out.set_meta("sum", all);
@@ -148,11 +149,12 @@ struct fixture {
   }
 
   result<invoked> call(const dist_model_actor& model,
-                       const std::string& function, const batch& in) {
+                       const std::string& function, const batch& in,
+                       std::uint32_t timeout_ms = 10'000) {
     invoke request;
     request.function = function;
     request.scope = 1;
-    request.timeout_ms = 10'000;
+    request.timeout_ms = timeout_ms;
     request.input.parts.push_back(store.put(in, 1).value());
     return ask<invoked>(model, request);
   }
@@ -229,6 +231,53 @@ BOOST_AUTO_TEST_CASE(the_rank_that_failed_is_the_one_that_is_named) {
   BOOST_REQUIRE(!got);
   BOOST_TEST(got.error().message()
              == "trainer replica 0 rank 0, throws_on_first: no first rows");
+  close(trainer);
+}
+
+// The other one hangs. What waits for it has answered: it is not late itself.
+BOOST_AUTO_TEST_CASE(a_rank_that_waited_in_vain_has_given_up) {
+  std::promise<void> wake;
+  auto woken = wake.get_future().share();
+  notes->on_call = [woken](worker_context& ctx) {
+    if (ctx.rank().value() == 1) {
+      static_cast<void>(woken.wait_for(soon));
+      return;
+    }
+    float value[] = {1};
+    auto sum = ctx.data_parallel()
+                 ->all_reduce(std::as_writable_bytes(std::span{value}),
+                              dtype::float32, comm::reduce_op::sum,
+                              deadline::after(std::chrono::milliseconds{50}));
+    if (!sum)
+      throw troupe::exception{sum.error().within("all-reduce")};
+  };
+  auto trainer = make(1, 2);
+  auto got = call(trainer, "echo", test::numbered(4));
+  wake.set_value();
+  BOOST_REQUIRE(!got);
+  BOOST_TEST((got.error().code() == errc::aborted));
+  const auto& words = got.error().message();
+  BOOST_TEST_INFO(words);
+  BOOST_TEST(words.starts_with("trainer replica 0 rank 0, echo: all-reduce: "));
+  BOOST_TEST_INFO(words);
+  BOOST_TEST(words.find("waited in vain for rank 1") != std::string::npos);
+  close(trainer);
+}
+
+BOOST_AUTO_TEST_CASE(a_call_that_takes_too_long_says_what_it_had) {
+  std::promise<void> wake;
+  auto woken = wake.get_future().share();
+  notes->on_call = [woken](worker_context&) {
+    static_cast<void>(woken.wait_for(soon));
+  };
+  auto trainer = make(1, 1);
+  auto got = call(trainer, "echo", test::numbered(1), 1000);
+  wake.set_value();
+  BOOST_REQUIRE(!got);
+  BOOST_TEST((got.error().code() == errc::timed_out));
+  BOOST_TEST(got.error().message()
+             == "trainer replica 0 rank 0, echo: not done in the 1.0 s it had: "
+                "see runtime.call_timeout_ms");
   close(trainer);
 }
 

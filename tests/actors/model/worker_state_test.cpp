@@ -9,6 +9,7 @@
 #include "support/stub_device.hpp"
 #include "support/why.hpp"
 #include "troupe/actors/checkpoint/batch_file.hpp"
+#include "troupe/core/exception.hpp"
 
 using namespace troupe;
 using model::worker_state;
@@ -176,6 +177,42 @@ BOOST_AUTO_TEST_CASE(an_exception_of_the_module_is_an_error_with_its_text) {
 BOOST_AUTO_TEST_CASE(what_is_no_exception_is_an_error_too) {
   BOOST_REQUIRE(worker->set_up());
   BOOST_TEST(refused(call("throws_int"), errc::failed, "no std::exception"));
+}
+
+BOOST_AUTO_TEST_CASE(an_error_that_the_module_throws_on_keeps_its_code) {
+  BOOST_REQUIRE(worker->set_up());
+  for (auto code : {errc::aborted, errc::corrupt, errc::invalid}) {
+    notes->on_call = [code](worker_context&) {
+      throw troupe::exception{{code, "all-reduce: it did not end"}};
+    };
+    BOOST_TEST(refused(call("echo"), code, "all-reduce: it did not end"));
+  }
+}
+
+// Its answer would say that the rank itself does not answer or is gone.
+BOOST_AUTO_TEST_CASE(a_rank_that_finds_others_missing_has_given_up) {
+  BOOST_REQUIRE(worker->set_up());
+  for (auto code : {errc::timed_out, errc::lost}) {
+    notes->on_call = [code](worker_context&) {
+      throw troupe::exception{{code, "all-reduce: waited for rank 1"}};
+    };
+    BOOST_TEST(
+      refused(call("echo"), errc::aborted, "all-reduce: waited for rank 1"));
+    notes->on_call = [code](worker_context&) {
+      result<float> sum = fail(code, "waited for rank 1");
+      static_cast<void>(sum.value());
+    };
+    BOOST_TEST(refused(call("echo"), errc::aborted, "waited for rank 1"));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_tensor_that_is_missing_is_named) {
+  BOOST_REQUIRE(worker->set_up());
+  notes->on_call = [](worker_context&) {
+    static_cast<void>(test::numbered(1).get("guess").value());
+  };
+  BOOST_TEST(refused(call("echo"), errc::invalid,
+                     "batch has no tensor 'guess'; it has: x"));
 }
 
 BOOST_AUTO_TEST_CASE(memory_that_runs_out_is_told_as_such_with_what_is_held) {

@@ -80,6 +80,24 @@ BOOST_AUTO_TEST_CASE(a_cause_is_awaited_while_only_others_have_spoken) {
   BOOST_TEST(!lacks_cause({report(1, errc::lost, "process")}));
 }
 
+// Rank 0 has waited in vain for rank 1, whose call ends a moment later.
+BOOST_AUTO_TEST_CASE(who_gave_up_for_want_of_another_is_not_the_cause) {
+  auto waited = report(1, errc::aborted, "train");
+  waited.rank = rank_id{0};
+  waited.message = "all-reduce: waited in vain for rank 1";
+  BOOST_TEST(monitor::lacks_cause({waited}));
+  for (auto code : {errc::timed_out, errc::failed, errc::lost}) {
+    auto hung = report(2, code, "train");
+    hung.rank = rank_id{1};
+    auto got = conclude({waited, hung, report(3, errc::aborted, "engine")});
+    BOOST_TEST(got.root.rank.value() == 1);
+    BOOST_TEST(got.consequences.size() == 2u);
+  }
+  // Unless nobody else says anything: it names whom it waited for.
+  auto alone = conclude({waited, report(2, errc::aborted, "engine")});
+  BOOST_TEST(alone.root.message == waited.message);
+}
+
 BOOST_AUTO_TEST_CASE(a_dead_process_is_the_cause_whatever_its_code) {
   for (auto code : {errc::lost, errc::aborted, errc::timed_out})
     BOOST_TEST(distance_from_cause(report(1, code, "process")) == 0);

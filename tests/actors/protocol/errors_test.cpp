@@ -93,6 +93,16 @@ BOOST_AUTO_TEST_CASE(
   BOOST_TEST(x.message() == "the connection ended while it was being opened");
 }
 
+BOOST_AUTO_TEST_CASE(silence_is_told_from_an_answer_about_something_late) {
+  using protocol::is_silence;
+  auto silent = caf::make_error(caf::sec::request_timeout);
+  BOOST_TEST(is_silence(from_caf(silent)));
+  // Through a node.
+  BOOST_TEST(is_silence(from_caf(over_the_wire(to_caf(from_caf(silent))))));
+  BOOST_TEST(!is_silence({errc::timed_out, "the disk is slow"}));
+  BOOST_TEST(!is_silence({errc::lost, "no answer in time"}));
+}
+
 BOOST_AUTO_TEST_CASE(every_error_of_the_runtime_has_a_text) {
   for (auto i = 1; i < 256; ++i)
     for (auto category : {caf::atom("system"), caf::atom("exit"),

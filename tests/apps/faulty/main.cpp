@@ -5,11 +5,11 @@
 #include <cmath>
 #include <cstdlib>
 #include <random>
-#include <stdexcept>
 
 #include "apps/faulty/fault.hpp"
 #include "troupe/actors/model/parameter_copy.hpp"
 #include "troupe/apps/app/app.hpp"
+#include "troupe/core/exception.hpp"
 
 namespace {
 
@@ -82,7 +82,7 @@ public:
                                      troupe::comm::reduce_op::sum,
                                      ctx_->collective_deadline());
       if (!added)
-        throw std::runtime_error("all_reduce: " + added.error().message());
+        throw troupe::exception(added.error().within("all_reduce"));
     }
     mean_ = sums[0] / sums[1];
     batch metrics;

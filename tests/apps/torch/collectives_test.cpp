@@ -2,7 +2,7 @@
 #include "troupe/apps/torch/collectives.hpp"
 
 #include <chrono>
-#include <stdexcept>
+#include <string_view>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -12,6 +12,7 @@
 #include "troupe/apps/torch/losses.hpp"
 #include "troupe/apps/torch/tensor_bridge.hpp"
 #include "troupe/apps/torch/transformer.hpp"
+#include "troupe/core/exception.hpp"
 
 using namespace troupe;
 using namespace troupe::torch;
@@ -96,9 +97,11 @@ BOOST_AUTO_TEST_CASE(a_dead_group_is_an_exception_that_says_so) {
   group[0]->abort();
   std::vector<float> x{1};
   BOOST_CHECK_EXCEPTION(all_reduce_sum(x, group[0].get(), soon()),
-                        std::runtime_error, [](const std::runtime_error& e) {
-                          return std::string_view{e.what()}.find("all-reduce")
-                                 != std::string_view::npos;
+                        troupe::exception, [](const troupe::exception& e) {
+                          return e.why().code() == errc::aborted
+                                 && std::string_view{e.what()}.find(
+                                      "all-reduce")
+                                      == 0;
                         });
 }
 

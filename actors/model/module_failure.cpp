@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "troupe/actors/model/memory_failure.hpp"
+#include "troupe/actors/model/module_failure.hpp"
 
 #include <cstdint>
 #include <new>
@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "troupe/actors/node/process_info.hpp"
+#include "troupe/core/exception.hpp"
 #include "troupe/core/units.hpp"
 
 namespace troupe::model {
@@ -31,8 +32,6 @@ std::uint64_t peak_bytes() {
   return static_cast<std::uint64_t>(use.ru_maxrss) * kib;
 }
 
-} // namespace
-
 bool is_out_of_memory(const std::exception& x) {
   if (dynamic_cast<const std::bad_alloc*>(&x))
     return true;
@@ -51,6 +50,17 @@ error out_of_memory(const std::exception& x) {
           fmt::format("out of memory: {}; its process holds {}, {} at its peak",
                       text, format_bytes(node::resident_bytes()),
                       format_bytes(peak_bytes()))};
+}
+
+} // namespace
+
+error failure_of(const std::exception& x) {
+  if (is_out_of_memory(x))
+    return out_of_memory(x);
+  auto out = error_from(x);
+  if (out.code() == errc::timed_out || out.code() == errc::lost)
+    return {errc::aborted, out.message()};
+  return out;
 }
 
 } // namespace troupe::model

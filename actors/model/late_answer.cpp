@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/model/late_answer.hpp"
+
+#include <fmt/core.h>
+
+#include "troupe/actors/protocol/errors.hpp"
+#include "troupe/core/units.hpp"
+
+namespace troupe::model {
+
+namespace {
+
+/// Some operations are a part of several: groups are opened for a set-up, a
+/// repair and a sync.
+std::string_view keys_of(std::string_view operation) {
+  if (operation == "open groups" || operation == "connect groups"
+      || operation == "close groups")
+    return "runtime.setup_timeout_ms, or runtime.sync_timeout_ms in a sync";
+  if (operation == "set up")
+    return "runtime.setup_timeout_ms";
+  if (operation == "save checkpoint")
+    return "runtime.checkpoint_timeout_ms";
+  if (operation == "load checkpoint")
+    return "runtime.checkpoint_timeout_ms, or runtime.setup_timeout_ms in a "
+           "repair";
+  if (operation == "prepare sync" || operation == "weight sync"
+      || operation == "on_sync" || operation.starts_with("sync ("))
+    return "runtime.sync_timeout_ms";
+  return "runtime.call_timeout_ms";
+}
+
+} // namespace
+
+error late_or(const error& why, std::string_view operation,
+              std::chrono::milliseconds timeout) {
+  if (!protocol::is_silence(why))
+    return why;
+  return {errc::timed_out,
+          fmt::format("not done in the {} it had: see {}",
+                      format_duration(timeout), keys_of(operation))};
+}
+
+} // namespace troupe::model

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <exception>
+
+#include "troupe/core/error.hpp"
+
+namespace troupe::model {
+
+/// What a module threw, as its rank's answer.
+///
+/// `errc::exhausted`, with what this process holds by now, if it says that
+/// memory ran out: std::bad_alloc, or an allocator of libtorch that says so in
+/// words, because its type is not known here. Else the error that it carries
+/// (core/exception.hpp), but for one who found others missing
+/// (`errc::timed_out`, `errc::lost`): it gives up for want of them, which is
+/// `errc::aborted`. As the answer of a rank the other two would say that the
+/// rank itself does not answer or is gone.
+[[nodiscard]] error failure_of(const std::exception& x);
+
+} // namespace troupe::model
