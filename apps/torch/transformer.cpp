@@ -38,6 +38,21 @@ void transformer_config::check() const {
                   heads)};
 }
 
+void transformer_config::check_tokens(std::span<const std::int64_t> tokens,
+                                      std::int64_t columns) const {
+  auto bad = std::ranges::find_if(tokens, [this](auto id) {
+    return id < 0 || id >= vocab_size;
+  });
+  if (bad == tokens.end())
+    return;
+  auto at = bad - tokens.begin();
+  throw std::invalid_argument{
+    fmt::format("transformer: row {} has token {} at position {}, but the "
+                "vocabulary has the tokens 0 to {}: encode the data with the "
+                "model's own tokenizer, or set vocab_size to what it needs",
+                at / columns, *bad, at % columns, vocab_size - 1)};
+}
+
 namespace {
 
 // -- parameters -----------------------------------------------------------
@@ -337,6 +352,22 @@ struct transformer::impl {
     return y.add(linear(up, p.down_weight, p.down_bias));
   }
 
+  /// No look-up may fail on the device. Copies tokens that lie there.
+  void check_input(const at::Tensor& tokens,
+                   std::span<const std::int64_t> padding) const {
+    auto ids = tokens.to(at::kCPU, at::kLong).contiguous();
+    config.check_tokens({ids.data_ptr<std::int64_t>(),
+                         static_cast<std::size_t>(ids.numel())},
+                        ids.size(1));
+    for (std::size_t row = 0; row < padding.size(); ++row)
+      if (padding[row] < 0)
+        throw std::invalid_argument{
+          fmt::
+            format("transformer: row {} has {} pad tokens, which must not be "
+                   "negative",
+                   row, padding[row])};
+  }
+
   /// Logits [n, t - from, vocab] of positions `from` and later: the last block
   /// leaves the earlier ones out, as nobody looks at them any more.
   at::Tensor run(const at::Tensor& tokens,
@@ -350,6 +381,7 @@ struct transformer::impl {
       throw std::invalid_argument{
         fmt::format("transformer: {} positions, but the context is {}",
                     first + t, config.context)};
+    check_input(tokens, padding);
     auto x = embedding(token_embedding, tokens.to(device))
                .add(embedding(position_embedding,
                               position_ids(first, t, padding).to(device)))
