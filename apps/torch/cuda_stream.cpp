@@ -38,8 +38,7 @@ std::shared_mutex& pools_of(c10::DeviceIndex device) {
 }
 
 /// As long as this lives the stream's memory comes from a pool. Chosen by
-/// stream and not by thread, because backward passes allocate on threads of
-/// libtorch's own.
+/// stream and not by thread: libtorch has threads of its own that allocate.
 class pool_in_use {
 public:
   pool_in_use(at::cuda::MemPool& pool, c10::cuda::CUDAStream stream)
