@@ -48,6 +48,7 @@ class kv_cache {
 public:
   /// Room for `capacity` positions of `padding.size()` rows. `padding[i]` is
   /// the number of pad tokens that open row i: they are never attended to.
+  /// Throws std::invalid_argument for a count below zero.
   kv_cache(const transformer_config& config, std::int64_t capacity,
            std::vector<std::int64_t> padding);
   ~kv_cache();

@@ -180,6 +180,7 @@ BOOST_AUTO_TEST_CASE(padding_that_cannot_be_is_refused) {
   const std::vector<std::int64_t> negative{0, -6};
   BOOST_CHECK_THROW(static_cast<void>(model.logits(tokens, negative)),
                     std::invalid_argument);
+  BOOST_CHECK_THROW((kv_cache{small, 8, negative}), std::invalid_argument);
   const std::vector<std::int64_t> too_few{1};
   BOOST_CHECK_THROW(static_cast<void>(model.logits(tokens, too_few)),
                     std::invalid_argument);
