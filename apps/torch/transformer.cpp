@@ -161,6 +161,9 @@ struct kv_cache::impl {
   /// None before the first use, which knows device and type.
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
+  /// The head in float32, made once for all tokens. It belongs to the function
+  /// that fills the cache, and so is gone before an offload or a sync.
+  at::Tensor head;
 
   void allocate(const transformer_config& config, at::TensorOptions options) {
     if (padding.defined())
@@ -259,6 +262,9 @@ struct transformer::impl {
   at::Tensor typed(const at::Tensor& x) const {
     return x.to(scalar_type(settings.type));
   }
+
+  /// A copy of the rounded head; the head itself in float32.
+  at::Tensor float_head() const { return typed(head).to(at::kFloat); }
 
   at::Tensor norm(const at::Tensor& x, const at::Tensor& weight,
                   const at::Tensor& bias) const {
@@ -359,7 +365,7 @@ struct transformer::impl {
     // Multiplied in float32: at 8 a bfloat16 logit is off by up to 3 %, and the
     // ways of a cache and of a whole sequence would round apart.
     return at::linear(norm(x, norm_weight, norm_bias).to(at::kFloat),
-                      typed(head).to(at::kFloat))
+                      cache != nullptr ? cache->head : float_head())
       .view({n, t - from, config.vocab_size});
   }
 };
@@ -413,8 +419,10 @@ at::Tensor transformer::next_logits(kv_cache& cache,
       fmt::format("transformer: {} x {} tokens do not fit a cache of {} rows, "
                   "{} of {} positions used",
                   tokens.size(0), t, c.rows, c.length, c.capacity)};
-  if (c.keys.empty())
+  if (c.keys.empty()) {
     c.allocate(impl_->config, impl_->options);
+    c.head = impl_->float_head();
+  }
   auto last = impl_->run(tokens, c.padding, t - 1, &c);
   c.length += t;
   return last.squeeze(1);

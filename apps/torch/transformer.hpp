@@ -43,7 +43,8 @@ struct transformer_settings {
 };
 
 /// Keys and values of the positions seen so far, one block a layer. Filled by
-/// `transformer::next_logits`.
+/// `transformer::next_logits`. It lives inside one function of a module, and
+/// weights must not change meanwhile: what is made of them is kept.
 class kv_cache {
 public:
   /// Room for `capacity` positions of `padding.size()` rows. `padding[i]` is
