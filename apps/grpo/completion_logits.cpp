@@ -36,6 +36,8 @@ void check_sequences(const tensor& tokens, const model_settings& settings) {
                   "{} tokens",
                   to_string(tokens), settings.prompt_length,
                   settings.completion_length)};
+  settings.transformer.check_tokens(tokens.values<std::int64_t>(),
+                                    tokens.extents()[1]);
 }
 
 } // namespace troupe::grpo

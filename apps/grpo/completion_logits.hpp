@@ -20,12 +20,15 @@ struct completion_rows {
                                            const model_settings& settings,
                                            const completion_rows& rows);
 
-/// The completion's tokens, int64 [rows, c], on the model's device.
+/// The completion's tokens, int64 [rows, c], on the model's device. They index
+/// logits there, so `check_sequences` has seen them.
 [[nodiscard]] at::Tensor completion_tokens(const torch::transformer& model,
                                            const model_settings& settings,
                                            const completion_rows& rows);
 
-/// Checks that `tokens` has prompt_length + completion_length columns.
+/// Throws std::invalid_argument unless `tokens` has prompt_length +
+/// completion_length columns, and all of them are in the vocabulary: the
+/// completions too, whose last token no model reads.
 void check_sequences(const tensor& tokens, const model_settings& settings);
 
 } // namespace troupe::grpo

@@ -20,7 +20,7 @@ namespace troupe::grpo {
 
 namespace {
 
-/// Sizes that every copy of the model must share with its trainer.
+/// What every copy of the model must share with its trainer.
 result<void> check_models(const config::job_config& job) {
   const auto& trainer = job.find("policy_trainer")->options;
   for (const auto* name : {"policy_trainer", "policy", "reference"}) {
@@ -37,6 +37,13 @@ result<void> check_models(const config::job_config& job) {
                                 "weights it gets, has {}",
                                 name, key, own.integer(key),
                                 trainer.integer(key)));
+    if (own.number("temperature") != trainer.number("temperature"))
+      return fail(errc::invalid,
+                  fmt::format("models.{}.temperature is {}, but policy_trainer "
+                              "has {}: their logprobs would be those of "
+                              "different distributions; set both to the same",
+                              name, own.number("temperature"),
+                              trainer.number("temperature")));
   }
   return {};
 }

@@ -14,6 +14,7 @@
 #include "troupe/apps/grpo/schema.hpp"
 #include "troupe/apps/grpo/supervised.hpp"
 #include "troupe/apps/grpo/trainer_settings.hpp"
+#include "troupe/apps/torch/backward.hpp"
 #include "troupe/apps/torch/checkpoint.hpp"
 #include "troupe/apps/torch/collectives.hpp"
 #include "troupe/apps/torch/tensor_bridge.hpp"
@@ -140,7 +141,7 @@ struct policy_trainer::impl {
       parameters.zero_gradients();
       auto range = part_of(x.rows(), i, x.steps);
       if (range.begin < range.end)
-        loss(range, sums).div(count).backward();
+        torch::backward(loss(range, sums).div(count));
       torch::all_reduce_gradients(parameters, ctx.data_parallel(),
                                   ctx.collective_deadline());
       norms += torch::clip_gradients(parameters, settings.gradient_clip);

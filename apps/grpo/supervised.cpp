@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "troupe/apps/grpo/completion_logits.hpp"
 #include "troupe/apps/grpo/schema.hpp"
 #include "troupe/apps/grpo/tokenizer.hpp"
 
@@ -38,6 +39,7 @@ labelled_sequences supervised_sequences(const batch& examples,
       counts = counts && answer[row * c + i] != tokenizer::end;
     }
   }
+  check_sequences(out.tokens, settings);
   return out;
 }
 

@@ -15,7 +15,7 @@ struct labelled_sequences {
 };
 
 /// Makes them from `prompt` and `answer`; throws std::invalid_argument if
-/// their widths are not the model's.
+/// their widths are not the model's, or a token is not in its vocabulary.
 [[nodiscard]] labelled_sequences
 supervised_sequences(const batch& examples, const model_settings& settings);
 

@@ -75,7 +75,7 @@ arena::arena(std::vector<parameter_spec> specs, const arena_settings& settings)
   impl_->values.emplace(total, settings.device, block_use::shared);
   impl_->flat_values = flat(*impl_->values, settings.type);
   if (settings.trains) {
-    impl_->gradients.emplace(total, settings.device, block_use::own);
+    impl_->gradients.emplace(total, settings.device, block_use::scratch);
     impl_->flat_gradients = flat(*impl_->gradients, settings.type);
   }
   for (auto& s : impl_->slots) {

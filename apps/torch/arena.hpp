@@ -75,7 +75,8 @@ public:
   [[nodiscard]] std::span<float> all_values() const;
   [[nodiscard]] std::span<float> all_gradients() const;
 
-  /// The two allocations; that of the gradients is null if there are none.
+  /// The two allocations; that of the gradients is null if there are none. An
+  /// offload ends the gradients: they are zero after it, as before each step.
   [[nodiscard]] device_block& value_block() noexcept;
   [[nodiscard]] device_block* gradient_block() noexcept;
 

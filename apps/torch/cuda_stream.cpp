@@ -38,8 +38,7 @@ std::shared_mutex& pools_of(c10::DeviceIndex device) {
 }
 
 /// As long as this lives the stream's memory comes from a pool. Chosen by
-/// stream and not by thread, because backward passes allocate on threads of
-/// libtorch's own.
+/// stream and not by thread: libtorch has threads of its own that allocate.
 class pool_in_use {
 public:
   pool_in_use(at::cuda::MemPool& pool, c10::cuda::CUDAStream stream)
@@ -87,10 +86,17 @@ public:
 
   ~cuda_stream() override {
     try {
+      c10::cuda::CUDAGuard on_device{stream_.device_index()};
+      // A device that failed does so here again. The pool must then not end:
+      // its own end frees memory, and what that throws ends the process.
+      stream_.synchronize();
       drop_workspaces(stream_);
       end_pool();
     } catch (const std::exception& e) {
-      log::error("torch", "cuda:{}: its memory does not come back: {}",
+      static_cast<void>(pool_.release());
+      log::error("torch",
+                 "cuda:{}: a model's memory comes back only when this process "
+                 "ends, because the device failed: {}",
                  stream_.device_index(), e.what());
     }
   }
@@ -128,7 +134,14 @@ private:
       id_ = pool_->id();
     }
     used_.emplace(*pool_, stream_);
-    guard_.emplace(stream_);
+    try {
+      guard_.emplace(stream_);
+    } catch (...) {
+      // Nobody calls leave(). The lock of the pools that this thread holds
+      // would let it wait for itself when the pool ends.
+      used_.reset();
+      throw;
+    }
   }
 
   void leave() noexcept override {

@@ -22,7 +22,7 @@ struct device_block::impl {
   /// All bytes, uint8. Its storage is the one that all parts share.
   at::Tensor all;
   std::shared_ptr<comm::shared_memory> shared;
-  /// The bytes while they are away.
+  /// The bytes while they are away; none of scratch.
   at::Tensor host;
   bool present = true;
 
@@ -33,6 +33,8 @@ struct device_block::impl {
   [[nodiscard]] bool on_cuda() const {
     return device.type == dlpack::device_type::cuda;
   }
+
+  [[nodiscard]] bool kept() const { return use != block_use::scratch; }
 
   /// Fresh bytes of the device, unset or zero.
   at::Tensor allocate(std::shared_ptr<comm::shared_memory>& holder) const {
@@ -115,11 +117,13 @@ void device_block::leave() {
   if (!impl_->present)
     return;
   at::NoGradGuard no_grad;
-  auto host = at::empty({impl_->length()},
-                        at::TensorOptions(at::kByte).pinned_memory(
-                          impl_->on_cuda()));
-  host.copy_(impl_->all);
-  impl_->host = std::move(host);
+  if (impl_->kept()) {
+    auto host = at::empty({impl_->length()},
+                          at::TensorOptions(at::kByte).pinned_memory(
+                            impl_->on_cuda()));
+    host.copy_(impl_->all);
+    impl_->host = std::move(host);
+  }
   impl_->present = false;
   impl_->give_storage({nullptr, torch_device(impl_->device)}, 0);
   impl_->shared.reset();
@@ -131,7 +135,10 @@ void device_block::come_back() {
   at::NoGradGuard no_grad;
   std::shared_ptr<comm::shared_memory> shared;
   auto fresh = impl_->allocate(shared);
-  fresh.copy_(impl_->host);
+  if (impl_->kept())
+    fresh.copy_(impl_->host);
+  else
+    fresh.zero_();
   auto memory = fresh.storage().set_data_ptr(
     {nullptr, torch_device(impl_->device)});
   impl_->give_storage(std::move(memory), impl_->size);

@@ -24,6 +24,9 @@ enum class block_use : std::uint8_t {
   /// has it.
   shared,
   own,
+  /// As `own`, but nobody needs the contents between two functions (gradients):
+  /// they are not copied when the block leaves, and zeros come back.
+  scratch,
 };
 
 /// One long allocation of a model, which can leave its device and come back
@@ -66,9 +69,10 @@ public:
   /// True while the bytes are on the device.
   [[nodiscard]] bool present() const noexcept;
 
-  /// Copies the bytes to host memory (page-locked for a CUDA device) and frees
-  /// those on the device. The tensors keep their shapes and must not be used.
-  /// Nothing happens if they are away. If it throws, nothing has changed.
+  /// Copies the bytes to host memory (page-locked for a CUDA device), unless
+  /// they are scratch, and frees those on the device. The tensors keep their
+  /// shapes and must not be used. Nothing happens if they are away. If it
+  /// throws, nothing has changed.
   void leave();
 
   /// The other way, to fresh memory of the same device.

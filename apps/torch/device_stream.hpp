@@ -31,6 +31,8 @@ struct pool_figures {
 /// Threads: the worker's own.
 class device_stream {
 public:
+  /// What the pool still has goes back to the device. From one that failed
+  /// nothing can be freed: it stays until the process ends, and the log says so.
   virtual ~device_stream();
 
   [[nodiscard]] virtual dlpack::device device() const noexcept = 0;
@@ -59,7 +61,8 @@ public:
   }
 
 private:
-  /// This thread's work goes to the stream from here on.
+  /// This thread's work goes to the stream from here on. If it throws nothing
+  /// has changed, and `leave` is not called.
   virtual void enter() = 0;
 
   /// It goes where it went before.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <stdexcept>
 
 namespace troupe::torch {
 
@@ -13,6 +14,10 @@ double mass(std::span<const float> logits, double largest, double temperature) {
   double total = 0;
   for (auto x : logits)
     total += std::exp((x - largest) / temperature);
+  if (!std::isfinite(total))
+    throw std::runtime_error{
+      "the policy's logits are not finite: its weights have left the range of "
+      "numbers; go back to a checkpoint, with a lower learning_rate"};
   return total;
 }
 

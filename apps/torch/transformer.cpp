@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <stdexcept>
 
 #include <ATen/core/Tensor.h>
@@ -14,6 +13,7 @@
 #include <ATen/ops/linear.h>
 #include <fmt/format.h>
 
+#include "troupe/apps/torch/attention.hpp"
 #include "troupe/apps/torch/device.hpp"
 #include "troupe/apps/torch/random.hpp"
 #include "troupe/apps/torch/tensor_bridge.hpp"
@@ -36,6 +36,21 @@ void transformer_config::check() const {
     throw std::invalid_argument{
       fmt::format("transformer: width {} is not a multiple of heads {}", width,
                   heads)};
+}
+
+void transformer_config::check_tokens(std::span<const std::int64_t> tokens,
+                                      std::int64_t columns) const {
+  auto bad = std::ranges::find_if(tokens, [this](auto id) {
+    return id < 0 || id >= vocab_size;
+  });
+  if (bad == tokens.end())
+    return;
+  auto at = bad - tokens.begin();
+  throw std::invalid_argument{
+    fmt::format("transformer: row {} has token {} at position {}, but the "
+                "vocabulary has the tokens 0 to {}: encode the data with the "
+                "model's own tokenizer, or set vocab_size to what it needs",
+                at / columns, *bad, at % columns, vocab_size - 1)};
 }
 
 namespace {
@@ -111,48 +126,25 @@ void initialize(arena& parameters, const std::vector<parameter_spec>& specs,
   }
 }
 
-// -- attention --------------------------------------------------------------
-
-/// Added to attention scores: 0 where query i (position `first + i`) may look
-/// at key j, -inf elsewhere. [1, 1, queries, keys], or [rows, 1, ...] with
-/// padding. A pad position sees itself alone, which keeps its row finite.
-at::Tensor attention_mask(std::int64_t first, std::int64_t queries,
-                          std::span<const std::int64_t> padding) {
-  auto keys = first + queries;
-  auto rows = std::max<std::int64_t>(1, std::ssize(padding));
-  tensor mask{dtype::float32, {rows, 1, queries, keys}};
-  auto* out = mask.values<float>().data();
-  for (std::int64_t row = 0; row < rows; ++row) {
-    auto pads = padding.empty() ? 0 : padding[static_cast<std::size_t>(row)];
-    for (std::int64_t i = first; i < keys; ++i)
-      for (std::int64_t j = 0; j < keys; ++j)
-        *out++ = j == i || (j < i && j >= pads)
-                   ? 0.0f
-                   : -std::numeric_limits<float>::infinity();
-  }
-  return to_torch(mask);
-}
-
-/// Position of each token, int64 [queries] or [rows, queries] with padding.
-at::Tensor position_ids(std::int64_t first, std::int64_t queries,
-                        std::span<const std::int64_t> padding) {
-  if (padding.empty()) {
-    tensor ids{dtype::int64, {queries}};
-    auto values = ids.values<std::int64_t>();
-    for (std::int64_t i = 0; i < queries; ++i)
-      values[static_cast<std::size_t>(i)] = first + i;
-    return to_torch(ids);
-  }
-  tensor ids{dtype::int64, {std::ssize(padding), queries}};
-  auto* out = ids.values<std::int64_t>().data();
-  for (auto pads : padding)
-    for (std::int64_t i = 0; i < queries; ++i)
-      *out++ = std::max<std::int64_t>(0, first + i - pads);
-  return to_torch(ids);
-}
+// -- padding ------------------------------------------------------------------
 
 bool all_zero(std::span<const std::int64_t> xs) {
   return std::ranges::all_of(xs, [](auto x) { return x == 0; });
+}
+
+/// int64 [rows] on `where`; undefined if no row is padded. Counts below zero
+/// would ask for positions behind the last.
+at::Tensor resident_padding(std::span<const std::int64_t> counts,
+                            dlpack::device where) {
+  if (all_zero(counts))
+    return {};
+  for (std::size_t row = 0; row < counts.size(); ++row)
+    if (counts[row] < 0)
+      throw std::invalid_argument{
+        fmt::format("transformer: row {} has {} pad tokens, which must not be "
+                    "negative",
+                    row, counts[row])};
+  return to_torch(tensor::copy_of(counts, {std::ssize(counts)}), where);
 }
 
 } // namespace
@@ -163,14 +155,19 @@ struct kv_cache::impl {
   std::int64_t rows = 0;
   std::int64_t capacity = 0;
   std::int64_t length = 0;
-  /// Empty if no row is padded.
-  std::vector<std::int64_t> padding;
+  /// int64 [rows], where keys and values are; undefined if no row is padded.
+  at::Tensor padding;
   /// A layer's keys and values: [rows, heads, capacity, width / heads].
   /// None before the first use, which knows device and type.
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
+  /// The head in float32, made once for all tokens. It belongs to the function
+  /// that fills the cache, and so is gone before an offload or a sync.
+  at::Tensor head;
 
   void allocate(const transformer_config& config, at::TensorOptions options) {
+    if (padding.defined())
+      padding = padding.to(options.device());
     for (std::int64_t i = 0; i < config.layers; ++i)
       for (auto* blocks : {&keys, &values})
         blocks->push_back(
@@ -184,8 +181,7 @@ kv_cache::kv_cache(const transformer_config&, std::int64_t capacity,
   : impl_(std::make_unique<impl>()) {
   impl_->rows = std::ssize(padding);
   impl_->capacity = capacity;
-  if (!all_zero(padding))
-    impl_->padding = std::move(padding);
+  impl_->padding = resident_padding(padding, {});
 }
 
 kv_cache::~kv_cache() = default;
@@ -206,10 +202,8 @@ void kv_cache::repeat_rows(std::int64_t times) {
   for (auto* blocks : {&impl_->keys, &impl_->values})
     for (auto& x : *blocks)
       x = x.repeat_interleave(times, 0);
-  std::vector<std::int64_t> padding;
-  for (auto pads : impl_->padding)
-    padding.insert(padding.end(), static_cast<std::size_t>(times), pads);
-  impl_->padding = std::move(padding);
+  if (impl_->padding.defined())
+    impl_->padding = impl_->padding.repeat_interleave(times, 0);
 }
 
 // -- model --------------------------------------------------------------------
@@ -268,6 +262,9 @@ struct transformer::impl {
   at::Tensor typed(const at::Tensor& x) const {
     return x.to(scalar_type(settings.type));
   }
+
+  /// A copy of the rounded head; the head itself in float32.
+  at::Tensor float_head() const { return typed(head).to(at::kFloat); }
 
   at::Tensor norm(const at::Tensor& x, const at::Tensor& weight,
                   const at::Tensor& bias) const {
@@ -337,11 +334,18 @@ struct transformer::impl {
     return y.add(linear(up, p.down_weight, p.down_bias));
   }
 
+  /// No look-up may fail on the device. Copies tokens that lie there.
+  void check_ids(const at::Tensor& tokens) const {
+    auto ids = tokens.to(at::kCPU, at::kLong).contiguous();
+    config.check_tokens({ids.data_ptr<std::int64_t>(),
+                         static_cast<std::size_t>(ids.numel())},
+                        ids.size(1));
+  }
+
   /// Logits [n, t - from, vocab] of positions `from` and later: the last block
   /// leaves the earlier ones out, as nobody looks at them any more.
-  at::Tensor run(const at::Tensor& tokens,
-                 std::span<const std::int64_t> padding, std::int64_t from,
-                 kv_cache::impl* cache) const {
+  at::Tensor run(const at::Tensor& tokens, const at::Tensor& padding,
+                 std::int64_t from, kv_cache::impl* cache) const {
     auto device = torch_device(settings.device);
     auto n = tokens.size(0);
     auto t = tokens.size(1);
@@ -350,17 +354,18 @@ struct transformer::impl {
       throw std::invalid_argument{
         fmt::format("transformer: {} positions, but the context is {}",
                     first + t, config.context)};
+    check_ids(tokens);
     auto x = embedding(token_embedding, tokens.to(device))
                .add(embedding(position_embedding,
-                              position_ids(first, t, padding).to(device)))
+                              position_ids(first, t, padding, settings.device)))
                .view({n * t, config.width});
-    auto mask = attention_mask(first, t, padding).to(device);
+    auto mask = attention_mask(first, t, padding, settings.device);
     for (std::size_t i = 0; i < blocks.size(); ++i)
       x = run_block(i, x, n, t, i + 1 == blocks.size() ? from : 0, mask, cache);
     // Multiplied in float32: at 8 a bfloat16 logit is off by up to 3 %, and the
     // ways of a cache and of a whole sequence would round apart.
     return at::linear(norm(x, norm_weight, norm_bias).to(at::kFloat),
-                      typed(head).to(at::kFloat))
+                      cache != nullptr ? cache->head : float_head())
       .view({n, t - from, config.vocab_size});
   }
 };
@@ -396,13 +401,12 @@ at::Tensor transformer::logits(const at::Tensor& tokens,
     throw std::invalid_argument{
       fmt::format("transformer: logits from position {} of {}", from,
                   tokens.size(1))};
-  if (all_zero(padding))
-    padding = {};
-  else if (std::ssize(padding) != tokens.size(0))
+  if (!all_zero(padding) && std::ssize(padding) != tokens.size(0))
     throw std::invalid_argument{
       fmt::format("transformer: {} padding counts for {} rows", padding.size(),
                   tokens.size(0))};
-  return impl_->run(tokens, padding, from, nullptr);
+  return impl_->run(tokens, resident_padding(padding, impl_->settings.device),
+                    from, nullptr);
 }
 
 at::Tensor transformer::next_logits(kv_cache& cache,
@@ -415,8 +419,10 @@ at::Tensor transformer::next_logits(kv_cache& cache,
       fmt::format("transformer: {} x {} tokens do not fit a cache of {} rows, "
                   "{} of {} positions used",
                   tokens.size(0), t, c.rows, c.length, c.capacity)};
-  if (c.keys.empty())
+  if (c.keys.empty()) {
     c.allocate(impl_->config, impl_->options);
+    c.head = impl_->float_head();
+  }
   auto last = impl_->run(tokens, c.padding, t - 1, &c);
   c.length += t;
   return last.squeeze(1);

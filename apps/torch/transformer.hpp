@@ -21,6 +21,13 @@ struct transformer_config {
 
   /// Throws std::invalid_argument that names the bad number.
   void check() const;
+
+  /// Throws std::invalid_argument that names id and row unless all of `tokens`,
+  /// rows of `columns`, are in the vocabulary. A device finds out by a failed
+  /// kernel, which ends all work of its process there: so ids are looked at
+  /// while they are in host memory.
+  void check_tokens(std::span<const std::int64_t> tokens,
+                    std::int64_t columns) const;
 };
 
 /// Where a model lives and in what it computes.
@@ -36,11 +43,13 @@ struct transformer_settings {
 };
 
 /// Keys and values of the positions seen so far, one block a layer. Filled by
-/// `transformer::next_logits`.
+/// `transformer::next_logits`. It lives inside one function of a module, and
+/// weights must not change meanwhile: what is made of them is kept.
 class kv_cache {
 public:
   /// Room for `capacity` positions of `padding.size()` rows. `padding[i]` is
   /// the number of pad tokens that open row i: they are never attended to.
+  /// Throws std::invalid_argument for a count below zero.
   kv_cache(const transformer_config& config, std::int64_t capacity,
            std::vector<std::int64_t> padding);
   ~kv_cache();
@@ -91,13 +100,15 @@ public:
   /// Logits [n, t - from, vocab] of the positions `from` and later of `tokens`
   /// int64 [n, t]; one padding count a row, or an empty span if there is no
   /// padding. Position i sees the tokens up to and including i. Differentiable
-  /// unless a NoGradGuard is in force.
+  /// unless a NoGradGuard is in force. Throws std::invalid_argument for tokens
+  /// that are not in the vocabulary, and counts below zero.
   [[nodiscard]] at::Tensor logits(const at::Tensor& tokens,
                                   std::span<const std::int64_t> padding = {},
                                   std::int64_t from = 0) const;
 
   /// Appends `tokens` int64 [rows, k] to the cache and returns the logits
-  /// [rows, vocab] of the last of them. Never differentiable.
+  /// [rows, vocab] of the last of them. Never differentiable. Throws as
+  /// `logits` does; the cache is as it was then.
   at::Tensor next_logits(kv_cache& cache, const at::Tensor& tokens) const;
 
 private:

@@ -48,4 +48,18 @@ BOOST_AUTO_TEST_CASE(copies_have_the_shape_of_their_trainer) {
              == "");
 }
 
+BOOST_AUTO_TEST_CASE(copies_have_the_temperature_of_their_trainer) {
+  BOOST_TEST(verdict({"models.policy.temperature=0.7"})
+             == "models.policy.temperature is 0.7, but policy_trainer has 1: "
+                "their logprobs would be those of different distributions; set "
+                "both to the same");
+  auto got = verdict(
+    {"models.policy_trainer.temperature=0.5", "models.policy.temperature=0.5"});
+  BOOST_TEST(got.find("models.reference.temperature is 1") == 0u, got);
+  BOOST_TEST(verdict({"models.policy_trainer.temperature=0.5",
+                      "models.policy.temperature=0.5",
+                      "models.reference.temperature=0.5"})
+             == "");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

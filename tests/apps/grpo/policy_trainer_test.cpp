@@ -135,6 +135,38 @@ BOOST_AUTO_TEST_CASE(experience_that_lacks_something_is_refused) {
   BOOST_CHECK_THROW(model.train_step(x), std::invalid_argument);
 }
 
+BOOST_AUTO_TEST_CASE(tokens_outside_the_vocabulary_are_refused_unlearned) {
+  auto ctx = trainer_context();
+  auto untouched_ctx = trainer_context();
+  fake_context reference_ctx{"reference", seed, smaller(reference_options())};
+  policy_trainer model;
+  policy_trainer untouched;
+  reference scoring;
+  model.setup(ctx);
+  untouched.setup(untouched_ctx);
+  scoring.setup(reference_ctx);
+  auto refused = [](auto f) {
+    BOOST_CHECK_EXCEPTION(f(), std::invalid_argument,
+                          [](const std::invalid_argument& e) {
+                            std::string_view text = e.what();
+                            return text.find("token 14") != text.npos
+                                   && text.find("0 to 13") != text.npos;
+                          });
+  };
+  // A sequence's last token is looked up among logits alone, and this row is
+  // one of the last step's.
+  auto x = experience(8);
+  auto tokens = x.get(field::tokens).value();
+  tokens.values<std::int64_t>().back() = 14;
+  refused([&] { model.train_step(x); });
+  refused([&] { static_cast<void>(scoring.score(x)); });
+  auto examples = data.rows(data.train, 0, 256);
+  auto answers = examples.get(field::answer).value();
+  answers.values<std::int64_t>().back() = 14;
+  refused([&] { model.warm_start(examples); });
+  BOOST_TEST(same_weights(model, untouched));
+}
+
 BOOST_AUTO_TEST_CASE(gradients_that_are_not_finite_stop_the_training) {
   auto ctx = trainer_context();
   policy_trainer model;

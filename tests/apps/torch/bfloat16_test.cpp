@@ -76,6 +76,29 @@ BOOST_AUTO_TEST_CASE(generation_reports_the_logprobs_of_a_full_forward) {
   BOOST_TEST(difference < 0.05f);
 }
 
+BOOST_AUTO_TEST_CASE(a_cache_keeps_the_head_that_it_was_begun_with) {
+  transformer model{small, 1, answers};
+  at::NoGradGuard no_grad;
+  auto tokens = to_torch(some_tokens(3, 8));
+  auto last = [&](bool with_new_head) {
+    kv_cache cache{small, 8, {0, 0, 0}};
+    model.next_logits(cache, tokens.narrow(1, 0, 7));
+    auto head = model.parameters().at("lm_head.weight");
+    auto before = head.clone();
+    if (with_new_head)
+      head.zero_();
+    auto logits = model.next_logits(cache, tokens.narrow(1, 7, 1));
+    head.copy_(before);
+    return logits;
+  };
+  auto expected = last(false);
+  BOOST_TEST(expected.abs().max().item<float>() > 0.0f);
+  BOOST_TEST(last(true).equal(expected));
+  // A new cache sees the new head.
+  model.parameters().at("lm_head.weight").zero_();
+  BOOST_TEST(last(false).abs().max().item<float>() == 0.0f);
+}
+
 BOOST_AUTO_TEST_CASE(a_few_steps_lower_the_loss) {
   transformer model{small, 1, trains};
   adamw optimizer{model.parameters(), {}};

@@ -78,6 +78,23 @@ BOOST_AUTO_TEST_CASE(shared_blocks_are_shared_again_after_they_come_back) {
   BOOST_TEST((x.bytes()[7] == std::byte{9}));
 }
 
+BOOST_AUTO_TEST_CASE(scratch_leaves_without_its_contents) {
+  device_block x{1024, {}, block_use::scratch};
+  auto part = x.part(128, dtype::float32, {8});
+  part.fill_(3);
+  x.leave();
+  BOOST_TEST(!x.present());
+  BOOST_TEST(part.storage().nbytes() == 0u);
+  x.come_back();
+  BOOST_TEST(x.present());
+  BOOST_TEST((x.shared() == nullptr));
+  BOOST_TEST(
+    std::ranges::all_of(x.bytes(), [](auto b) { return b == std::byte{0}; }));
+  BOOST_TEST(part.data_ptr() == static_cast<void*>(x.bytes().data() + 128));
+  part.fill_(2);
+  BOOST_TEST(part.sum().item<float>() == 16.0f);
+}
+
 BOOST_AUTO_TEST_CASE(a_block_without_bytes_goes_and_comes) {
   device_block x{0, {}, block_use::shared};
   x.leave();

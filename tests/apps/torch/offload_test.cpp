@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -31,9 +32,15 @@ public:
   std::uint64_t reserved = 0;
   std::uint64_t left_by_release = 0;
   std::vector<std::string> calls;
+  /// For the next time.
+  bool refuses = false;
 
 private:
-  void enter() override { calls.emplace_back("enter"); }
+  void enter() override {
+    if (std::exchange(refuses, false))
+      throw std::runtime_error{"the device failed"};
+    calls.emplace_back("enter");
+  }
   void leave() noexcept override { calls.emplace_back("leave"); }
   void synchronize() override { calls.emplace_back("synchronize"); }
 };
@@ -90,19 +97,25 @@ BOOST_AUTO_TEST_CASE(a_model_goes_on_after_a_round_trip_as_if_it_never_left) {
   BOOST_TEST(!moved.memory.offloaded());
   moved.memory.onload();
   BOOST_TEST(moved.parameters[1].unsafeGetTensorImpl() == identity);
+  auto gradients_equal = [&] {
+    return moved.parameters.flat_gradients().equal(
+      stayed.parameters.flat_gradients());
+  };
   auto same = [&] {
     return moved.parameters.flat_values().equal(stayed.parameters.flat_values())
-           && moved.parameters.flat_gradients().equal(
-             stayed.parameters.flat_gradients())
            && moved.optimizer.first_moments().equal(
              stayed.optimizer.first_moments())
            && moved.optimizer.second_moments().equal(
              stayed.optimizer.second_moments());
   };
   BOOST_TEST(same());
+  // Each step makes them anew: they do not travel.
+  auto left = moved.parameters.flat_gradients().abs().sum().item<float>();
+  BOOST_TEST(left == 0.0f);
   for (auto* x : {&moved, &stayed})
     x->step();
   BOOST_TEST(same());
+  BOOST_TEST(gradients_equal());
   BOOST_TEST(moved.parameters.all_gradients()[100 + 12] == 1.0f);
 }
 
@@ -151,6 +164,17 @@ BOOST_AUTO_TEST_CASE(a_function_runs_on_the_stream_which_is_synchronized) {
   BOOST_CHECK_THROW(memory.run("bad", [] { throw std::runtime_error{"no"}; }),
                     std::runtime_error);
   expected = {"enter", "leave"};
+  BOOST_TEST(stream.calls == expected, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_stream_that_could_not_be_entered_is_not_left) {
+  scripted_stream stream;
+  stream.refuses = true;
+  BOOST_CHECK_THROW(stream.run([&] { stream.calls.emplace_back("work"); }),
+                    std::runtime_error);
+  BOOST_TEST(stream.calls.empty());
+  stream.run([&] { stream.calls.emplace_back("work"); });
+  std::vector<std::string> expected{"enter", "work", "synchronize", "leave"};
   BOOST_TEST(stream.calls == expected, boost::test_tools::per_element());
 }
 

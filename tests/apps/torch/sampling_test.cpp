@@ -3,6 +3,9 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string_view>
 
 #include <boost/test/unit_test.hpp>
 
@@ -51,6 +54,23 @@ BOOST_AUTO_TEST_CASE(greedy_takes_the_first_of_the_most_likely) {
              boost::test_tools::tolerance(1e-6f));
   const std::array<float, 3> equal{2.0f, 2.0f, 2.0f};
   BOOST_TEST(most_likely(equal).token == 0);
+}
+
+BOOST_AUTO_TEST_CASE(logits_that_are_no_numbers_are_refused) {
+  constexpr auto nan = std::numeric_limits<float>::quiet_NaN();
+  constexpr auto infinity = std::numeric_limits<float>::infinity();
+  auto says_so = [](const std::runtime_error& e) {
+    return std::string_view{e.what()}.find("logits are not finite")
+           != std::string_view::npos;
+  };
+  for (auto bad : {std::array{0.0f, nan, 1.0f}, std::array{nan, nan, nan},
+                   std::array{infinity, 0.0f, 0.0f},
+                   std::array{-infinity, -infinity, -infinity}}) {
+    BOOST_CHECK_EXCEPTION(static_cast<void>(draw(bad, 1, 0.5)),
+                          std::runtime_error, says_so);
+    BOOST_CHECK_EXCEPTION(static_cast<void>(most_likely(bad)),
+                          std::runtime_error, says_so);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(uniform_numbers_lie_in_range_and_repeat) {

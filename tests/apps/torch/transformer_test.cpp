@@ -2,6 +2,8 @@
 #include "troupe/apps/torch/transformer.hpp"
 
 #include <stdexcept>
+#include <string_view>
+#include <utility>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
@@ -139,6 +141,48 @@ BOOST_AUTO_TEST_CASE(impossible_sizes_are_refused) {
                     std::invalid_argument);
   kv_cache cache{small, 4, {0}};
   BOOST_CHECK_THROW(model.next_logits(cache, to_torch(counting(1, 5))),
+                    std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(a_token_outside_the_vocabulary_is_refused_by_row_and_id) {
+  transformer model{small, 1};
+  auto refused = [](auto f, std::string_view row, std::string_view id) {
+    BOOST_CHECK_EXCEPTION(f(), std::invalid_argument,
+                          [&](const std::invalid_argument& e) {
+                            std::string_view text = e.what();
+                            BOOST_TEST_MESSAGE(text);
+                            return text.find(row) != text.npos
+                                   && text.find(id) != text.npos
+                                   && text.find("0 to 10") != text.npos;
+                          });
+  };
+  for (auto [id, words] : {std::pair{11, "token 11 at position 2"},
+                           std::pair{-1, "token -1 at position 2"}}) {
+    auto tokens = counting(3, 4);
+    tokens.values<std::int64_t>()[1 * 4 + 2] = id;
+    refused([&] { static_cast<void>(model.logits(to_torch(tokens))); }, "row 1",
+            words);
+    kv_cache cache{small, 8, {0, 0, 0}};
+    refused([&] { model.next_logits(cache, to_torch(tokens)); }, "row 1",
+            words);
+    BOOST_TEST(cache.length() == 0);
+  }
+  auto highest = counting(3, 4);
+  highest.values<std::int64_t>()[6] = 10;
+  highest.values<std::int64_t>()[7] = 0;
+  BOOST_TEST(model.logits(to_torch(highest)).size(1) == 4);
+}
+
+BOOST_AUTO_TEST_CASE(padding_that_cannot_be_is_refused) {
+  transformer model{small, 1};
+  auto tokens = to_torch(counting(2, 4));
+  // It would ask for positions behind the last.
+  const std::vector<std::int64_t> negative{0, -6};
+  BOOST_CHECK_THROW(static_cast<void>(model.logits(tokens, negative)),
+                    std::invalid_argument);
+  BOOST_CHECK_THROW((kv_cache{small, 8, negative}), std::invalid_argument);
+  const std::vector<std::int64_t> too_few{1};
+  BOOST_CHECK_THROW(static_cast<void>(model.logits(tokens, too_few)),
                     std::invalid_argument);
 }
 
