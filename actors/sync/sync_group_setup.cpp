@@ -150,8 +150,12 @@ void sync_group::prepare(const protocol::prepare_sync& request,
       return done(fail(why));
     }
     const auto& route = lanes_.front().route;
-    done(protocol::sync_plan{route.describe(), route.bytes,
-                             std::string{to_string(machine_.mode())}});
+    protocol::sync_plan out{route.describe(), route.bytes,
+                            std::string{to_string(machine_.mode())}};
+    for (const auto& each : lanes_)
+      out.warnings.insert(out.warnings.end(), each.route.warnings.begin(),
+                          each.route.warnings.end());
+    done(std::move(out));
   };
   auto timeout_ms = request.timeout_ms;
   // A new plan may count ranks, and so name links, in another way.
