@@ -20,8 +20,8 @@ namespace troupe::protocol {
 struct sync_options {
   /// `reshard`, or `two_stage`: ChatLearn's mapping.
   std::string planner = "reshard";
-  /// `auto`: staged if every process has the memory, else in place; `staged`
-  /// and `in_place` insist.
+  /// `auto`: staged if that is within `staging_bytes_max` and the warm-up finds
+  /// the memory, else in place; `staged` and `in_place` insist.
   std::string mode = "auto";
   /// `auto`: the cheapest that is usable between two ranks; `gloo`: sockets
   /// everywhere.
