@@ -135,12 +135,14 @@ void engine::prepare(const std::vector<std::size_t>& which, then done) {
   auto timeout = parts_.config.runtime.sync_timeout;
   auto all = std::make_shared<call::gather<
     protocol::sync_plan>>(which.size(),
-                          [this, done = std::move(done)](
+                          [this, which, done = std::move(done)](
                             result<std::vector<protocol::sync_plan>> x) {
                             if (stopped())
                               return;
                             if (!x)
                               return fail_run("preparing syncs", x.error());
+                            for (std::size_t i = 0; i < x->size(); ++i)
+                              warn_of_sync(which[i], (*x)[i].warnings);
                             done();
                           });
   auto together = static_cast<std::uint32_t>(which.size());

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -241,6 +242,10 @@ private:
   void watch_stragglers(const flow_node& call,
                         const std::vector<protocol::rank_time>& times);
 
+  /// Reports what a sync's preparation finds odd, once.
+  void warn_of_sync(std::size_t index,
+                    const std::vector<std::string>& sentences);
+
   /// True once the chain must not go on.
   [[nodiscard]] bool stopped() const noexcept;
 
@@ -260,6 +265,7 @@ private:
   std::uint64_t scope_ = 0;
   /// Runs of each sync.
   std::map<std::size_t, std::uint64_t> sync_counts_;
+  std::set<std::size_t> warned_syncs_;
   time_point begin_ = std::chrono::steady_clock::now();
   time_point episode_begin_{};
   episode_result episode_;

@@ -15,10 +15,11 @@ namespace troupe::engine {
 // `among`: so many syncs go on at one time, and those that share devices wait
 // for each other.
 
-/// Programs, both ends of the links, warm-up; before that waiting for devices,
-/// which others may have for as long.
+/// Programs, both ends of the links, warm-up; to leave both ends and all that
+/// again, in place; before that waiting for devices, which others may have for
+/// as long.
 [[nodiscard]] constexpr int prepare_steps(std::size_t among) noexcept {
-  return 4 * (static_cast<int>(among) + 1);
+  return 10 * (static_cast<int>(among) + 1);
 }
 
 /// Who is left, and a preparation: where ranks may be dropped.

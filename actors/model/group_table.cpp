@@ -8,6 +8,7 @@
 #include "troupe/comm/comm_link.hpp"
 #include "troupe/comm/gloo/factory.hpp"
 #include "troupe/comm/shm/factory.hpp"
+#include "troupe/core/log.hpp"
 
 namespace troupe::model {
 
@@ -205,17 +206,30 @@ result<comm::link_ptr> group_table::make_sender(const std::string& backend,
     return comm::shm::make_sender(line.release(), std::move(memories));
   if (!device_)
     return fail(no_device(backend));
-  // Asks the device, which may have to be waited for.
+  // Asks the device, which may have to be waited for. What has no name for other
+  // processes is not offered: the executor packs it into buckets that have.
+  std::size_t unnamed = 0;
+  std::string why;
   for (auto span : on_device) {
     auto known = std::any_of(memories.begin(), memories.end(),
                              [&](const auto& x) { return x->contains(span); });
     if (known)
       continue;
     auto shared = device_->share(span);
-    if (!shared)
+    if (shared) {
+      memories.push_back(std::move(*shared));
+    } else if (shared.error().code() == errc::invalid) {
+      ++unnamed;
+      why = shared.error().message();
+    } else {
       return fail(shared.error());
-    memories.push_back(std::move(*shared));
+    }
   }
+  if (unnamed > 0)
+    log::info("links",
+              "{} of {} tensors are copied once more on their way to other "
+              "processes, which cannot read them in place: {}",
+              unnamed, on_device.size(), why);
   return device_->make_sender(line.release(), std::move(memories));
 }
 

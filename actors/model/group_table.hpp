@@ -46,7 +46,8 @@ public:
   }
 
   /// Memory that links to other processes offer without a copy, and memory of
-  /// the device that they may have to; for links opened from now on.
+  /// the device of which they offer what can be shared; for links opened from
+  /// now on.
   void offer(std::vector<std::shared_ptr<comm::shared_memory>> memories,
              std::vector<std::span<std::byte>> on_device = {});
 

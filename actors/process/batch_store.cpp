@@ -123,7 +123,8 @@ struct batch_store::impl {
     if (figures.bytes + reserved + size > config.bytes_max)
       return fail(errc::exhausted,
                   fmt::format("a batch of {} does not fit into the batch store "
-                              "of slot {}: {} of {} are taken by {} batches",
+                              "of slot {}: {} of {} are taken by {} batches; "
+                              "raise store_bytes_max",
                               format_bytes(size), config.slot,
                               format_bytes(figures.bytes + reserved),
                               format_bytes(config.bytes_max), entries.size()));

@@ -20,8 +20,8 @@ namespace troupe::protocol {
 struct sync_options {
   /// `reshard`, or `two_stage`: ChatLearn's mapping.
   std::string planner = "reshard";
-  /// `auto`: staged if every process has the memory, else in place; `staged`
-  /// and `in_place` insist.
+  /// `auto`: staged if that is within `staging_bytes_max` and the warm-up finds
+  /// the memory, else in place; `staged` and `in_place` insist.
   std::string mode = "auto";
   /// `auto`: the cheapest that is usable between two ranks; `gloo`: sockets
   /// everywhere.
@@ -56,8 +56,8 @@ struct sync_options {
 /// destination serves meanwhile; after an error nothing runs until a
 /// preparation succeeds.
 /// Sender: engine, once both models are set up. Errors: invalid (parameters
-/// that do not match, by model, rank and tensor), exhausted (staged was asked
-/// for and does not fit), lost, timed_out.
+/// that do not match, by model, rank and tensor; a model without any),
+/// exhausted (staged was asked for and does not fit), lost, timed_out.
 struct prepare_sync {
   manifests source;
   manifests destination;
@@ -81,10 +81,13 @@ struct sync_plan {
   std::uint64_t bytes = 0;
   /// `staged` or `in place`.
   std::string mode;
+  /// Sentences for people about what may not be meant so: weights of the source
+  /// that go nowhere.
+  std::vector<std::string> warnings = {};
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, sync_plan& x) {
-    return f(x.links, x.bytes, x.mode);
+    return f(x.links, x.bytes, x.mode, x.warnings);
   }
 };
 

@@ -306,7 +306,7 @@ result<void> sync_group::check(sync_verb verb) const {
 
 void sync_group::end_run() {
   auto failure = machine_.failure();
-  auto why = failure ? explain(*failure) : error{};
+  auto why = failure ? explain(with_remedy(*failure)) : error{};
   auto ended = std::move(*run_);
   run_.reset();
   auto devices = std::exchange(ended.devices, nullptr);

@@ -88,8 +88,11 @@ private:
   void prepare(const protocol::prepare_sync& request,
                continuation<protocol::sync_plan> done);
 
-  /// Installs the programs, builds the links and warms them up.
+  /// Installs the programs, builds the links and warms them up; in place if
+  /// staging was our choice and there is no memory for it.
   void equip(std::uint32_t timeout_ms, continuation<protocol::ack> done);
+  void equip_in_place(const error& why, std::uint32_t timeout_ms,
+                      continuation<protocol::ack> done);
   [[nodiscard]] result<void> plan(const protocol::prepare_sync& request);
 
   /// One rank's program on its way: piece by piece, so that those of large
@@ -175,6 +178,8 @@ private:
   /// Of a rank whose process is silent, it adds what it answered last.
   void note_operations(std::vector<protocol::worker_status> xs);
   [[nodiscard]] error explain(const error& why);
+  /// Where memory lacks while something is staged: which key helps.
+  [[nodiscard]] error with_remedy(const error& why) const;
 
   // -- small things -----------------------------------------------------------
 

@@ -2,7 +2,9 @@
 // How a sync_group is prepared: plan, programs, links, warm-up.
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -21,8 +23,9 @@ using protocol::ack;
 namespace {
 
 /// What another sync may do with its devices before ours have their turn, each
-/// for the whole timeout: programs, both ends of the links, warm-up.
-constexpr std::uint32_t equip_steps = 4;
+/// for the whole timeout: programs, both ends of the links, warm-up; to leave
+/// both ends and all that again, if it cannot stage.
+constexpr std::uint32_t equip_steps = 10;
 
 bool all_train(const protocol::manifests& x) {
   for (const auto& rank : x.items)
@@ -63,6 +66,36 @@ await(std::size_t count, std::function<void(result<ack>)> done) {
                                                  [](auto&&) { return ack{}; }));
                                              });
 }
+
+/// Ranks that warm up together. All are heard, so that none is at it any more
+/// when it is tried in another way; and whoever is nearest to the cause speaks,
+/// not those whose links broke because of it.
+class roll {
+public:
+  roll(std::size_t count, std::function<void(result<ack>)> done)
+    : missing_(count),
+      done_(std::move(done)) {
+    if (missing_ == 0)
+      done_(ack{});
+  }
+
+  void add(const result<ack>& x) {
+    if (!x
+        && (!why_
+            || (is_consequence(why_->code())
+                && !is_consequence(x.error().code()))))
+      why_ = x.error();
+    if (--missing_ > 0)
+      return;
+    auto done = std::exchange(done_, nullptr);
+    done(why_ ? result<ack>{fail(*why_)} : result<ack>{ack{}});
+  }
+
+private:
+  std::size_t missing_;
+  std::optional<error> why_;
+  std::function<void(result<ack>)> done_;
+};
 
 } // namespace
 
@@ -150,8 +183,12 @@ void sync_group::prepare(const protocol::prepare_sync& request,
       return done(fail(why));
     }
     const auto& route = lanes_.front().route;
-    done(protocol::sync_plan{route.describe(), route.bytes,
-                             std::string{to_string(machine_.mode())}});
+    protocol::sync_plan out{route.describe(), route.bytes,
+                            std::string{to_string(machine_.mode())}};
+    for (const auto& each : lanes_)
+      out.warnings.insert(out.warnings.end(), each.route.warnings.begin(),
+                          each.route.warnings.end());
+    done(std::move(out));
   };
   auto timeout_ms = request.timeout_ms;
   // A new plan may count ranks, and so name links, in another way.
@@ -183,13 +220,22 @@ void sync_group::prepare(const protocol::prepare_sync& request,
 }
 
 void sync_group::equip(std::uint32_t timeout_ms, continuation<ack> done) {
+  auto warmed = [=, this](const result<ack>& x) {
+    if (x)
+      return done(x);
+    auto chosen = options_.mode != "staged"
+                  && machine_.mode() == sync_mode::staged;
+    if (chosen && x.error().code() == errc::exhausted)
+      return equip_in_place(x.error(), timeout_ms, done);
+    done(fail(with_remedy(x.error())));
+  };
   auto warm = [=, this](const result<ack>& linked) {
     if (!linked)
       return done(linked);
-    auto all = await(options_.warm_up ? lanes_.size() : 0, done);
+    auto all = std::make_shared<roll>(options_.warm_up ? lanes_.size() : 0,
+                                      warmed);
     for (std::size_t i = 0; options_.warm_up && i < lanes_.size(); ++i)
-      warm_up(i, timeout_ms,
-              [all, i](result<ack> x) { all->set(i, std::move(x)); });
+      warm_up(i, timeout_ms, [all](const result<ack>& x) { all->add(x); });
   };
   install(timeout_ms, [=, this](const result<ack>& installed) {
     if (!installed)
@@ -202,6 +248,28 @@ void sync_group::equip(std::uint32_t timeout_ms, continuation<ack> done) {
       build_links(i, timeout_ms,
                   [all, i](result<ack> x) { all->set(i, std::move(x)); });
   });
+}
+
+void sync_group::equip_in_place(const error& why, std::uint32_t timeout_ms,
+                                continuation<ack> done) {
+  log::warning("sync_group", "{}: in place, because staging failed: {}",
+               sync_name_, to_string(why));
+  machine_.reset(lanes_.front().route.members, sync_mode::in_place);
+  // What the others have staged goes with the links.
+  auto left = await(lanes_.size(),
+                    [=, this](const result<ack>&) { equip(timeout_ms, done); });
+  for (std::size_t i = 0; i < lanes_.size(); ++i)
+    leave_links(i, timeout_ms,
+                [left, i](const result<ack>&) { left->set(i, ack{}); });
+}
+
+error sync_group::with_remedy(const error& why) const {
+  if (why.code() != errc::exhausted || machine_.mode() != sync_mode::staged)
+    return why;
+  return {errc::exhausted,
+          fmt::format("{}; set sync_mode to in_place, or sync_mode to auto and "
+                      "sync_staging_bytes_max to what a process can spare",
+                      why.message())};
 }
 
 void sync_group::install(std::uint32_t timeout_ms, continuation<ack> done) {
@@ -320,8 +388,7 @@ void sync_group::warm_up(std::size_t index, std::uint32_t timeout_ms,
   const auto& x = lanes_[index];
   auto movers = static_cast<std::size_t>(
     std::ranges::count_if(x.route.members, &sync_member::moves));
-  auto all = await(movers, std::move(done));
-  std::size_t index_of_mover = 0;
+  auto all = std::make_shared<roll>(movers, std::move(done));
   for (std::size_t i = 0; i < x.route.members.size(); ++i) {
     if (!x.route.members[i].moves)
       continue;
@@ -333,14 +400,12 @@ void sync_group::warm_up(std::size_t index, std::uint32_t timeout_ms,
     request.items.push_back({x.route.members[i].name});
     request.timeout_ms = timeout_ms;
     ask<protocol::transfer_reports>(model_of(i), timeout_ms, std::move(request),
-                                    [all, at = index_of_mover](
+                                    [all](
                                       const result<protocol::transfer_reports>&
                                         y) {
-                                      all->set(at, y.map([](auto&&) {
-                                        return ack{};
-                                      }));
+                                      all->add(
+                                        y.map([](auto&&) { return ack{}; }));
                                     });
-    ++index_of_mover;
   }
 }
 

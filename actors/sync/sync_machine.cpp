@@ -56,12 +56,11 @@ bool is_silence(errc x) {
   return x == errc::lost || x == errc::timed_out;
 }
 
-/// Errors that only say that somebody else had one.
-bool is_consequence(errc x) {
+} // namespace
+
+bool is_consequence(errc x) noexcept {
   return is_silence(x) || x == errc::aborted;
 }
-
-} // namespace
 
 void sync_machine::reset(std::vector<sync_member> members, sync_mode mode) {
   // What was half written stays so, whoever is planned for next; and a replica

@@ -11,6 +11,7 @@
 #include "troupe/planner/weights/compile.hpp"
 #include "troupe/planner/weights/reshard.hpp"
 #include "troupe/planner/weights/two_stage.hpp"
+#include "troupe/planner/weights/unclaimed.hpp"
 #include "troupe/planner/weights/verify.hpp"
 
 namespace troupe::sync {
@@ -178,6 +179,25 @@ result<void> use_devices(transfer_plan& plan,
   return {};
 }
 
+const std::string& model_of(const protocol::manifests& x) {
+  return x.items.front().worker.model;
+}
+
+/// Nothing would be moved, and everything be called equal.
+result<void> check_not_empty(const protocol::manifests& xs,
+                             std::string_view what) {
+  auto holds = [](const parameter_info& x) {
+    return std::ranges::find(x.extents, 0) == x.extents.end();
+  };
+  for (const auto& x : xs.items)
+    if (std::ranges::any_of(x.parameters, holds))
+      return {};
+  return fail(errc::invalid,
+              fmt::format("no rank of {} lists parameters, so {}: let "
+                          "parameters() of its module return its weights",
+                          model_of(xs), what));
+}
+
 /// Replaces links that the configuration or a process rules out.
 void rule_out(transfer_plan& plan, const protocol::sync_options& options,
               const protocol::manifests& source,
@@ -287,6 +307,10 @@ result<sync_route> make_route(const std::string& name,
   auto to = layout_of(destination, moved, processes);
   if (!to)
     return fail(to.error().within("sync " + name + ", destination"));
+  if (auto good = check_not_empty(source, "it has nothing to give"); !good)
+    return fail(good.error().within("sync " + name));
+  if (auto good = check_not_empty(destination, "it takes nothing"); !good)
+    return fail(good.error().within("sync " + name));
   sync_route out;
   out.program = moved ? name + "/trainable" : name;
   out.members = members_of(source, destination);
@@ -299,11 +323,14 @@ result<sync_route> make_route(const std::string& name,
                   ? fmt::format("; and {} more", problems.size() - problems_max)
                   : std::string{};
     problems.resize(std::min(problems.size(), problems_max));
-    return fail(errc::invalid,
-                fmt::format("sync {}: destination {}: {}{}", name,
-                            destination.items.front().worker.model,
-                            fmt::join(problems, "; "), more));
+    return fail(errc::invalid, fmt::format("sync {}: destination {}: {}{}",
+                                           name, model_of(destination),
+                                           fmt::join(problems, "; "), more));
   }
+  // What does not train was left out on purpose.
+  if (!moved)
+    if (auto text = weights::unclaimed_text(*from, *to); !text.empty())
+      out.warnings.push_back(std::move(text));
   rule_out(*plan, options, source, destination, out.rejected);
   if (auto good = use_devices(*plan, options, source, destination,
                               out.rejected);
@@ -320,6 +347,11 @@ result<sync_route> make_route(const std::string& name,
   std::move(compiled->destinations.begin(), compiled->destinations.end(),
             std::back_inserter(out.programs));
   add_channels(out, sources);
+  if (moved && out.bytes == 0)
+    out.warnings.push_back(
+      fmt::format("after the first run nothing is moved, because no parameter "
+                  "of {} has requires_grad and sync_requires_grad is set",
+                  model_of(source)));
   std::map<device_id, std::uint64_t> staging;
   for (std::size_t i = 0; i < destination.items.size(); ++i)
     staging[processes.of(
@@ -361,6 +393,7 @@ std::vector<std::string> sync_route::describe() const {
                   to_string(members[x.destination].name), to_string(x.link),
                   x.parts, x.buckets, format_bytes(x.bytes)));
   lines.insert(lines.end(), rejected.begin(), rejected.end());
+  lines.insert(lines.end(), warnings.begin(), warnings.end());
   return lines;
 }
 

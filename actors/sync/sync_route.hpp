@@ -40,6 +40,8 @@ struct sync_route {
   std::uint64_t staging_bytes = 0;
   /// Links that were not chosen, and why: once for each reason.
   std::vector<std::string> rejected;
+  /// What may not be meant so: weights of the source that go nowhere.
+  std::vector<std::string> warnings;
 
   [[nodiscard]] std::vector<bool> moves() const;
 
@@ -48,7 +50,7 @@ struct sync_route {
                                             std::uint32_t generation,
                                             std::uint32_t timeout_ms) const;
 
-  /// A line a channel, then the rejected links, for people.
+  /// A line a channel, then the rejected links and the warnings, for people.
   [[nodiscard]] std::vector<std::string> describe() const;
 };
 
@@ -63,7 +65,8 @@ enum class route_filter : std::uint8_t {
 ///
 /// Fails with `errc::invalid` and the first problems, by model, rank and
 /// tensor: segments that cannot be, destination elements that nobody holds or
-/// that two would write, types that do not convert.
+/// that two would write, types that do not convert; or if one of the models has
+/// no parameters at all.
 [[nodiscard]] result<sync_route>
 make_route(const std::string& name, const protocol::manifests& source,
            const protocol::manifests& destination,

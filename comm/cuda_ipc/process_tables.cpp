@@ -183,7 +183,10 @@ result<std::byte*> process_tables::open(const memory_name& name) {
   if (!done && done.error().code() == errc::failed)
     return fail(errc::lost,
                 fmt::format("memory of process {} on device {} cannot be "
-                            "opened; it may have been freed. CUDA says: {}",
+                            "opened; it may have been freed, or the two run in "
+                            "containers that do not share their IPC and PID "
+                            "namespaces (share them with --ipc and --pid, or "
+                            "set sync_link: gloo). CUDA says: {}",
                             name.process_id, *device, done.error().message()));
   if (!done)
     return fail(done.error());

@@ -152,7 +152,8 @@ result<void> receive_side::prepare(run_mode mode,
                             format_bytes(staged_bytes_max)));
   auto memory = engine_->allocate(staged_bytes_);
   if (!memory)
-    return fail(memory.error());
+    return fail(memory.error().within(
+      fmt::format("to stage {}", format_bytes(staged_bytes_))));
   staged_ = std::move(*memory);
   engine_->prefault_write(staged_.bytes());
   return {};

@@ -10,6 +10,7 @@
 #include "troupe/planner/report/text_layout.hpp"
 #include "troupe/planner/report/transfer_view.hpp"
 #include "troupe/planner/weights/findings.hpp"
+#include "troupe/planner/weights/unclaimed.hpp"
 
 namespace troupe::planner::report {
 
@@ -35,6 +36,7 @@ public:
     ranks("Destination", "receives", x_.destination, x_.figures.received);
     schedule();
     problems();
+    unclaimed();
     return std::move(out_);
   }
 
@@ -200,6 +202,12 @@ private:
       line(fmt::format("and {}; --json lists them",
                        counted(x_.problems.size() - shown, "more problem")),
            2);
+  }
+
+  void unclaimed() {
+    auto text = weights::unclaimed_text(x_.source, x_.destination);
+    if (!text.empty())
+      line(fmt::format("Warning: {}.", text), 0, 2);
   }
 
   const transfer_view& x_;

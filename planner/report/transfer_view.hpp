@@ -30,8 +30,8 @@ view_transfer(const transfer_plan& plan, const weights::shared_layout& source,
               const weights::shared_layout& destination);
 
 /// For people, in lines of at most 80 columns: what moves over which link, how
-/// long that takes, ranks, the schedule and the problems. What is long is
-/// summed up. `planner` names what made the plan.
+/// long that takes, ranks, the schedule, the problems, and what of the source
+/// goes nowhere. What is long is summed up. `planner` names what made the plan.
 [[nodiscard]] std::string render_transfer(const transfer_view& x,
                                           std::string_view planner);
 

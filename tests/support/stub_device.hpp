@@ -58,7 +58,7 @@ public:
 
   [[nodiscard]] result<std::shared_ptr<comm::shared_memory>>
   share(std::span<std::byte>) override {
-    return fail(errc::invalid, "a stub shares nothing");
+    return fail(sharing);
   }
 
   [[nodiscard]] std::shared_ptr<const comm::transfer::copy_engine_maker>
@@ -107,6 +107,7 @@ public:
   comm::endpoint_ptr endpoint;
   int entered = 0;
   int copies = 0;
+  error sharing{errc::invalid, "a stub shares nothing"};
   std::optional<error> entering;
   std::optional<error> measuring;
   comm::device_memory_figures figures;

@@ -42,11 +42,13 @@ public:
 class stub_sync : public protocol::sync_group_actor::base {
 public:
   stub_sync(caf::actor_config& config, std::string name, test::message_log log,
-            std::shared_ptr<std::vector<std::string>> differences)
+            std::shared_ptr<std::vector<std::string>> differences,
+            std::shared_ptr<std::vector<std::string>> warnings)
     : protocol::sync_group_actor::base(config),
       name_(std::move(name)),
       log_(std::move(log)),
-      differences_(std::move(differences)) {
+      differences_(std::move(differences)),
+      warnings_(std::move(warnings)) {
     // nop
   }
 
@@ -58,7 +60,9 @@ protected:
       [this](const protocol::prepare_sync& x) {
         BOOST_TEST(x.source.items.size() == 1u);
         note("prepare");
-        return protocol::sync_plan{};
+        protocol::sync_plan out;
+        out.warnings = *warnings_;
+        return out;
       },
       [this](const protocol::run_sync& x) {
         note(x.validate ? "run and validate" : "run");
@@ -82,6 +86,7 @@ private:
   std::string name_;
   test::message_log log_;
   std::shared_ptr<std::vector<std::string>> differences_;
+  std::shared_ptr<std::vector<std::string>> warnings_;
 };
 
 class stub_data : public data_source {
@@ -148,6 +153,8 @@ struct engine_fixture : test::actor_fixture {
   std::shared_ptr<test::model_script> trainer = script("trainer");
   std::shared_ptr<stub_data> data = std::make_shared<stub_data>();
   std::shared_ptr<lines> differences = std::make_shared<lines>();
+  /// Of every sync that is prepared.
+  std::shared_ptr<lines> warnings = std::make_shared<lines>();
   std::shared_ptr<std::vector<run_ended>>
     ended = std::make_shared<std::vector<run_ended>>();
   listener view;
@@ -207,7 +214,7 @@ struct engine_fixture : test::actor_fixture {
             std::int32_t frequency, const std::string& source = "trainer",
             const std::string& destination = "policy") {
     parts.syncs.push_back({name, source, destination, kind, frequency,
-                           spawn<stub_sync>(name, log, differences)});
+                           spawn<stub_sync>(name, log, differences, warnings)});
   }
 
   /// Evaluations give these accuracies, in this order, and then 1.

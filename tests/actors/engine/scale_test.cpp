@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "actors/engine/engine_fixture.hpp"
+#include "troupe/actors/engine/error_follower.hpp"
 
 using namespace troupe;
 using namespace troupe::engine_test;
@@ -97,6 +98,26 @@ BOOST_AUTO_TEST_CASE(orders_are_obeyed_one_after_the_other) {
   BOOST_REQUIRE(policy->changes.size() == 2u);
   BOOST_REQUIRE(policy->changes[1].remove.size() == 1u);
   BOOST_TEST(policy->changes[1].remove.front().value() == 1);
+}
+
+BOOST_AUTO_TEST_CASE(what_a_sync_leaves_behind_is_one_warning) {
+  parts.syncs.pop_back();
+  *warnings = {"2 of 40 tensors of trainer go nowhere"};
+  auto got = std::make_shared<std::vector<protocol::error_report>>();
+  auto follower = spawn<engine::error_follower>(
+    [got](const auto& x) { got->push_back(x); });
+  caf::anon_send(parts.errors, protocol::subscribe_errors{follower});
+  start();
+  auto done = order("policy", 2);
+  go_on();
+  BOOST_TEST(done.value().num_replica == 2);
+  BOOST_TEST((outcome().end == run_end::finished));
+  // Also if it is prepared again.
+  BOOST_TEST(count("t2p: prepare") == 2);
+  BOOST_REQUIRE(got->size() == 1u);
+  BOOST_TEST((got->front().level == protocol::severity::warning));
+  BOOST_TEST(protocol::to_string(got->front())
+             == "sync t2p: 2 of 40 tensors of trainer go nowhere");
 }
 
 BOOST_AUTO_TEST_CASE(what_makes_no_sense_is_refused_at_once) {

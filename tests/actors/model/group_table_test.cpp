@@ -3,6 +3,7 @@
 // looks in. Every wait has a deadline.
 #include "troupe/actors/model/group_table.hpp"
 
+#include <array>
 #include <chrono>
 #include <future>
 #include <thread>
@@ -12,6 +13,7 @@
 #include "support/idle_group.hpp"
 #include "support/stub_device.hpp"
 #include "troupe/actors/process/message_socket.hpp"
+#include "troupe/actors/process/peer_mesh.hpp"
 
 using namespace troupe;
 
@@ -174,6 +176,49 @@ BOOST_AUTO_TEST_CASE(an_abort_ends_the_wait_for_a_neighbour) {
     BOOST_TEST((ended.error().code() == errc::aborted));
     receiver.clear();
   }
+}
+
+// The executor packs what the link cannot offer.
+BOOST_AUTO_TEST_CASE(memory_that_cannot_be_shared_does_not_refuse_the_link) {
+  process::peer_mesh near{0};
+  process::peer_mesh far{1};
+  auto ends = process::make_socket_pair();
+  BOOST_REQUIRE(ends);
+  near.add_peer(1, incarnation{1}, std::move(ends->first));
+  far.add_peer(0, incarnation{1}, std::move(ends->second));
+  const protocol::host_name here{node_id{0}, 0, incarnation{1}};
+  const protocol::host_name there{node_id{0}, 1, incarnation{1}};
+  std::array<std::byte, 16> memory{};
+  auto refusal = [&](const error& sharing) {
+    device->sharing = sharing;
+    model::group_table source{hub, &near, here, {}, device};
+    model::group_table destination{hub, &far, there, {}, device};
+    source.offer({}, {std::span<std::byte>{memory}});
+    protocol::group_seat seat;
+    seat.group = "link";
+    seat.backend = "cuda_ipc";
+    seat.size = 2;
+    seat.kind = protocol::seat_kind::receiver;
+    seat.rank = rank_id{1};
+    auto second = destination.open(seat);
+    seat.kind = protocol::seat_kind::sender;
+    seat.rank = rank_id{0};
+    auto first = source.open(seat);
+    BOOST_REQUIRE(first);
+    BOOST_REQUIRE(second);
+    auto made = source.connect("link", {*first, *second},
+                               deadline::after(soon));
+    BOOST_REQUIRE(!made);
+    return made.error();
+  };
+  // As far as a stub goes.
+  auto tried = refusal({errc::invalid, "it has no name"});
+  BOOST_TEST((tried.code() == errc::unavailable));
+  BOOST_TEST(tried.message().find("a stub has no links") != std::string::npos,
+             tried.message());
+  // What is wrong with the device itself ends it.
+  auto failed = refusal({errc::failed, "the device is gone"});
+  BOOST_TEST((failed.code() == errc::failed));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

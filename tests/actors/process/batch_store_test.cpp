@@ -205,7 +205,8 @@ BOOST_AUTO_TEST_CASE(a_full_store_says_so_and_takes_again_what_ran_out) {
   BOOST_TEST((third.error().code() == errc::exhausted));
   BOOST_TEST(third.error().message()
              == "a batch of 156.4 KiB does not fit into the batch store of "
-                "slot 0: 312.8 KiB of 390.6 KiB are taken by 2 batches");
+                "slot 0: 312.8 KiB of 390.6 KiB are taken by 2 batches; "
+                "raise store_bytes_max");
   time.advance(std::chrono::minutes{11});
   BOOST_TEST(store.put(numbered_batch(large_rows), 3).has_value());
   BOOST_TEST(store.stats().expired == 2u);

@@ -2,6 +2,7 @@
 #include "troupe/actors/sync/sync_route.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <fmt/core.h>
 
 using namespace troupe;
 using protocol::manifests;
@@ -173,7 +174,68 @@ BOOST_AUTO_TEST_CASE(a_source_may_hold_more_than_the_destination_wants) {
   job x;
   x.source.items[0].parameters.push_back(
     {"value_head", dtype::float32, {8}, true, {}});
-  BOOST_TEST(x.make().value().bytes == 72u);
+  auto route = x.make().value();
+  BOOST_TEST(route.bytes == 72u);
+  // It may be a mistake, and is told where people look.
+  BOOST_REQUIRE(route.warnings.size() == 1u);
+  BOOST_TEST(route.warnings.front()
+             == "1 of 3 tensors of trainer goes nowhere, because policy has "
+                "none of that name: 'value_head'");
+  BOOST_TEST(route.describe().back() == route.warnings.front());
+}
+
+BOOST_AUTO_TEST_CASE(of_many_tensors_that_go_nowhere_some_are_named) {
+  job x;
+  for (auto i = 0; i < 6; ++i)
+    x.source.items[0].parameters.push_back(
+      {fmt::format("lora_{}", i), dtype::float32, {8}, true, {}});
+  auto warnings = x.make().value().warnings;
+  BOOST_REQUIRE(warnings.size() == 1u);
+  BOOST_TEST(says(warnings.front(), {"6 of 8 tensors of trainer go nowhere",
+                                     "'lora_0', 'lora_1', ", " and 2 more"}));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_left_out_on_purpose_is_no_warning) {
+  job x;
+  BOOST_TEST(x.make().value().warnings.empty());
+  x.source.items[0].parameters[1].requires_grad = false;
+  BOOST_TEST(x.make(route_filter::trainable).value().warnings.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_source_of_which_nothing_trains_is_told) {
+  job x;
+  for (auto& y : x.source.items[0].parameters)
+    y.requires_grad = false;
+  BOOST_TEST(x.make().value().warnings.empty());
+  auto some = x.make(route_filter::trainable).value();
+  BOOST_TEST(some.bytes == 0u);
+  BOOST_REQUIRE(some.warnings.size() == 1u);
+  BOOST_TEST(
+    says(some.warnings.front(), {"trainer", "requires_grad", "nothing"}));
+}
+
+BOOST_AUTO_TEST_CASE(models_without_parameters_are_refused) {
+  for (auto source : {true, false}) {
+    job x;
+    for (auto& item : (source ? x.source : x.destination).items) {
+      item.parameters.clear();
+      item.parameter_count = 0;
+    }
+    BOOST_TEST(says(x.refusal(),
+                    {"t2p", source ? "trainer" : "policy", "parameters()"}));
+  }
+  // Nor do tensors without elements make a sync.
+  job x;
+  x.source.items[0].parameters = {{"weight", dtype::float32, {0}, true, {}}};
+  for (auto& item : x.destination.items)
+    item.parameters = x.source.items[0].parameters;
+  BOOST_TEST(says(x.refusal(), {"trainer", "parameters()"}));
+}
+
+BOOST_AUTO_TEST_CASE(a_rank_may_have_no_parameters_if_another_has) {
+  job x;
+  x.destination.items[1].parameters.clear();
+  BOOST_TEST(x.make().value().bytes == 36u);
 }
 
 BOOST_AUTO_TEST_CASE(a_tensor_that_no_source_has_is_named) {

@@ -161,6 +161,25 @@ std::string rows(std::int64_t n, std::int64_t missing = -1) {
 
 BOOST_AUTO_TEST_SUITE(transfer)
 
+BOOST_AUTO_TEST_CASE(what_of_the_source_goes_nowhere_is_told) {
+  auto more = good_layout;
+  std::string_view nothing = R"("tensors": [])";
+  more.replace(more.find(nothing), nothing.size(), R"("tensors": [
+    {"name": "a.local", "dtype": "float32", "shape": [2], "segments": [
+      {"logical": "lora_A", "begin": [0], "end": [2], "local_begin": [0]}]}])");
+  auto text = answer(more, good_layout, false);
+  BOOST_REQUIRE_MESSAGE(text, test::why(text));
+  BOOST_TEST(!text->has_problems, text->text);
+  require_narrow(text->text);
+  BOOST_TEST(text->text.find("Warning: 1 of 2 tensors of policy goes nowhere")
+               != std::string::npos,
+             text->text);
+  BOOST_TEST(text->text.find("'lora_A'") != std::string::npos, text->text);
+  auto all = answer(good_layout, good_layout, false);
+  BOOST_REQUIRE_MESSAGE(all, test::why(all));
+  BOOST_TEST(all->text.find("Warning") == std::string::npos, all->text);
+}
+
 BOOST_AUTO_TEST_CASE(every_wrong_layout_gets_a_sentence) {
   BOOST_TEST(parse_layout(good_layout, "good.json").has_value());
   for (const auto& x : bad_layouts) {

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a preparation finds: no room to stage, weights that go nowhere.
+#include "troupe/actors/sync/sync_group.hpp"
+
+#include <fmt/core.h>
+
+#include "actors/sync/sync_group_fixture.hpp"
+
+using namespace troupe;
+using namespace troupe::test;
+
+namespace {
+
+struct fixture : sync_group_fixture {
+  /// Prepares; the first warm-up of one rank ends with `why`, and meanwhile its
+  /// peer has lost the link.
+  answer<sync_plan> prepare_and_fail(const error& why) {
+    options.warm_up = true;
+    policy->held.insert("warm up 1/0");
+    trainer->failures["warm up"] = {errc::lost, "the link is gone"};
+    auto out = prepare();
+    BOOST_TEST(!out.ready());
+    policy->failures["warm up 1/0"] = why;
+    policy->release();
+    policy->failures.clear();
+    policy->held.clear();
+    trainer->failures.clear();
+    run_jobs();
+    return out;
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(sync_sync_group_prepare, fixture)
+
+// -- memory --------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(auto_goes_in_place_if_staging_finds_no_memory) {
+  auto plan = prepare_and_fail({errc::exhausted, "no 4 GiB of memory"});
+  BOOST_TEST(plan.value().mode == "in place");
+  // Nothing is left of the first attempt: the links and what holds on to them.
+  for (const auto* side : {"policy", "trainer"}) {
+    BOOST_TEST(count(fmt::format("{}: leave", side)) == 1u);
+    BOOST_TEST(count(fmt::format("{}: connect", side)) == 2u);
+  }
+  BOOST_TEST(count("policy: install") == 4u);
+  BOOST_TEST(count("policy: warm up") == 4u);
+  log->clear();
+  BOOST_TEST(run().value().version.value() == 1u);
+  BOOST_TEST(logged("policy: in place"));
+  BOOST_TEST(!logged("policy: staged"));
+  BOOST_TEST(!logged("policy: connect"));
+  // Planned anew, it may fit.
+  BOOST_TEST(prepare().value().mode == "staged");
+}
+
+BOOST_AUTO_TEST_CASE(memory_that_lacks_in_place_too_fails_the_preparation) {
+  options.warm_up = true;
+  policy->failures["warm up 1/0"] = {errc::exhausted, "no pinned memory"};
+  auto plan = prepare();
+  BOOST_TEST((plan.failure().code() == errc::exhausted));
+  BOOST_TEST(count("policy: warm up") == 4u);
+  // It has been tried.
+  BOOST_TEST(plan.failure().message().find("sync_mode") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(who_insists_on_staging_is_told_which_key_helps) {
+  options.mode = "staged";
+  auto plan = prepare_and_fail({errc::exhausted, "no 4 GiB of memory"});
+  BOOST_TEST((plan.failure().code() == errc::exhausted));
+  for (const auto* word :
+       {"no 4 GiB of memory", "sync_mode", "sync_staging_bytes_max"})
+    BOOST_TEST(plan.failure().message().find(word) != std::string::npos, word);
+  BOOST_TEST(!logged("policy: leave"));
+}
+
+BOOST_AUTO_TEST_CASE(other_errors_of_a_warm_up_are_not_tried_in_place) {
+  auto plan = prepare_and_fail({errc::failed, "the device is gone"});
+  BOOST_TEST((plan.failure().code() == errc::failed));
+  BOOST_TEST(plan.failure().message().find("sync_mode") == std::string::npos);
+  BOOST_TEST(count("policy: warm up") == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(memory_that_lacks_in_a_staged_run_names_the_key) {
+  prepared("auto");
+  policy->failures["staged 1/0"] = {errc::exhausted, "no 4 GiB of memory"};
+  auto got = run();
+  failed_in(got, errc::exhausted, "transferring");
+  BOOST_TEST(got.failure().message().find("sync_mode") != std::string::npos);
+  heals();
+}
+
+// -- weights -------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(what_goes_nowhere_is_told_with_the_plan) {
+  BOOST_TEST(prepare().value().warnings.empty());
+  trainer->manifests.items[0].parameters.push_back(
+    {"lora_A", dtype::float32, {2}, true, {}});
+  auto plan = prepare();
+  BOOST_REQUIRE(plan.value().warnings.size() == 1u);
+  BOOST_TEST(plan.value().warnings[0].find("'lora_A'") != std::string::npos);
+  auto dry = ask_and_run<sync_report>(group, run_sync{false, true, 1000});
+  BOOST_TEST(dry.value().links.back() == plan.value().warnings[0]);
+}
+
+BOOST_AUTO_TEST_CASE(a_destination_without_parameters_is_refused) {
+  for (auto& x : policy->manifests.items)
+    x.parameters.clear();
+  auto plan = prepare();
+  BOOST_TEST((plan.failure().code() == errc::invalid));
+  BOOST_TEST(plan.failure().message().find("no rank of policy lists parameters")
+             != std::string::npos);
+  BOOST_TEST(log->empty());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
