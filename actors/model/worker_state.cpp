@@ -477,7 +477,8 @@ worker_state::loaded_directory(const std::string& checkpoint) const {
 
 rank_id worker_state::loaded_rank(const protocol::run_checkpoint& x) const {
   auto own = spec_.name.rank;
-  if (!x.by_peers)
+  // Of a model that is the same on data ranks there may be more than were saved.
+  if (!x.by_peers && !model_->same_on_data_ranks())
     return own;
   auto directory = loaded_directory(x.directory);
   auto there = [&](rank_id rank) {
