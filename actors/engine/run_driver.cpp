@@ -168,12 +168,16 @@ void run_driver::start_engine(const std::shared_ptr<data_source>& data,
   parts.errors = errors_;
   parts.applier = keep_now(
     system_->spawn<applier, caf::detached>(&nodes_.store()));
+  std::vector<std::string> trained;
+  for (const auto& x : config_.models)
+    if (x.trainable)
+      trained.push_back(x.name);
   parts.keeper = keep_now(
     system_->spawn<
       checkpoint_keeper,
       caf::detached>(checkpoint::checkpoint_folder{settings_.checkpoint_dir},
-                     static_cast<std::size_t>(
-                       config_.runtime.checkpoints_max)));
+                     static_cast<std::size_t>(config_.runtime.checkpoints_max),
+                     trained, errors_));
   parts.resume = std::exchange(from.resume, std::nullopt);
   parts.repaired = std::exchange(from.repaired, std::nullopt);
   parts.listener = &listener;
@@ -225,6 +229,14 @@ run_driver::run_attempts(const std::shared_ptr<data_source>& data,
   auto origin = position_of(*data);
   if (!origin)
     return fail(origin.error());
+  if (auto lost = check_position(*origin, config_.runtime)) {
+    protocol::error_report report;
+    report.level = protocol::severity::warning;
+    report.code = errc::failed;
+    report.operation = "data";
+    report.message = std::move(*lost);
+    caf::anon_send(errors_, report);
+  }
   beginning from{settings_.resume, std::nullopt};
   for (;;) {
     if (!from.repaired)
