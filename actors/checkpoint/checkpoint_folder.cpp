@@ -278,6 +278,19 @@ result<void> checkpoint_folder::commit(std::int64_t episode,
   return bring_to_disk(folder_);
 }
 
+bool checkpoint_folder::holds_state(std::int64_t episode,
+                                    const std::string& model) const {
+  std::error_code problem;
+  fs::recursive_directory_iterator i{directory_of(episode) / model, problem};
+  for (; !problem && i != fs::recursive_directory_iterator{};
+       i.increment(problem)) {
+    auto ours = i->path().filename().string().starts_with("troupe");
+    if (!ours && !i->is_directory())
+      return true;
+  }
+  return static_cast<bool>(problem);
+}
+
 void checkpoint_folder::prune(std::int64_t episode, std::size_t count) const {
   for (auto x : episodes()) {
     if (x <= episode && count > 0) {

@@ -60,6 +60,11 @@ public:
   [[nodiscard]] result<void> commit(std::int64_t episode,
                                     const batch& state) const;
 
+  /// Whether the checkpoint of `episode` has a file that a module of `model` has
+  /// saved. True if nobody can tell.
+  [[nodiscard]] bool holds_state(std::int64_t episode,
+                                 const std::string& model) const;
+
   /// Keeps the newest `count` checkpoints up to `episode`. Those after it are of
   /// a run that went on from an earlier one, or damaged. Failures are of no
   /// consequence: the next call tries again.

@@ -26,6 +26,16 @@ void data_source::seek(const batch&) {
   // nop
 }
 
+std::optional<std::string>
+check_position(const batch& position, const config::runtime_config& runtime) {
+  auto restarts = runtime.on_failure != config::failure_policy::stop;
+  if (!position.empty() || (runtime.save_episode_interval == 0 && !restarts))
+    return std::nullopt;
+  return "the data has no position(): a resumed run draws from the beginning, "
+         "one that goes on after a failure leaves out what it has drawn; "
+         "override data_source::position and seek";
+}
+
 result<batch> position_of(const data_source& data) {
   auto out = guarded([&] { return data.position(); });
   if (!out)

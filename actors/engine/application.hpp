@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,8 +43,9 @@ public:
   /// All examples of a held-out stream.
   [[nodiscard]] virtual batch all(data_stream stream) = 0;
 
-  /// Where the training streams stand. A source that returns something here
-  /// lets a run be resumed exactly.
+  /// Where the training streams stand. A source that returns something here,
+  /// also before the first `draw`, lets a run be resumed exactly; of one that
+  /// does not, a run that saves checkpoints or goes on after failures warns.
   [[nodiscard]] virtual batch position() const { return {}; }
 
   /// Goes to what `position` gave, in this process or an earlier one: `draw`
@@ -57,6 +59,11 @@ public:
     return {};
   }
 };
+
+/// What a run loses whose data gives `position`, a sentence; nothing if the data
+/// has a position, or if the run never goes on from anywhere.
+[[nodiscard]] std::optional<std::string>
+check_position(const batch& position, const config::runtime_config& runtime);
 
 /// `position`, with what it throws as an error.
 [[nodiscard]] result<batch> position_of(const data_source& data);

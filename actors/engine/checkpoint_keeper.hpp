@@ -4,11 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
 #include "troupe/actors/checkpoint/checkpoint_folder.hpp"
+#include "troupe/actors/protocol/monitor.hpp"
 #include "troupe/actors/protocol/register.hpp"
 
 namespace troupe::engine {
@@ -38,18 +41,26 @@ using checkpoint_keeper_actor = caf::typed_actor<
 /// outside of scheduler tests.
 class checkpoint_keeper : public checkpoint_keeper_actor::base {
 public:
-  /// Keeps the newest `count`.
+  /// Keeps the newest `count`. Warns `errors` once of each of the models
+  /// `trained` that has saved nothing.
   checkpoint_keeper(caf::actor_config& config,
-                    checkpoint::checkpoint_folder folder, std::size_t count);
+                    checkpoint::checkpoint_folder folder, std::size_t count,
+                    std::vector<std::string> trained = {},
+                    protocol::error_signal_actor errors = {});
 
   const char* name() const override;
+  void on_exit() override;
 
 protected:
   behavior_type make_behavior() override;
 
 private:
+  void look_for_state(std::int64_t episode);
+
   checkpoint::checkpoint_folder folder_;
   std::size_t count_;
+  std::vector<std::string> trained_;
+  protocol::error_signal_actor errors_;
 };
 
 } // namespace troupe::engine

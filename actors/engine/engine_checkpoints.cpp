@@ -7,6 +7,7 @@
 
 #include "troupe/actors/call/gather.hpp"
 #include "troupe/actors/engine/engine.hpp"
+#include "troupe/actors/engine/model_shapes.hpp"
 #include "troupe/actors/engine/step_time.hpp"
 #include "troupe/core/exception.hpp"
 #include "troupe/core/log.hpp"
@@ -74,6 +75,7 @@ result<batch> engine::state_after(std::int64_t episode) const {
   auto elapsed = std::chrono::steady_clock::now() - begin_;
   out.set_meta("elapsed_ns", static_cast<std::int64_t>(
                                std::chrono::nanoseconds{elapsed}.count()));
+  add_shapes(out, parts_.config);
   auto position = position_of(*parts_.data);
   if (!position)
     return fail(position.error());

@@ -27,6 +27,23 @@ protocol::sync_options sync_options(const config::sync_config& from) {
 
 } // namespace
 
+bool weights_follow(const application& app, const config::job_config& config,
+                    std::string_view model) {
+  const auto* x = config.find(model);
+  if (x == nullptr || x->trainable || x->sync_frequency == 0
+      || config.runtime.sync.dry_run)
+    return false;
+  auto found = false;
+  for (std::size_t i = 0; i < app.syncs.size(); ++i) {
+    if (app.syncs[i].destination != model)
+      continue;
+    if (app.sync_kinds[i] != sync_schedule_kind::by_frequency)
+      return false;
+    found = true;
+  }
+  return found;
+}
+
 job_body make_body(const application& app, const config::job_config& config,
                    const planner::placement& plan, job_nodes& nodes,
                    caf::actor_system& system,
@@ -50,6 +67,7 @@ job_body make_body(const application& app, const config::job_config& config,
     x.options.encode(options);
     job.config = protocol::to_payload(options);
     job.seed = static_cast<std::uint64_t>(config.runtime.seed);
+    job.weights_follow = weights_follow(app, config, x.name);
     job.memory = {x.offload, x.device_memory_max};
     job.num_threads = nodes.threads_per_host();
     job.collective_timeout = config.runtime.collective_timeout;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <caf/actor_system.hpp>
@@ -21,6 +22,12 @@ struct job_body {
   protocol::storage_actor storage;
   protocol::device_desk_actor desk;
 };
+
+/// Whether `model` does not train and gets its weights from syncs that a run
+/// which goes on does first (`worker_context::weights_follow`).
+[[nodiscard]] bool weights_follow(const application& app,
+                                  const config::job_config& config,
+                                  std::string_view model);
 
 [[nodiscard]] job_body make_body(const application& app,
                                  const config::job_config& config,

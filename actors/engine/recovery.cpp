@@ -47,8 +47,9 @@ repair_orders(const module_registry& models, way how,
       continue;
     }
     x.scope = scope;
-    x.must_load = model->trainable();
-    if (in_step || (facts.saved && !x.must_load))
+    x.must_load = model->trainable()
+                  || facts.synced_once.contains(model->name());
+    if (in_step || (facts.saved && !model->trainable()))
       x.checkpoint = from.checkpoint.string();
     else if (model->trainable() && model->same_on_data_ranks())
       x.rescue = from.rescue.string();

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ struct recovery_facts {
   std::optional<std::int64_t> repaired;
   /// A machine is lost.
   bool machine_lost = false;
+  /// Models to which a sync has brought weights that none brings again.
+  std::set<std::string> synced_once;
 };
 
 /// Whether the process that `cause` names has to end before the run goes on. A
@@ -69,8 +72,8 @@ struct recovery_folders {
 /// In memory: a lost replica of a model that trains loads the checkpoint if that is of the
 /// episode where the run stands, else what its data-parallel peers know
 /// (`same_on_data_ranks`); another one loads the checkpoint, and gets its
-/// weights by the next sync if it is kept in step. `reload`: all load the
-/// checkpoint.
+/// weights by the next sync if it is kept in step. A model that got them once
+/// does not come back without a checkpoint. `reload`: all load the checkpoint.
 [[nodiscard]] std::map<std::string, protocol::repair_model>
 repair_orders(const module_registry& models, way how,
               const recovery_facts& facts, const recovery_folders& from,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "troupe/actors/engine/error_follower.hpp"
+#include "troupe/actors/engine/model_shapes.hpp"
 #include "troupe/actors/engine/planner_actor.hpp"
 #include "troupe/actors/engine/repair_crew.hpp"
 #include "troupe/actors/monitor/error_monitor.hpp"
@@ -52,6 +53,11 @@ result<run_outcome> run_driver::run(const std::shared_ptr<data_source>& data,
   if (auto up = start_nodes(listener); !up)
     return stop_early(up.error());
   config::take_all_devices(config_, nodes_.cluster().num_device());
+  // Before the configuration of the run becomes this one.
+  if (settings_.resume)
+    if (auto fits = check_shapes(settings_.resume->state, config_, app_.models);
+        !fits)
+      return stop_early(fits.error());
   if (settings_.on_settled)
     settings_.on_settled(config_);
   auto plan = make_plan();
@@ -162,12 +168,16 @@ void run_driver::start_engine(const std::shared_ptr<data_source>& data,
   parts.errors = errors_;
   parts.applier = keep_now(
     system_->spawn<applier, caf::detached>(&nodes_.store()));
+  std::vector<std::string> trained;
+  for (const auto& x : config_.models)
+    if (x.trainable)
+      trained.push_back(x.name);
   parts.keeper = keep_now(
     system_->spawn<
       checkpoint_keeper,
       caf::detached>(checkpoint::checkpoint_folder{settings_.checkpoint_dir},
-                     static_cast<std::size_t>(
-                       config_.runtime.checkpoints_max)));
+                     static_cast<std::size_t>(config_.runtime.checkpoints_max),
+                     trained, errors_));
   parts.resume = std::exchange(from.resume, std::nullopt);
   parts.repaired = std::exchange(from.repaired, std::nullopt);
   parts.listener = &listener;
@@ -219,6 +229,14 @@ run_driver::run_attempts(const std::shared_ptr<data_source>& data,
   auto origin = position_of(*data);
   if (!origin)
     return fail(origin.error());
+  if (auto lost = check_position(*origin, config_.runtime)) {
+    protocol::error_report report;
+    report.level = protocol::severity::warning;
+    report.code = errc::failed;
+    report.operation = "data";
+    report.message = std::move(*lost);
+    caf::anon_send(errors_, report);
+  }
   beginning from{settings_.resume, std::nullopt};
   for (;;) {
     if (!from.repaired)

@@ -108,6 +108,9 @@ recovery_facts run_driver::facts_of(const run_ended& ended,
   x.saved = saved;
   x.repaired = repaired_episode_;
   x.machine_lost = nodes_.any_lost();
+  for (std::size_t i = 0; i < app_.syncs.size(); ++i)
+    if (app_.sync_kinds[i] == sync_schedule_kind::once)
+      x.synced_once.insert(app_.syncs[i].destination);
   return x;
 }
 

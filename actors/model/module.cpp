@@ -2,10 +2,28 @@
 #include "troupe/actors/model/module.hpp"
 
 #include <algorithm>
+#include <filesystem>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
 
+#include <fmt/format.h>
+
+#include "troupe/actors/model/parameter_copy.hpp"
 #include "troupe/comm/shm/arena.hpp"
 
 namespace troupe {
+
+namespace {
+
+/// What the checkpoint functions save to if nobody overrides them.
+constexpr const char* parameters_file = "parameters";
+
+bool follows(const worker_context* x) {
+  return x != nullptr && x->weights_follow();
+}
+
+} // namespace
 
 worker_context::~worker_context() = default;
 
@@ -23,12 +41,32 @@ void module::on_sync(weight_version) {
   // nop
 }
 
-void module::save_checkpoint(checkpoint_writer&) {
-  // nop
+void module::save_checkpoint(checkpoint_writer& to) {
+  if (follows(context_))
+    return;
+  auto all = parameters();
+  if (all.empty())
+    return;
+  batch content;
+  add_parameters(content, all, context_);
+  to.write(parameters_file, std::move(content));
 }
 
-void module::load_checkpoint(const checkpoint_reader&) {
-  // nop
+void module::load_checkpoint(const checkpoint_reader& from) {
+  if (follows(context_))
+    return;
+  auto all = parameters();
+  if (all.empty())
+    return;
+  auto file = from.rank_file(parameters_file);
+  std::error_code problem;
+  if (!std::filesystem::exists(file, problem))
+    throw std::runtime_error{
+      fmt::format("checkpoint: there is no {}: when it was saved, the model's "
+                  "parameters were not",
+                  file.string())};
+  restore_parameters(from.read(parameters_file), all, context_);
+  on_sync(weight_version{});
 }
 
 void module::onload() {

@@ -10,6 +10,12 @@
 #include "troupe/core/batch.hpp"
 #include "troupe/core/ids.hpp"
 
+namespace troupe::model {
+
+class worker_state;
+
+} // namespace troupe::model
+
 namespace troupe {
 
 /// The user's model code: one instance for each rank of each replica, made in
@@ -51,19 +57,24 @@ public:
   /// except in `offload`.
   [[nodiscard]] virtual parameter_list parameters();
 
-  /// Runs after a sync has committed new weights into `parameters()`: rebuild
-  /// here what depends on them.
+  /// Runs after a sync has committed new weights into `parameters()`, or
+  /// `load_checkpoint` as it is has (version 0): rebuild here what depends on
+  /// them.
   virtual void on_sync(weight_version version);
 
-  /// Saves everything that `setup` and the next sync would not bring back:
-  /// parameters that train, optimizers, counters. The state of
-  /// `worker_context::generator` is saved for you, and a destination of weights
-  /// that is kept in step gets them from its source.
+  /// Saves everything that `setup` and the next sync would not bring back. As it
+  /// is, the values of `parameters()`, as the file `parameters`, unless a sync
+  /// brings them anyway (`worker_context::weights_follow`); the state of
+  /// `worker_context::generator` is saved in any case. Optimizers, counters and
+  /// whatever else a call changes are yours to add: override both functions,
+  /// call these in them, and write to files of other names. A model whose
+  /// `setup` brings everything back overrides them with nothing.
   virtual void save_checkpoint(checkpoint_writer& to);
 
   /// Brings back what `save_checkpoint` saved in a job of the same shape: all of
   /// it, also over what the module has become since. Called after `setup`, and
-  /// again when a run goes on after a failure (`on_failure: restart`).
+  /// again when a run goes on after a failure (`on_failure: restart`). As it is,
+  /// it throws if the saved parameters are not those of the module.
   virtual void load_checkpoint(const checkpoint_reader& from);
 
   /// Memory hooks of models with `offload: true`: `offload` gives the device all
@@ -78,6 +89,13 @@ public:
   /// bytes of its parameters there count, and 0 while it is offloaded. Cheap:
   /// asked after every function.
   [[nodiscard]] virtual std::optional<std::uint64_t> device_bytes() const;
+
+private:
+  friend class model::worker_state;
+
+  /// That of `setup`, there before it: through it the checkpoint functions reach
+  /// a device. Null where no worker owns the module.
+  worker_context* context_ = nullptr;
 };
 
 } // namespace troupe

@@ -14,17 +14,51 @@ std::string key_of(const parameter& x) {
   return fmt::format("parameter/{}", x.name);
 }
 
+bool on_device(const parameter& x) noexcept {
+  return x.device.type == dlpack::device_type::cuda;
+}
+
+void check_memory(const parameter& x, std::size_t bytes,
+                  const worker_context* through) {
+  if (x.memory.size() != bytes)
+    throw std::runtime_error{
+      fmt::format("checkpoint: parameter {} is {}{}, {} bytes, but its memory "
+                  "has {}",
+                  x.name, to_string(x.type), to_string(x.extents), bytes,
+                  x.memory.size())};
+  auto reaches = through != nullptr && through->device().type == x.device.type;
+  if (on_device(x) && !reaches)
+    throw std::runtime_error{
+      fmt::format("checkpoint: parameter {} lies on a device, which only the "
+                  "worker_context of a rank there reaches; give it, or copy "
+                  "the parameter to the host first",
+                  x.name)};
+}
+
+void require(const result<void>& done, const parameter& x) {
+  if (!done)
+    throw std::runtime_error{fmt::format("checkpoint: parameter {}: {}", x.name,
+                                         done.error().message())};
+}
+
 } // namespace
 
-void add_parameters(batch& to, const parameter_list& parameters) {
+void add_parameters(batch& to, const parameter_list& parameters,
+                    worker_context* through) {
   for (const auto& x : parameters) {
     tensor copy{x.type, x.extents};
-    std::ranges::copy(x.memory, copy.bytes().begin());
+    auto bytes = copy.bytes();
+    check_memory(x, bytes.size(), through);
+    if (on_device(x))
+      require(through->get(bytes, x.memory.data()), x);
+    else
+      std::ranges::copy(x.memory, bytes.begin());
     to.set(key_of(x), std::move(copy));
   }
 }
 
-void restore_parameters(const batch& from, const parameter_list& parameters) {
+void restore_parameters(const batch& from, const parameter_list& parameters,
+                        worker_context* through) {
   for (const auto& x : parameters) {
     const auto* found = from.find(key_of(x));
     if (found == nullptr || found->type() != x.type
@@ -33,9 +67,15 @@ void restore_parameters(const batch& from, const parameter_list& parameters) {
         fmt::format("checkpoint: parameter {} is {}, the model needs {}{}",
                     x.name, found == nullptr ? "missing" : to_string(*found),
                     to_string(x.type), to_string(x.extents))};
+    check_memory(x, found->bytes().size(), through);
   }
-  for (const auto& x : parameters)
-    std::ranges::copy(from.find(key_of(x))->bytes(), x.memory.begin());
+  for (const auto& x : parameters) {
+    auto bytes = from.find(key_of(x))->bytes();
+    if (on_device(x))
+      require(through->put(x.memory.data(), bytes), x);
+    else
+      std::ranges::copy(bytes, x.memory.begin());
+  }
 }
 
 } // namespace troupe

@@ -131,6 +131,7 @@ protocol::worker_spec replica::worker_spec(std::size_t rank) const {
   x.config = spec_.config;
   x.seed = spec_.seed;
   x.memory = spec_.memory;
+  x.weights_follow = spec_.weights_follow;
   x.num_threads = spec_.num_threads;
   x.collective_timeout_ms = spec_.collective_timeout_ms;
   return x;

@@ -48,6 +48,10 @@ public:
 
   [[nodiscard]] virtual dlpack::device device() const noexcept = 0;
 
+  /// A sync keeps the parameters of this model, which does not train, in step
+  /// with another's: a run that goes on gets them from there.
+  [[nodiscard]] virtual bool weights_follow() const noexcept { return false; }
+
   /// Which of its node's devices this is; -1 on the CPU host. Ranks with equal
   /// numbers share a device, also from processes of their own.
   [[nodiscard]] virtual std::int32_t device_index() const noexcept {

@@ -144,6 +144,8 @@ public:
     return sizes_.data;
   }
 
+  bool weights_follow() const noexcept override { return spec_.weights_follow; }
+
   dlpack::device device() const noexcept override {
     return device_ ? device_->where()
                    : dlpack::device{dlpack::device_type::cpu, 0};
@@ -278,6 +280,7 @@ result<protocol::manifests> worker_state::set_up() {
     context_ = std::make_unique<context>(spec_, services_.device, *probe_,
                                          std::move(*config));
     auto fresh = model_->make();
+    fresh->context_ = context_.get();
     fresh->setup(*context_);
     parameters_ = fresh->parameters();
     if (auto sound = check_parameters(parameters_); !sound)
@@ -480,7 +483,8 @@ worker_state::loaded_directory(const std::string& checkpoint) const {
 
 rank_id worker_state::loaded_rank(const protocol::run_checkpoint& x) const {
   auto own = spec_.name.rank;
-  if (!x.by_peers)
+  // Of a model that is the same on data ranks there may be more than were saved.
+  if (!x.by_peers && !model_->same_on_data_ranks())
     return own;
   auto directory = loaded_directory(x.directory);
   auto there = [&](rank_id rank) {

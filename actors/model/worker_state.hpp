@@ -147,7 +147,7 @@ private:
   [[nodiscard]] result<void> open(const protocol::sync_order& request);
 
   /// The rank whose files we load: our own, or that of a data-parallel peer
-  /// if we have none.
+  /// if we have none and such a peer's will do.
   [[nodiscard]] rank_id loaded_rank(const protocol::run_checkpoint& x) const;
 
   /// Where we load from: what our replica saved or, if there is nothing, because

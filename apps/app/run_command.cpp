@@ -15,6 +15,7 @@
 #include "troupe/actors/config/dump.hpp"
 #include "troupe/actors/config/loader.hpp"
 #include "troupe/actors/engine/driver.hpp"
+#include "troupe/actors/engine/model_shapes.hpp"
 #include "troupe/actors/node/gpu_probe.hpp"
 #include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/process/guard_client.hpp"
@@ -168,7 +169,7 @@ result<void> make_directory(prepared_job& job, const application& app) {
 }
 
 /// The outputs of the run to go on with, and from where.
-result<void> find_checkpoint(prepared_job& job) {
+result<void> find_checkpoint(prepared_job& job, const application& app) {
   const auto& runtime = job.config.runtime;
   auto opened = console::run_directory::reopen(
     std::filesystem::path{runtime.output_dir} / runtime.run_name);
@@ -190,6 +191,10 @@ result<void> find_checkpoint(prepared_job& job) {
                 fmt::format("run '{}' has run all of its {} episodes; raise "
                             "them with --set runtime.num_episode=N",
                             runtime.run_name, runtime.num_episode));
+  if (auto fits = engine::check_shapes(found->state, job.config, app.models);
+      !fits)
+    return fail(fits.error().within(
+      fmt::format("run '{}' cannot go on", runtime.run_name)));
   job.resume = std::move(*found);
   return {};
 }
@@ -245,7 +250,7 @@ result<prepared_job> prepare(const application& app,
     if (auto sound = app.check(job.config); !sound)
       return fail(sound.error());
   if (auto chosen = args.resume.empty() ? make_directory(job, app)
-                                        : find_checkpoint(job);
+                                        : find_checkpoint(job, app);
       !chosen)
     return fail(chosen.error());
   return job;

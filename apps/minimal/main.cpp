@@ -17,6 +17,7 @@ class guesser : public troupe::module {
 public:
   void setup(troupe::worker_context& ctx) override { ctx_ = &ctx; }
 
+  /// What syncs move, and checkpoints hold.
   troupe::parameter_list parameters() override {
     return {{"mean",
              troupe::dtype::float32,
@@ -74,15 +75,33 @@ public:
   }
 };
 
+/// Numbers its questions, without end.
 class questions : public troupe::data_source {
 public:
   batch draw(troupe::data_stream, std::int64_t rows) override {
+    tensor numbers{troupe::dtype::int64, {rows}};
+    for (auto& x : numbers.values<std::int64_t>())
+      x = next_++;
     batch out;
-    out.set("question", tensor{troupe::dtype::uint8, {rows}});
+    out.set("question", numbers);
     return out;
   }
 
   batch all(troupe::data_stream stream) override { return draw(stream, 0); }
+
+  /// For checkpoints: a run that goes on draws what it would have drawn.
+  batch position() const override {
+    batch out;
+    out.set_meta("next", next_);
+    return out;
+  }
+
+  void seek(const batch& position) override {
+    next_ = static_cast<std::int64_t>(position.meta_number("next"));
+  }
+
+private:
+  std::int64_t next_ = 0;
 };
 
 double mean_reward(const batch& experience) {

@@ -3,6 +3,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include "actors/engine/engine_fixture.hpp"
+#include "troupe/actors/checkpoint/batch_file.hpp"
+#include "troupe/actors/engine/model_shapes.hpp"
 
 using namespace troupe;
 using namespace troupe::engine_test;
@@ -23,6 +25,67 @@ BOOST_AUTO_TEST_CASE(
   BOOST_TEST(found->episode == 3);
   BOOST_TEST(found->state.meta_number("data/prompts") == 3);
   BOOST_TEST(found->state.meta_number("samples") == 9);
+}
+
+BOOST_AUTO_TEST_CASE(a_checkpoint_says_how_models_were_cut) {
+  config::model_config x;
+  x.name = std::string{"trainer"};
+  x.parallel.data = 4;
+  parts.config.models.push_back(x);
+  parts.config.runtime.num_episode = 1;
+  parts.config.runtime.save_episode_interval = 1;
+  BOOST_TEST((run().end == run_end::finished));
+  auto found = checkpoints.latest();
+  BOOST_REQUIRE(found);
+  BOOST_TEST(
+    engine::check_shapes(found->state, parts.config, app.models).has_value());
+  parts.config.models.front().parallel.data = 2;
+  BOOST_TEST(
+    !engine::check_shapes(found->state, parts.config, app.models).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(data_without_a_position_is_warned_of) {
+  config::runtime_config runtime;
+  BOOST_TEST(!check_position({}, runtime));
+  runtime.save_episode_interval = 5;
+  BOOST_TEST(check_position({}, runtime).has_value());
+  BOOST_TEST(!check_position(data->position(), runtime));
+  runtime.save_episode_interval = 0;
+  runtime.on_failure = config::failure_policy::restart;
+  auto said = check_position({}, runtime);
+  BOOST_REQUIRE(said);
+  BOOST_TEST(
+    said->starts_with("the data has no position(): a resumed run draws "
+                      "from the beginning"));
+}
+
+// Once, and only of those that train.
+BOOST_AUTO_TEST_CASE(a_model_that_trains_and_saves_nothing_is_warned_of) {
+  auto keeper = spawn<
+    engine::checkpoint_keeper>(checkpoints, std::size_t{2},
+                               std::vector<std::string>{"trainer", "critic"},
+                               errors);
+  for (auto episode : {0, 1}) {
+    auto begun = ask_and_run<engine::checkpoint_begun>(keeper,
+                                                       engine::begin_checkpoint{
+                                                         episode})
+                   .value();
+    for (const auto* file :
+         {"policy/0/troupe.rank0", "trainer/0/troupe.rank0",
+          "critic/0/troupe.rank0", "critic/0/parameters.rank0"})
+      BOOST_REQUIRE(checkpoint::write_batch(begun.directory / file, batch{}));
+    ask_and_run<protocol::ack>(keeper,
+                               engine::commit_checkpoint{episode, batch{}})
+      .value();
+  }
+  auto told = ask_and_run<protocol::error_history>(errors,
+                                                   protocol::get_errors{})
+                .value();
+  BOOST_REQUIRE(told.items.size() == 1u);
+  BOOST_TEST(told.items[0].model == "trainer");
+  BOOST_TEST((told.items[0].level == protocol::severity::warning));
+  BOOST_TEST(
+    told.items[0].message.starts_with("it trains and has saved nothing"));
 }
 
 BOOST_AUTO_TEST_CASE(without_an_interval_nothing_is_saved) {

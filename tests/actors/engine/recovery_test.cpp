@@ -147,6 +147,18 @@ BOOST_AUTO_TEST_CASE(an_older_one_will_do_for_what_does_not_train) {
   BOOST_TEST(all["trainer"].must_load);
 }
 
+// No sync brings them again.
+BOOST_AUTO_TEST_CASE(weights_that_came_once_are_loaded_or_not_had) {
+  auto x = facts(false, 5, std::nullopt);
+  BOOST_TEST(!orders(x)["policy"].must_load);
+  x.synced_once = {"policy"};
+  BOOST_TEST(orders(x)["policy"].must_load);
+  BOOST_TEST(orders(x)["policy"].checkpoint.empty());
+  // They have not changed since.
+  x.saved = 4;
+  BOOST_TEST(orders(x)["policy"].checkpoint == "saved");
+}
+
 BOOST_AUTO_TEST_CASE(a_trainer_asks_peers_that_know_the_same) {
   trainer().set_same_on_data_ranks();
   auto all = orders(facts(false, 5, 4));

@@ -39,7 +39,21 @@ timeout 60 "$program" run "$config" --plain --name calm \
 [[ $? == 0 ]] || complain "the calm run failed"
 ! grep -q '^alarm' told3 || complain "a calm run alarmed somebody"
 
+# What a checkpoint does not hold is told once of the data, and once of the
+# model: neither says how it is saved.
+timeout 60 "$program" run "$config" --plain --name saved \
+  --set models.walker.rate=0.1 --set runtime.save_episode_interval=5 \
+  >out4 2>told4
+[[ $? == 0 ]] || complain "the run that saves failed"
+[[ $(grep -c '^alarm' told4) == 2 ]] || complain "it was not told of both"
+grep -q '^alarm 1: .*the data has no position()' told4 ||
+  complain "it was not told of the data"
+grep -q '^alarm 2: walker, save checkpoint: it trains and has saved nothing' \
+  told4 || complain "it was not told of the walker"
+cat out4 told4 | tr -s '[:space:]' ' ' | grep -q 'Warning: .*the data has no position()' ||
+  complain "the terminal does not warn"
+
 if [[ $failures != 0 ]]; then
-  sed 's/^/| /' out told out2 told2 out3 told3
+  sed 's/^/| /' out told out2 told2 out3 told3 out4 told4
   exit 1
 fi

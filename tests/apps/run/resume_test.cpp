@@ -200,6 +200,45 @@ BOOST_AUTO_TEST_CASE(a_killed_run_is_not_resumed_before_it_is_swept) {
   BOOST_TEST(later->wait(soon()).value_or(-999) == 0);
 }
 
+BOOST_AUTO_TEST_CASE(a_trainer_of_equal_ranks_may_have_more_or_fewer) {
+  auto words = settings(2, 1);
+  words.insert(words.end(),
+               {"--name", "grown", "--set", "models.trainer.num_gpu=1"});
+  BOOST_REQUIRE(start_run(words)->wait(soon()).value_or(-999) == 0);
+  // One rank, then two, then one again.
+  for (auto ranks : {2, 1}) {
+    auto driver = resume("grown",
+                         {"--set",
+                          fmt::format("runtime.num_episode={}", 5 - ranks),
+                          "--set",
+                          fmt::format("models.trainer.num_gpu={}", ranks)});
+    BOOST_TEST_CONTEXT("output:\n" << driver->output()) {
+      BOOST_TEST(driver->wait(soon()).value_or(-999) == 0);
+      BOOST_TEST(contains(flat(driver->output()),
+                          fmt::format("Goes on after episode {}.", 4 - ranks)));
+    }
+  }
+  BOOST_TEST(timeless_metrics(runs() / "grown").size() == 4u);
+}
+
+BOOST_AUTO_TEST_CASE(a_checkpoint_of_other_ranks_is_refused_with_a_sentence) {
+  auto words = settings(2, 1);
+  words.insert(words.end(), {"--name", "cut"});
+  BOOST_REQUIRE(start_run(words)->wait(soon()).value_or(-999) == 0);
+  auto driver = resume("cut", {"--set", "runtime.num_episode=4", "--set",
+                               "models.trainer.tensor_model_parallel_size=2"});
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 2);
+  auto said = flat(driver->output());
+  BOOST_TEST(contains(said, "run 'cut' cannot go on: the checkpoint has "
+                            "replicas of trainer with 2 ranks (data 2), the "
+                            "configuration asks for 2 ranks (tensor 2)"),
+             said);
+  // Nothing has begun, and nothing that was there is lost.
+  BOOST_TEST(timeless_metrics(runs() / "cut").size() == 2u);
+  driver = resume("cut", {"--set", "runtime.num_episode=4"});
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 0);
+}
+
 BOOST_AUTO_TEST_CASE(what_cannot_be_resumed_is_refused_with_a_sentence) {
   auto refused = [&](std::unique_ptr<program> x, std::string_view text) {
     BOOST_TEST(x->wait(soon()).value_or(-999) == 2);

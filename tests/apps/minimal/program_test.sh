@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# program_test.sh PROGRAM ROOT: the template says no word of checkpoints but its
+# data's position. A run of it that goes on must be the run that it would have
+# been.
+set -uo pipefail
+export LC_ALL=C
+
+program=$1
+config=$2/apps/minimal/minimal.yaml
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+
+complain() {
+  printf 'FAILED: %s\n' "$1"
+  failures=$((failures + 1))
+}
+
+# go NAME WORDS...: a run to its end; what it says is in NAME.out.
+go() {
+  local name=$1
+  shift
+  timeout 60 "$program" run "$@" --plain >>"$name.out" 2>&1 ||
+    complain "$name ended with $?"
+}
+
+# What a run has learned, and from what, an episode a line.
+learned() {
+  grep -oE '"(episode|mean|mean_reward)": ?[^,}]*' "runs/$1/metrics.jsonl"
+  cat "runs/$1/ledger.jsonl"
+}
+
+begin=("$config" --devices cpu:2 --seed 3)
+go whole "${begin[@]}" --name whole --set runtime.num_episode=8
+[[ $(grep -c . runs/whole/metrics.jsonl) == 8 ]] || complain "no eight episodes"
+
+go parts "${begin[@]}" --name parts --set runtime.num_episode=4 \
+  --set runtime.save_episode_interval=3
+go parts --resume parts --set runtime.num_episode=8
+diff <(learned whole) <(learned parts) >differences ||
+  complain "the resumed run is another one"
+[[ $(grep -c '"mean"' <(learned parts)) == 8 ]] || complain "no means are told"
+! grep -q 'Warning:' parts.out || complain "there was something to warn of"
+
+# The source has the policy's weights: they are not saved again.
+saved=$(cd runs/parts/checkpoints/episode-00000008 && find . -name '*.rank*' |
+  sort | tr '\n' ' ')
+[[ $saved == './policy/0/troupe.rank0 ./policy/1/troupe.rank0 '\
+'./reward/0/troupe.rank0 ./trainer/0/parameters.rank0 '\
+'./trainer/0/troupe.rank0 ' ]] || complain "it has saved $saved"
+
+if [[ $failures != 0 ]]; then
+  sed 's/^/| /' ./*.out differences
+  exit 1
+fi
