@@ -39,6 +39,8 @@ result<applied> applier::run(const apply_request& request) {
     return out;
   } catch (const std::exception& x) {
     return fail(error_from(x));
+  } catch (...) {
+    return fail(errc::failed, "it threw something that is no std::exception");
   }
 }
 

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a replica comes to its workers: node, host, worker, one after the other.
+// How a replica comes to its workers: node, host, worker, one after the other;
+// and what their hosts tell of them.
 #include <map>
+#include <memory>
 
 #include <caf/actor_cast.hpp>
 #include <fmt/core.h>
 
+#include "troupe/actors/call/gather.hpp"
 #include "troupe/actors/call/grace.hpp"
+#include "troupe/actors/model/relay.hpp"
 #include "troupe/actors/model/replica.hpp"
 
 namespace troupe::model {
@@ -144,6 +148,54 @@ void replica::find_routes() {
       via.push_back(caf::actor_cast<caf::actor>(controls_[rank]));
     calls_.route(workers_[rank], via);
     calls_.route(movers_[rank], via);
+  }
+}
+
+// -- what they do --------------------------------------------------------------
+
+void replica::get_operations(milliseconds timeout,
+                             continuation<protocol::operations> done) {
+  using protocol::host_status;
+  using protocol::operations;
+  // Each host once, whatever number of our ranks it holds.
+  std::map<protocol::host_name, std::size_t> first;
+  for (std::size_t rank = 0; rank < world(); ++rank)
+    if (controls_[rank])
+      first.emplace(hosts_[rank], rank);
+  auto all = std::make_shared<
+    call::gather<operations>>(first.size(),
+                              [done](result<std::vector<operations>> x) {
+                                // None of the parts below is an error.
+                                done(x.map([](auto&& parts) {
+                                  return join(std::move(parts));
+                                }));
+                              });
+  std::size_t index = 0;
+  for (const auto& [host, rank] : first) {
+    calls_.ask<host_status>(controls_[rank], timeout,
+                            protocol::get_host_status{},
+                            [=, this, host = host](result<host_status> x) {
+                              operations out;
+                              if (x) {
+                                for (auto& y : x->workers)
+                                  if (y.worker.model == spec_.model
+                                      && y.worker.replica == spec_.id)
+                                    out.items.push_back(std::move(y));
+                              } else {
+                                auto age = static_cast<std::uint64_t>(
+                                  timeout.count());
+                                for (std::size_t i = 0; i < world(); ++i)
+                                  if (hosts_[i] == host)
+                                    out.items.push_back(
+                                      {worker_name(i),
+                                       x.error().code() == errc::timed_out
+                                         ? "its process does not answer"
+                                         : x.error().message(),
+                                       age, true});
+                              }
+                              all->set(index, std::move(out));
+                            });
+    ++index;
   }
 }
 

@@ -235,6 +235,16 @@ BOOST_AUTO_TEST_CASE(a_model_that_does_not_answer_ends_the_run_in_time) {
   BOOST_TEST((outcome().verdict.root.code == errc::timed_out));
 }
 
+BOOST_AUTO_TEST_CASE(a_plain_function_may_throw_anything) {
+  app.metrics.push_back({"reward", [](const batch&) -> double { throw 42; }});
+  start();
+  await_verdict();
+  BOOST_TEST((outcome().end == run_end::failed));
+  BOOST_TEST(outcome().verdict.root.message.ends_with(
+               "it threw something that is no std::exception"),
+             outcome().verdict.root.message);
+}
+
 BOOST_AUTO_TEST_CASE(a_plain_function_that_throws_ends_the_run) {
   app.metrics.push_back({"reward", [](const batch&) -> double {
                            throw std::runtime_error("no such tensor");
