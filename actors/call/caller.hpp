@@ -112,6 +112,17 @@ public:
     static_cast<void>(pending_.add(address, std::move(on_lost)));
   }
 
+  /// Runs `handler` once that time is over; never after the actor has quit.
+  void after(std::chrono::milliseconds time, std::function<void()> handler) {
+    if (is_ending())
+      return;
+    // Nobody goes down before itself.
+    static_cast<void>(pending_.add(
+      self_->address(), [run = std::move(handler)](const error&) { run(); },
+      self_->clock().now() + time));
+    wind_up();
+  }
+
   // -- through others ---------------------------------------------------------
 
   /// From now on `target` is asked through these, the next hop first; without

@@ -21,6 +21,9 @@ using call::to_ms;
 using protocol::ack;
 using std::chrono::milliseconds;
 
+/// Ranks that wait for the same one give up together, more or less.
+constexpr milliseconds late_after{400};
+
 milliseconds from_ms(std::uint32_t x) {
   return milliseconds{x};
 }
@@ -424,6 +427,7 @@ void replica::invoke(const protocol::invoke& request,
     joined.times = std::move(times);
     done(std::move(joined));
   });
+  auto answered = std::make_shared<std::vector<bool>>(world());
   auto together = calls_.collect();
   for (std::size_t rank = 0; rank < world(); ++rank) {
     protocol::invoke share{request.function,
@@ -434,10 +438,32 @@ void replica::invoke(const protocol::invoke& request,
                   .at(dimension::data);
     share.input = inputs[static_cast<std::size_t>(data)];
     ask<protocol::invoked>(rank, request.function, timeout, std::move(share),
-                           [all, rank](result<protocol::invoked> x) {
+                           [=, this, function = request.function](
+                             result<protocol::invoked> x) {
+                             (*answered)[rank] = true;
+                             if (!x && x.error().code() == errc::aborted)
+                               look_for_hanging(answered, function);
                              all->set(rank, std::move(x));
                            });
   }
+}
+
+void replica::look_for_hanging(const roll_call& answered,
+                               const std::string& function) {
+  calls_.after(late_after, [=, this, era = era_] {
+    if (era != era_)
+      return;
+    // Each is told of once, however many have waited.
+    for (std::size_t rank = 0; rank < world(); ++rank)
+      if (auto told = (*answered)[rank]; !told) {
+        (*answered)[rank] = true;
+        static_cast<void>(
+          report(rank, function,
+                 {errc::timed_out, "is still at it, while others have given up "
+                                   "waiting for it (see "
+                                   "runtime.collective_timeout_ms)"}));
+      }
+  });
 }
 
 replica::behavior_type replica::make_behavior() {

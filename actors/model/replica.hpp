@@ -122,6 +122,14 @@ private:
   void invoke(const protocol::invoke& request,
               continuation<protocol::invoked> done);
 
+  /// Which ranks have answered a call.
+  using roll_call = std::shared_ptr<std::vector<bool>>;
+
+  /// A rank has given up waiting for others: a little later, reports those that
+  /// are still at it. They say nothing themselves, and all that is known of a
+  /// rank that hangs is what the others waited for.
+  void look_for_hanging(const roll_call& answered, const std::string& function);
+
   /// Answers once no rank may be talking to another any more.
   void await_ranks(call::reply<protocol::ack> out);
 

@@ -16,6 +16,7 @@
 #include "troupe/actors/model/device_desk.hpp"
 #include "troupe/actors/model/dist_model.hpp"
 #include "troupe/actors/monitor/error_signal.hpp"
+#include "troupe/actors/monitor/root_cause.hpp"
 #include "troupe/actors/node/inproc_launcher.hpp"
 #include "troupe/actors/node/node.hpp"
 #include "troupe/core/exception.hpp"
@@ -173,6 +174,17 @@ struct fixture {
         [](caf::error& x) { BOOST_FAIL(to_string(x)); });
   }
 
+  /// Waits until there are `count`.
+  std::vector<error_report> reports_of(std::size_t count) {
+    std::vector<error_report> out;
+    auto until = deadline::after(soon);
+    while (out.size() < count && !until.passed())
+      self->request(errors, soon, get_errors{})
+        .receive([&](error_history& x) { out = std::move(x.items); },
+                 [](caf::error& x) { BOOST_FAIL(to_string(x)); });
+    return out;
+  }
+
   /// The sum of two ranks that have two rows each.
   std::int64_t sum_of(const dist_model_actor& model) {
     auto got = call(model, "sum", test::numbered(4));
@@ -253,7 +265,14 @@ BOOST_AUTO_TEST_CASE(a_rank_that_waited_in_vain_has_given_up) {
   };
   auto trainer = make(1, 2);
   auto got = call(trainer, "echo", test::numbered(4));
+  // The one that hangs is named too, by those who have waited for it.
+  auto known = reports_of(2);
   wake.set_value();
+  BOOST_REQUIRE(known.size() == 2u);
+  BOOST_TEST(known[1].rank.value() == 1);
+  BOOST_TEST((known[1].code == errc::timed_out));
+  BOOST_TEST(known[1].operation == "echo");
+  BOOST_TEST((monitor::conclude(known).root.rank == rank_id{1}));
   BOOST_REQUIRE(!got);
   BOOST_TEST((got.error().code() == errc::aborted));
   const auto& words = got.error().message();
