@@ -6,6 +6,7 @@
 #include "troupe/actors/call/gather.hpp"
 #include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/model/dist_model.hpp"
+#include "troupe/actors/protocol/errors.hpp"
 
 // How a dist_model asks its replicas: for its own translation units.
 namespace troupe::model {
@@ -18,6 +19,9 @@ void dist_model::keep_while_busy(const call::device_lease& lease,
   // A failure is that of the first rank which fails. The others may wait for
   // it in a collective until their deadlines.
   if (answer || !call::any(lease))
+    return;
+  // It has had its time.
+  if (protocol::is_silence(answer.error()))
     return;
   calls_.ask<protocol::ack>(whom, timeout, protocol::await_ranks{},
                             [lease](const result<protocol::ack>&) {});

@@ -15,9 +15,10 @@ namespace {
 std::string_view keys_of(std::string_view operation) {
   if (operation == "open groups" || operation == "connect groups"
       || operation == "close groups")
-    return "runtime.setup_timeout_ms, or runtime.sync_timeout_ms in a sync";
+    return "runtime.setup_timeout_ms, runtime.sync_timeout_ms in a sync, "
+           "runtime.rejoin_timeout_ms in a repair";
   if (operation == "set up")
-    return "runtime.setup_timeout_ms";
+    return "runtime.setup_timeout_ms, or runtime.rejoin_timeout_ms in a repair";
   if (operation == "save checkpoint")
     return "runtime.checkpoint_timeout_ms";
   if (operation == "load checkpoint")

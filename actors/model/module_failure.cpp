@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 
 #include "troupe/actors/node/process_info.hpp"
+#include "troupe/actors/protocol/errors.hpp"
+#include "troupe/comm/device.hpp"
 #include "troupe/core/exception.hpp"
 #include "troupe/core/units.hpp"
 
@@ -54,13 +56,19 @@ error out_of_memory(const std::exception& x) {
 
 } // namespace
 
-error failure_of(const std::exception& x) {
+error failure_of(const std::exception& x, const comm::device* own) {
   if (is_out_of_memory(x))
     return out_of_memory(x);
   auto out = error_from(x);
-  if (out.code() == errc::timed_out || out.code() == errc::lost)
-    return {errc::aborted, out.message()};
-  return out;
+  if (out.code() == errc::timed_out)
+    return protocol::given_up(out);
+  if (out.code() != errc::lost)
+    return out;
+  if (own != nullptr)
+    if (auto here = own->memory(); !here && here.error().code() == errc::lost)
+      return {errc::failed,
+              fmt::format("{} ({})", out.message(), here.error().message())};
+  return {errc::aborted, out.message()};
 }
 
 } // namespace troupe::model

@@ -5,6 +5,12 @@
 
 #include "troupe/core/error.hpp"
 
+namespace troupe::comm {
+
+class device;
+
+} // namespace troupe::comm
+
 namespace troupe::model {
 
 /// What a module threw, as its rank's answer.
@@ -16,6 +22,11 @@ namespace troupe::model {
 /// (`errc::timed_out`, `errc::lost`): it gives up for want of them, which is
 /// `errc::aborted`. As the answer of a rank the other two would say that the
 /// rank itself does not answer or is gone.
-[[nodiscard]] error failure_of(const std::exception& x);
+///
+/// What looks like a lost peer may be the process's own device: `own`, if there
+/// is one, is asked, and if that is lost it is `errc::failed`: its process has to
+/// end.
+[[nodiscard]] error failure_of(const std::exception& x,
+                               const comm::device* own = nullptr);
 
 } // namespace troupe::model

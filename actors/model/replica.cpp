@@ -21,7 +21,8 @@ using call::to_ms;
 using protocol::ack;
 using std::chrono::milliseconds;
 
-/// Ranks that wait for the same one give up together, more or less.
+/// Ranks that wait for the same one give up together, more or less. Shorter than
+/// the error_monitor waits where nobody has named a cause.
 constexpr milliseconds late_after{400};
 
 milliseconds from_ms(std::uint32_t x) {
@@ -132,7 +133,7 @@ protocol::worker_spec replica::worker_spec(std::size_t rank) const {
   x.config = spec_.config;
   x.seed = spec_.seed;
   x.memory = spec_.memory;
-  x.weights_follow = spec_.weights_follow;
+  x.weights_return = spec_.weights_return;
   x.num_threads = spec_.num_threads;
   x.collective_timeout_ms = spec_.collective_timeout_ms;
   return x;
@@ -427,7 +428,8 @@ void replica::invoke(const protocol::invoke& request,
     joined.times = std::move(times);
     done(std::move(joined));
   });
-  auto answered = std::make_shared<std::vector<bool>>(world());
+  auto now = std::make_shared<round>(
+    round{request.function, era_, std::vector<bool>(world())});
   auto together = calls_.collect();
   for (std::size_t rank = 0; rank < world(); ++rank) {
     protocol::invoke share{request.function,
@@ -438,31 +440,31 @@ void replica::invoke(const protocol::invoke& request,
                   .at(dimension::data);
     share.input = inputs[static_cast<std::size_t>(data)];
     ask<protocol::invoked>(rank, request.function, timeout, std::move(share),
-                           [=, this, function = request.function](
-                             result<protocol::invoked> x) {
-                             (*answered)[rank] = true;
-                             if (!x && x.error().code() == errc::aborted)
-                               look_for_hanging(answered, function);
+                           [=, this](result<protocol::invoked> x) {
+                             now->answered[rank] = true;
+                             if (!x && x.error().code() != errc::aborted)
+                               now->explained = true;
+                             if (!x && protocol::has_given_up(x.error()))
+                               look_for_hanging(now);
                              all->set(rank, std::move(x));
                            });
   }
 }
 
-void replica::look_for_hanging(const roll_call& answered,
-                               const std::string& function) {
-  calls_.after(late_after, [=, this, era = era_] {
-    if (era != era_)
+void replica::look_for_hanging(const std::shared_ptr<round>& call) {
+  calls_.after(late_after, [=, this] {
+    auto& answered = call->answered;
+    if (call->era != era_ || call->explained
+        || std::ranges::count(answered, false) != 1)
       return;
-    // Each is told of once, however many have waited.
-    for (std::size_t rank = 0; rank < world(); ++rank)
-      if (auto told = (*answered)[rank]; !told) {
-        (*answered)[rank] = true;
-        static_cast<void>(
-          report(rank, function,
-                 {errc::timed_out, "is still at it, while others have given up "
-                                   "waiting for it (see "
-                                   "runtime.collective_timeout_ms)"}));
-      }
+    auto late = std::ranges::find(answered, false);
+    auto rank = static_cast<std::size_t>(late - answered.begin());
+    // Once, however many have waited.
+    call->explained = true;
+    static_cast<void>(
+      report(rank, call->function,
+             {errc::timed_out, "is still at it, while all others have given up "
+                               "waiting (see runtime.collective_timeout_ms)"}));
   });
 }
 

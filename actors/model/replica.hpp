@@ -122,13 +122,19 @@ private:
   void invoke(const protocol::invoke& request,
               continuation<protocol::invoked> done);
 
-  /// Which ranks have answered a call.
-  using roll_call = std::shared_ptr<std::vector<bool>>;
+  /// A call and who has answered.
+  struct round {
+    std::string function;
+    std::uint64_t era = 0;
+    std::vector<bool> answered;
+    /// Somebody gave another reason than having waited in vain.
+    bool explained = false;
+  };
 
-  /// A rank has given up waiting for others: a little later, reports those that
-  /// are still at it. They say nothing themselves, and all that is known of a
-  /// rank that hangs is what the others waited for.
-  void look_for_hanging(const roll_call& answered, const std::string& function);
+  /// A rank has given up waiting for others: a little later, reports the one
+  /// that is still at it, if it is only one and nobody knows better. Who hangs
+  /// says nothing; all that is known of it is that others waited.
+  void look_for_hanging(const std::shared_ptr<round>& call);
 
   /// Answers once no rank may be talking to another any more.
   void await_ranks(call::reply<protocol::ack> out);

@@ -210,7 +210,7 @@ auto worker_state::guarded(const std::string& operation, F f) -> decltype(f()) {
   try {
     return f();
   } catch (const std::exception& x) {
-    return failed(failure_of(x));
+    return failed(failure_of(x, services_.device.get()));
   } catch (...) {
     return failed(
       {errc::failed, "it threw something that is no std::exception"});

@@ -17,6 +17,9 @@ constexpr auto troupe_category = caf::atom("troupe");
 /// Also between nodes, where one passes on that another did not answer.
 constexpr std::string_view silence = "no answer in time";
 
+/// Likewise, of a rank.
+constexpr std::string_view gave_up = "gave up: ";
+
 errc code_of(caf::sec x) {
   switch (x) {
     case caf::sec::request_timeout: return errc::timed_out;
@@ -70,6 +73,15 @@ error from_caf(const caf::error& x) {
     return {errc::internal, caf::to_string(x)};
   auto what = static_cast<caf::sec>(x.code());
   return {code_of(what), text_of(what, x)};
+}
+
+error given_up(const error& why) {
+  return {errc::aborted, std::string{gave_up} + why.message()};
+}
+
+bool has_given_up(const error& x) noexcept {
+  return x.code() == errc::aborted
+         && x.message().find(gave_up) != std::string::npos;
 }
 
 bool is_silence(const error& x) noexcept {

@@ -24,6 +24,13 @@ namespace troupe::protocol {
 /// something else was late.
 [[nodiscard]] bool is_silence(const error& x) noexcept;
 
+/// The answer of a rank that has waited in vain for another: `errc::aborted`,
+/// because `errc::timed_out` would say that it does not answer itself.
+[[nodiscard]] error given_up(const error& why);
+
+/// Whether `x` is such an answer, also with places in front of its sentence.
+[[nodiscard]] bool has_given_up(const error& x) noexcept;
+
 /// Why a target went down, as a sentence's end: "the process is gone", ...
 [[nodiscard]] error from_exit_reason(const caf::error& reason);
 

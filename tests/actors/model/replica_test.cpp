@@ -277,7 +277,8 @@ BOOST_AUTO_TEST_CASE(a_rank_that_waited_in_vain_has_given_up) {
   BOOST_TEST((got.error().code() == errc::aborted));
   const auto& words = got.error().message();
   BOOST_TEST_INFO(words);
-  BOOST_TEST(words.starts_with("trainer replica 0 rank 0, echo: all-reduce: "));
+  BOOST_TEST(
+    words.starts_with("trainer replica 0 rank 0, echo: gave up: all-reduce: "));
   BOOST_TEST_INFO(words);
   BOOST_TEST(words.find("waited in vain for rank 1") != std::string::npos);
   close(trainer);

@@ -203,7 +203,24 @@ BOOST_AUTO_TEST_CASE(a_rank_that_finds_others_missing_has_given_up) {
       static_cast<void>(sum.value());
     };
     BOOST_TEST(refused(call("echo"), errc::aborted, "waited for rank 1"));
+    // Who is gone is told of by others.
+    BOOST_TEST(protocol::has_given_up(call("echo").error())
+               == (code == errc::timed_out));
   }
+}
+
+// A collective says the same of a lost device and of a lost peer.
+BOOST_AUTO_TEST_CASE(a_rank_whose_own_device_is_lost_has_failed) {
+  auto gpu = std::make_shared<test::stub_device>(3);
+  worker = make("policy", 0, gpu);
+  BOOST_REQUIRE(worker->set_up());
+  notes->on_call = [](worker_context&) {
+    throw troupe::exception{{errc::lost, "all-reduce: it broke"}};
+  };
+  BOOST_TEST(refused(call("echo"), errc::aborted, "all-reduce: it broke"));
+  gpu->measuring = error{errc::lost, "start it anew"};
+  BOOST_TEST(refused(call("echo"), errc::failed,
+                     "all-reduce: it broke (start it anew)"));
 }
 
 BOOST_AUTO_TEST_CASE(a_tensor_that_is_missing_is_named) {
