@@ -27,21 +27,17 @@ protocol::sync_options sync_options(const config::sync_config& from) {
 
 } // namespace
 
-bool weights_follow(const application& app, const config::job_config& config,
+bool weights_return(const application& app, const config::job_config& config,
                     std::string_view model) {
   const auto* x = config.find(model);
-  if (x == nullptr || x->trainable || x->sync_frequency == 0
-      || config.runtime.sync.dry_run)
+  if (x == nullptr || x->trainable)
     return false;
-  auto found = false;
-  for (std::size_t i = 0; i < app.syncs.size(); ++i) {
-    if (app.syncs[i].destination != model)
-      continue;
-    if (app.sync_kinds[i] != sync_schedule_kind::by_frequency)
+  // What a run does once it does not do again.
+  for (std::size_t i = 0; i < app.syncs.size(); ++i)
+    if (app.syncs[i].destination == model
+        && app.sync_kinds[i] != sync_schedule_kind::by_frequency)
       return false;
-    found = true;
-  }
-  return found;
+  return true;
 }
 
 job_body make_body(const application& app, const config::job_config& config,
@@ -67,7 +63,7 @@ job_body make_body(const application& app, const config::job_config& config,
     x.options.encode(options);
     job.config = protocol::to_payload(options);
     job.seed = static_cast<std::uint64_t>(config.runtime.seed);
-    job.weights_follow = weights_follow(app, config, x.name);
+    job.weights_return = weights_return(app, config, x.name);
     job.memory = {x.offload, x.device_memory_max};
     job.num_threads = nodes.threads_per_host();
     job.collective_timeout = config.runtime.collective_timeout;

@@ -23,9 +23,9 @@ struct job_body {
   protocol::device_desk_actor desk;
 };
 
-/// Whether `model` does not train and gets its weights from syncs that a run
-/// which goes on does first (`worker_context::weights_follow`).
-[[nodiscard]] bool weights_follow(const application& app,
+/// Whether `model` does not train, and either syncs that a run which goes on
+/// does first write its weights or nobody does (`worker_context::weights_return`).
+[[nodiscard]] bool weights_return(const application& app,
                                   const config::job_config& config,
                                   std::string_view model);
 

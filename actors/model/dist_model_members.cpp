@@ -65,7 +65,7 @@ protocol::replica_spec dist_model::spec_of(replica_id id) const {
   x.config = job_.config;
   x.seed = job_.seed;
   x.memory = job_.memory;
-  x.weights_follow = job_.weights_follow;
+  x.weights_return = job_.weights_return;
   x.num_threads = job_.num_threads;
   x.collective_timeout_ms = call::to_ms(job_.collective_timeout);
   x.ranks = members_.at(id).seats;

@@ -23,8 +23,8 @@ struct model_job {
   std::uint64_t seed = 0;
   std::int32_t num_threads = 1;
   protocol::memory_rules memory;
-  /// See worker_context::weights_follow.
-  bool weights_follow = false;
+  /// See worker_context::weights_return.
+  bool weights_return = false;
   std::chrono::milliseconds collective_timeout{30'000};
   /// How long ranks that a failure has left may be busy.
   std::chrono::milliseconds rejoin_timeout{10'000};

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -11,6 +10,7 @@
 
 #include "troupe/actors/model/parameter_copy.hpp"
 #include "troupe/comm/shm/arena.hpp"
+#include "troupe/core/exception.hpp"
 
 namespace troupe {
 
@@ -19,8 +19,8 @@ namespace {
 /// What the checkpoint functions save to if nobody overrides them.
 constexpr const char* parameters_file = "parameters";
 
-bool follows(const worker_context* x) {
-  return x != nullptr && x->weights_follow();
+bool come_back(const worker_context* x) {
+  return x != nullptr && x->weights_return();
 }
 
 } // namespace
@@ -42,7 +42,7 @@ void module::on_sync(weight_version) {
 }
 
 void module::save_checkpoint(checkpoint_writer& to) {
-  if (follows(context_))
+  if (come_back(context_))
     return;
   auto all = parameters();
   if (all.empty())
@@ -53,7 +53,7 @@ void module::save_checkpoint(checkpoint_writer& to) {
 }
 
 void module::load_checkpoint(const checkpoint_reader& from) {
-  if (follows(context_))
+  if (come_back(context_))
     return;
   auto all = parameters();
   if (all.empty())
@@ -61,10 +61,11 @@ void module::load_checkpoint(const checkpoint_reader& from) {
   auto file = from.rank_file(parameters_file);
   std::error_code problem;
   if (!std::filesystem::exists(file, problem))
-    throw std::runtime_error{
-      fmt::format("checkpoint: there is no {}: when it was saved, the model's "
-                  "parameters were not",
-                  file.string())};
+    throw exception{
+      {errc::invalid,
+       fmt::format("checkpoint: there is no {}: when it was saved, the model's "
+                   "parameters were not",
+                   file.string())}};
   restore_parameters(from.read(parameters_file), all, context_);
   on_sync(weight_version{});
 }

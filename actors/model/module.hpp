@@ -63,8 +63,8 @@ public:
   virtual void on_sync(weight_version version);
 
   /// Saves everything that `setup` and the next sync would not bring back. As it
-  /// is, the values of `parameters()`, as the file `parameters`, unless a sync
-  /// brings them anyway (`worker_context::weights_follow`); the state of
+  /// is, the values of `parameters()`, as the file `parameters`, unless they
+  /// come back anyway (`worker_context::weights_return`); the state of
   /// `worker_context::generator` is saved in any case. Optimizers, counters and
   /// whatever else a call changes are yours to add: override both functions,
   /// call these in them, and write to files of other names. A model whose

@@ -3,8 +3,12 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 #include <fmt/format.h>
+
+#include "troupe/core/exception.hpp"
 
 namespace troupe {
 
@@ -18,21 +22,25 @@ bool on_device(const parameter& x) noexcept {
   return x.device.type == dlpack::device_type::cuda;
 }
 
+/// What another try would not change.
+[[noreturn]] void refuse(std::string why) {
+  throw exception{{errc::invalid, std::move(why)}};
+}
+
 void check_memory(const parameter& x, std::size_t bytes,
                   const worker_context* through) {
   if (x.memory.size() != bytes)
-    throw std::runtime_error{
-      fmt::format("checkpoint: parameter {} is {}{}, {} bytes, but its memory "
-                  "has {}",
-                  x.name, to_string(x.type), to_string(x.extents), bytes,
-                  x.memory.size())};
+    refuse(fmt::format("checkpoint: parameter {} is {}{}, {} bytes, but its "
+                       "memory has {}",
+                       x.name, to_string(x.type), to_string(x.extents), bytes,
+                       x.memory.size()));
   auto reaches = through != nullptr && through->device().type == x.device.type;
   if (on_device(x) && !reaches)
-    throw std::runtime_error{
-      fmt::format("checkpoint: parameter {} lies on a device, which only the "
-                  "worker_context of a rank there reaches; give it, or copy "
-                  "the parameter to the host first",
-                  x.name)};
+    refuse(
+      fmt::format("checkpoint: parameter {} lies on a device, which only "
+                  "the worker_context of a rank there reaches; give it, or "
+                  "copy the parameter to the host first",
+                  x.name));
 }
 
 void require(const result<void>& done, const parameter& x) {
@@ -63,10 +71,10 @@ void restore_parameters(const batch& from, const parameter_list& parameters,
     const auto* found = from.find(key_of(x));
     if (found == nullptr || found->type() != x.type
         || found->extents() != x.extents)
-      throw std::runtime_error{
-        fmt::format("checkpoint: parameter {} is {}, the model needs {}{}",
-                    x.name, found == nullptr ? "missing" : to_string(*found),
-                    to_string(x.type), to_string(x.extents))};
+      refuse(fmt::format("checkpoint: parameter {} is {}, the model needs {}{}",
+                         x.name,
+                         found == nullptr ? "missing" : to_string(*found),
+                         to_string(x.type), to_string(x.extents)));
     check_memory(x, found->bytes().size(), through);
   }
   for (const auto& x : parameters) {

@@ -48,9 +48,10 @@ public:
 
   [[nodiscard]] virtual dlpack::device device() const noexcept = 0;
 
-  /// A sync keeps the parameters of this model, which does not train, in step
-  /// with another's: a run that goes on gets them from there.
-  [[nodiscard]] virtual bool weights_follow() const noexcept { return false; }
+  /// A run that goes on has the values of this model's parameters without a
+  /// checkpoint: it does not train, and either a sync keeps it in step with
+  /// another or nobody writes to it and `setup` makes them.
+  [[nodiscard]] virtual bool weights_return() const noexcept { return false; }
 
   /// Which of its node's devices this is; -1 on the CPU host. Ranks with equal
   /// numbers share a device, also from processes of their own.

@@ -144,7 +144,7 @@ public:
     return sizes_.data;
   }
 
-  bool weights_follow() const noexcept override { return spec_.weights_follow; }
+  bool weights_return() const noexcept override { return spec_.weights_return; }
 
   dlpack::device device() const noexcept override {
     return device_ ? device_->where()

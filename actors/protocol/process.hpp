@@ -53,14 +53,14 @@ struct worker_spec {
   std::int32_t num_threads = 1;
   std::uint32_t collective_timeout_ms = 0;
   memory_rules memory;
-  /// See worker_context::weights_follow.
-  bool weights_follow = false;
+  /// See worker_context::weights_return.
+  bool weights_return = false;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, worker_spec& x) {
     return f(x.name, x.num_replica, x.tensor, x.pipeline, x.data, x.context,
              x.expert, x.device, x.config, x.seed, x.num_threads,
-             x.collective_timeout_ms, x.memory, x.weights_follow);
+             x.collective_timeout_ms, x.memory, x.weights_return);
   }
 };
 
@@ -348,8 +348,8 @@ struct replica_spec {
   /// Until it is set up its failures are warnings: the job goes on without it.
   bool on_trial = false;
   memory_rules memory;
-  /// See worker_context::weights_follow.
-  bool weights_follow = false;
+  /// See worker_context::weights_return.
+  bool weights_return = false;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
@@ -357,7 +357,7 @@ struct replica_spec {
     return f(x.model, x.id, x.num_replica, x.tensor, x.pipeline, x.data,
              x.context, x.expert, x.isolated, x.ranks, x.config, x.seed,
              x.num_threads, x.collective_timeout_ms, x.on_trial, x.memory,
-             x.weights_follow);
+             x.weights_return);
   }
 };
 

@@ -116,9 +116,7 @@ double mean_reward(const batch& experience) {
 
 int main(int argc, char** argv) {
   troupe::app app{"minimal"};
-  app.model<trainer>("trainer")
-    .trainable("train_step", &trainer::train_step)
-    .same_on_data_ranks();
+  app.model<trainer>("trainer").trainable("train_step", &trainer::train_step);
   app.model<guesser>("policy").function("guess", &guesser::guess);
   app.model<closeness>("reward").on_cpu().function("score", &closeness::score);
   app.sync("trainer", "policy");
