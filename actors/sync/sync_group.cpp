@@ -306,7 +306,10 @@ result<void> sync_group::check(sync_verb verb) const {
 
 void sync_group::end_run() {
   auto failure = machine_.failure();
-  auto why = failure ? explain(with_remedy(*failure)) : error{};
+  auto stages = failure && machine_.failed_in() == sync_state::transferring;
+  auto why = stages ? with_remedy(*failure) : failure.value_or(error{});
+  if (failure)
+    why = explain(why);
   auto ended = std::move(*run_);
   run_.reset();
   auto devices = std::exchange(ended.devices, nullptr);

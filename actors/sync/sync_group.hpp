@@ -108,6 +108,9 @@ private:
     continuation<protocol::ack> done;
   };
 
+  /// Ranks that have a part in a lane, once for each.
+  [[nodiscard]] std::size_t movers() const;
+
   /// Hands the ranks the programs of all lanes.
   void install(std::uint32_t timeout_ms, continuation<protocol::ack> done);
   void install_next(const std::shared_ptr<installation>& work);
@@ -121,9 +124,8 @@ private:
   void leave_links(std::size_t lane, std::uint32_t timeout_ms,
                    continuation<protocol::ack> done);
 
-  /// Maps and touches memory at the ranks of a lane.
-  void warm_up(std::size_t lane, std::uint32_t timeout_ms,
-               continuation<protocol::ack> done);
+  /// Maps and touches memory at the ranks of all lanes.
+  void warm_up(std::uint32_t timeout_ms, continuation<protocol::ack> done);
 
   // -- running ----------------------------------------------------------------
 

@@ -67,31 +67,43 @@ await(std::size_t count, std::function<void(result<ack>)> done) {
                                              });
 }
 
-/// Ranks that warm up together. All are heard, so that none is at it any more
-/// when it is tried in another way; and whoever is nearest to the cause speaks,
-/// not those whose links broke because of it.
+/// How long those who warm up beside one that failed are waited for.
+constexpr std::chrono::milliseconds others_may_answer{500};
+
+/// Ranks that warm up together. After a failure the others are heard for a
+/// moment, so that whoever is nearest to the cause speaks, not those whose links
+/// broke because of it, and none is at it any more when it is tried in another
+/// way. One that hangs is not waited for.
 class roll {
 public:
   roll(std::size_t count, std::function<void(result<ack>)> done)
     : missing_(count),
       done_(std::move(done)) {
     if (missing_ == 0)
-      done_(ack{});
+      end();
   }
 
-  void add(const result<ack>& x) {
-    if (!x
-        && (!why_
-            || (is_consequence(why_->code())
-                && !is_consequence(x.error().code()))))
+  /// True after the first failure, if others are missing: `end` must follow.
+  [[nodiscard]] bool add(const result<ack>& x) {
+    auto first = !x && !why_;
+    if (!x && (first || is_nearer(x.error())))
       why_ = x.error();
-    if (--missing_ > 0)
-      return;
-    auto done = std::exchange(done_, nullptr);
-    done(why_ ? result<ack>{fail(*why_)} : result<ack>{ack{}});
+    if (--missing_ == 0)
+      end();
+    return first && done_;
+  }
+
+  /// Goes on with what is known, once.
+  void end() {
+    if (auto done = std::exchange(done_, nullptr))
+      done(why_ ? result<ack>{fail(*why_)} : result<ack>{ack{}});
   }
 
 private:
+  [[nodiscard]] bool is_nearer(const error& x) const {
+    return is_consequence(why_->code()) && !is_consequence(x.code());
+  }
+
   std::size_t missing_;
   std::optional<error> why_;
   std::function<void(result<ack>)> done_;
@@ -232,10 +244,9 @@ void sync_group::equip(std::uint32_t timeout_ms, continuation<ack> done) {
   auto warm = [=, this](const result<ack>& linked) {
     if (!linked)
       return done(linked);
-    auto all = std::make_shared<roll>(options_.warm_up ? lanes_.size() : 0,
-                                      warmed);
-    for (std::size_t i = 0; options_.warm_up && i < lanes_.size(); ++i)
-      warm_up(i, timeout_ms, [all](const result<ack>& x) { all->add(x); });
+    if (!options_.warm_up)
+      return warmed(ack{});
+    warm_up(timeout_ms, warmed);
   };
   install(timeout_ms, [=, this](const result<ack>& installed) {
     if (!installed)
@@ -272,12 +283,16 @@ error sync_group::with_remedy(const error& why) const {
                       why.message())};
 }
 
-void sync_group::install(std::uint32_t timeout_ms, continuation<ack> done) {
-  std::size_t movers = 0;
+std::size_t sync_group::movers() const {
+  std::size_t out = 0;
   for (const auto& x : lanes_)
-    movers += static_cast<std::size_t>(
+    out += static_cast<std::size_t>(
       std::ranges::count_if(x.route.members, &sync_member::moves));
-  auto all = await(movers, std::move(done));
+  return out;
+}
+
+void sync_group::install(std::uint32_t timeout_ms, continuation<ack> done) {
+  auto all = await(movers(), std::move(done));
   std::size_t next = 0;
   for (const auto& x : lanes_)
     for (std::size_t i = 0; i < x.route.members.size(); ++i)
@@ -383,30 +398,26 @@ void sync_group::leave_links(std::size_t index, std::uint32_t timeout_ms,
            source_leaves);
 }
 
-void sync_group::warm_up(std::size_t index, std::uint32_t timeout_ms,
-                         continuation<ack> done) {
-  const auto& x = lanes_[index];
-  auto movers = static_cast<std::size_t>(
-    std::ranges::count_if(x.route.members, &sync_member::moves));
-  auto all = std::make_shared<roll>(movers, std::move(done));
-  for (std::size_t i = 0; i < x.route.members.size(); ++i) {
-    if (!x.route.members[i].moves)
-      continue;
-    protocol::transfer request;
-    request.program = x.route.program;
-    request.mode = mode_of(sync_verb::transfer);
-    request.warm_up = true;
-    request.links = x.generation;
-    request.items.push_back({x.route.members[i].name});
-    request.timeout_ms = timeout_ms;
-    ask<protocol::transfer_reports>(model_of(i), timeout_ms, std::move(request),
-                                    [all](
-                                      const result<protocol::transfer_reports>&
-                                        y) {
-                                      all->add(
-                                        y.map([](auto&&) { return ack{}; }));
-                                    });
-  }
+void sync_group::warm_up(std::uint32_t timeout_ms, continuation<ack> done) {
+  auto all = std::make_shared<roll>(movers(), std::move(done));
+  auto heard = [=, this](const result<protocol::transfer_reports>& x) {
+    if (all->add(x.map([](auto&&) { return ack{}; })))
+      calls_.after(others_may_answer, [all] { all->end(); });
+  };
+  for (const auto& x : lanes_)
+    for (std::size_t i = 0; i < x.route.members.size(); ++i) {
+      if (!x.route.members[i].moves)
+        continue;
+      protocol::transfer request;
+      request.program = x.route.program;
+      request.mode = mode_of(sync_verb::transfer);
+      request.warm_up = true;
+      request.links = x.generation;
+      request.items.push_back({x.route.members[i].name});
+      request.timeout_ms = timeout_ms;
+      ask<protocol::transfer_reports>(model_of(i), timeout_ms,
+                                      std::move(request), heard);
+    }
 }
 
 } // namespace troupe::sync

@@ -8,6 +8,7 @@
 
 using namespace troupe;
 using namespace troupe::test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -80,6 +81,18 @@ BOOST_AUTO_TEST_CASE(other_errors_of_a_warm_up_are_not_tried_in_place) {
   BOOST_TEST((plan.failure().code() == errc::failed));
   BOOST_TEST(plan.failure().message().find("sync_mode") == std::string::npos);
   BOOST_TEST(count("policy: warm up") == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(a_warm_up_that_failed_waits_for_nobody_who_hangs) {
+  options.warm_up = true;
+  policy->held.insert("warm up 1/0");
+  trainer->failures["warm up"] = {errc::failed, "the device is gone"};
+  auto got = prepare();
+  advance_time(499ms);
+  BOOST_TEST(!got.ready());
+  advance_time(1ms);
+  BOOST_TEST((got.failure().code() == errc::failed));
+  policy->release();
 }
 
 BOOST_AUTO_TEST_CASE(memory_that_lacks_in_a_staged_run_names_the_key) {
