@@ -254,6 +254,9 @@ result<comm::link_ptr> group_table::connect_neighbour(
       return fail(fd.error());
     return make_receiver(backend, fd->release());
   }
+  // Who has been told to stop opens nothing for others to find.
+  if (aborted_)
+    return fail(errc::aborted, "the worker's communicators were aborted");
   auto sockets = comm::shm::make_sockets();
   if (!sockets)
     return fail(sockets.error());

@@ -102,6 +102,12 @@ result<void> check_places(const parameter_list& xs, const comm::device& host) {
                               "process works on, though its parameter::device "
                               "names one",
                               x.name));
+    if (!found->device)
+      return fail(errc::invalid,
+                  fmt::format("parameter '{}' lies on another GPU than the one "
+                              "that its process works on: allocate it there "
+                              "(worker_context::device)",
+                              x.name));
     return fail(errc::invalid,
                 fmt::format("parameter '{}' lies on a GPU, but its "
                             "parameter::device says the CPU: set it to {{"

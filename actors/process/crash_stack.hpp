@@ -9,7 +9,8 @@ namespace troupe::process {
 /// or `FILE(+X)`: `addr2line -Cfe FILE X` turns them into lines of code. Signals
 /// that somebody handles already, a sanitizer for example, are left alone.
 ///
-/// A thread whose stack has overflowed ends without a word.
+/// A thread whose stack has overflowed ends without a word, and one whose stack
+/// cannot be walked within five seconds by SIGALRM.
 void write_stack_on_crash() noexcept;
 
 } // namespace troupe::process

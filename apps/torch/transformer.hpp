@@ -108,7 +108,7 @@ public:
 
   /// Appends `tokens` int64 [rows, k] to the cache and returns the logits
   /// [rows, vocab] of the last of them. Never differentiable. Throws as
-  /// `logits` does; the cache is as it was then.
+  /// `logits` does; the cache holds no more positions then.
   at::Tensor next_logits(kv_cache& cache, const at::Tensor& tokens) const;
 
 private:

@@ -297,6 +297,9 @@ private:
     auto at = reinterpret_cast<CUdeviceptr>(where);
     auto code = range(&begin, &bytes, at);
     unsigned long long id = 0;
+    // Not of an allocation that has a range: a pool's, for example.
+    if (code == CUDA_ERROR_INVALID_VALUE || code == CUDA_ERROR_NOT_FOUND)
+      return codes::success;
     if (code != CUDA_SUCCESS)
       return static_cast<status>(code);
     // Not every kind of memory has one.

@@ -69,7 +69,8 @@ struct pointer_facts {
   memory_kind kind = memory_kind::pageable;
   /// Of device memory: its device's number in this process.
   std::int32_t device = -1;
-  /// Of device memory: the allocation that the address lies in.
+  /// Of device memory: the allocation that the address lies in. Null if the
+  /// driver knows none.
   std::byte* allocation = nullptr;
   std::uint64_t allocation_bytes = 0;
   /// No other allocation of the process ever has the same; 0: unknown.

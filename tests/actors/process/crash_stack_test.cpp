@@ -7,6 +7,8 @@
 #include <string>
 
 #include <boost/test/unit_test.hpp>
+#include <execinfo.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,11 +27,16 @@ struct outcome {
 /// A child that crashes by `signal`, as `prepare` has left things.
 template <class F>
 outcome crash(int signal, F prepare) {
+  // The library that walks stacks is not loaded by a child of many threads.
+  std::array<void*, 1> here{};
+  static_cast<void>(::backtrace(here.data(), 1));
   std::array<int, 2> line{};
   BOOST_REQUIRE(::pipe(line.data()) == 0);
   auto child = ::fork();
   BOOST_REQUIRE(child >= 0);
   if (child == 0) {
+    rlimit no_core{0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
     ::dup2(line[1], STDERR_FILENO);
     ::close(line[0]);
     ::close(line[1]);

@@ -143,7 +143,7 @@ ended() {
 says() { tr -s ' \n' ' ' < "$1" | grep -qF "$2"; }
 
 metrics() {
-  sed -E 's/"(tokens_per_second|sync_ms|elapsed_seconds|episode_seconds)":[^,}]*//g' \
+  sed -E 's;"(tokens_per_second|sync_ms|[a-z]+_seconds|seconds/[^"]+)":[^,}]*;;g' \
     "runs/$1/metrics.jsonl"
 }
 

@@ -76,7 +76,7 @@ fi
 
 # What the clock says may differ.
 timeless() {
-  sed -E 's/"(elapsed_seconds|episode_seconds|sync_ms|tokens_per_second)":[^,}]*//g' \
+  sed -E 's;"([a-z]+_seconds|seconds/[^"]+|sync_ms|tokens_per_second)":[^,}]*;;g' \
     "$folder/$1/metrics.jsonl"
 }
 diff <(timeless whole) <(timeless disturbed) >"$folder/metrics.diff" || {
