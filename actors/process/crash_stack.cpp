@@ -15,6 +15,9 @@ namespace {
 constexpr std::array signals{SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 constexpr int frames_max = 64;
 
+/// Where the program lies: frames have the name that it was given.
+std::array<char, 4096> program{};
+
 /// A stack that cannot be walked must not keep the process.
 constexpr unsigned patience_s = 5;
 
@@ -30,6 +33,8 @@ void on_crash(int signal) noexcept {
   const auto* name = ::sigabbrev_np(signal);
   say("crashed by SIG");
   say(name != nullptr ? name : "?");
+  say(" in ");
+  say(program.data());
   say(", the stack of the thread:\n");
   std::array<void*, frames_max> frames{};
   auto count = ::backtrace(frames.data(), frames_max);
@@ -44,6 +49,9 @@ void write_stack_on_crash() noexcept {
   // The first call loads a library.
   std::array<void*, 1> here{};
   static_cast<void>(::backtrace(here.data(), 1));
+  // Without the end, which stays 0.
+  if (::readlink("/proc/self/exe", program.data(), program.size() - 1) <= 0)
+    program[0] = '?';
   struct sigaction ours {};
   ours.sa_handler = on_crash;
   ours.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);

@@ -75,10 +75,10 @@ BOOST_AUTO_TEST_CASE(who_crashes_says_where_and_ends_as_it_would_have) {
     BOOST_TEST(WIFSIGNALED(seen.status));
     BOOST_TEST(WTERMSIG(seen.status) == signal);
     auto first = seen.said.substr(0, seen.said.find('\n'));
-    BOOST_TEST(first
-               == (signal == SIGSEGV
-                     ? "crashed by SIGSEGV, the stack of the thread:"
-                     : "crashed by SIGABRT, the stack of the thread:"));
+    BOOST_TEST(first.starts_with(signal == SIGSEGV
+                                   ? "crashed by SIGSEGV in /"
+                                   : "crashed by SIGABRT in /"));
+    BOOST_TEST(first.ends_with("test_process_parts, the stack of the thread:"));
     // At least the handler, `raise`, and who called it.
     BOOST_TEST(std::count(seen.said.begin(), seen.said.end(), '\n') > 3);
     BOOST_TEST(seen.said.find("libc") != std::string::npos);
