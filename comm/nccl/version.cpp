@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <string_view>
 #include <system_error>
@@ -19,8 +20,27 @@ std::int32_t major_of(std::int32_t version) {
   return version / 10000;
 }
 
-void set_unless_set(const char* name, const std::string& value) {
-  ::setenv(name, value.c_str(), 0);
+/// The value of a variable in a file of NCCL's: lines `NAME=VALUE`, in which
+/// blanks count; the first one wins.
+std::optional<std::string> setting_in(const std::filesystem::path& file,
+                                      std::string_view name) {
+  std::ifstream in{file};
+  for (std::string line; std::getline(in, line);) {
+    if (!line.empty() && line.back() == '\r')
+      line.pop_back();
+    std::string_view text{line};
+    auto end = text.find('=');
+    if (text.starts_with('#') || end == std::string_view::npos
+        || text.substr(0, end) != name)
+      continue;
+    return std::string{text.substr(end + 1)};
+  }
+  return std::nullopt;
+}
+
+void set_unless_chosen(const char* name, const std::string& value) {
+  if (!chosen_setting(name))
+    ::setenv(name, value.c_str(), 0);
 }
 
 int note_image(dl_phdr_info* info, std::size_t, void* out) {
@@ -86,8 +106,25 @@ result<void> one_nccl(const std::vector<std::string>& images) {
                           found.size(), fmt::join(found, ", ")));
 }
 
+std::optional<std::string> chosen_setting(const char* name) {
+  if (const auto* value = ::getenv(name); value != nullptr)
+    return std::string{value};
+  std::vector<std::filesystem::path> files;
+  const auto* named = ::getenv("NCCL_CONF_FILE");
+  const auto* home = ::getenv("HOME");
+  if (named != nullptr && *named != '\0')
+    files.emplace_back(named);
+  else if (home != nullptr)
+    files.push_back(std::filesystem::path{home} / ".nccl.conf");
+  files.emplace_back("/etc/nccl.conf");
+  for (const auto& file : files)
+    if (auto value = setting_in(file, name))
+      return value;
+  return std::nullopt;
+}
+
 void route_debug_output(const std::string& prefix) {
-  set_unless_set("NCCL_DEBUG_FILE", fmt::format("{}.%h.%p.log", prefix));
+  set_unless_chosen("NCCL_DEBUG_FILE", fmt::format("{}.%h.%p.log", prefix));
 }
 
 std::string order_launches(std::int32_t version, std::int32_t cuda) {
@@ -99,14 +136,14 @@ std::string order_launches(std::int32_t version, std::int32_t cuda) {
                        version_text(version),
                        version_text(implicit_order_version));
   // Also where the user has chosen the order.
-  set_unless_set("NCCL_LAUNCH_RACE_FATAL", "0");
+  set_unless_chosen("NCCL_LAUNCH_RACE_FATAL", "0");
   if (cuda >= overlapping_order_cuda) {
-    set_unless_set(name, "1");
+    set_unless_chosen(name, "1");
     return {};
   }
   // The user's choice, which NCCL does not tell apart from ours.
-  const auto* chosen = ::getenv(name);
-  auto serial = chosen != nullptr && std::string_view{chosen} != "0";
+  auto chosen = chosen_setting(name);
+  auto serial = chosen && *chosen != "0";
   return fmt::format(
     "CUDA {}.{} does not let kernels run side by side that NCCL starts in "
     "order, 12.3 does: {}; links of one sync that cross between two devices "

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,19 +43,28 @@ nccl_images(const std::vector<std::string>& images);
 /// links NCCL statically has none to see here.
 [[nodiscard]] result<void> one_nccl(const std::vector<std::string>& images);
 
+/// What the user or the machine's administrator has chosen for `name`, as NCCL
+/// itself looks it up: the environment, then the file `NCCL_CONF_FILE` (or
+/// `~/.nccl.conf` if that is not set), then `/etc/nccl.conf`. NCCL lets the
+/// environment win, so what we set there would hide a choice in a file.
+///
+/// Source: NCCL user guide, environment variables; src/misc/param.cc.
+[[nodiscard]] std::optional<std::string> chosen_setting(const char* name);
+
 /// NCCL's own messages (`NCCL_DEBUG`, which stays the user's choice) go to
 /// `PREFIX.HOST.PID.log` instead of the terminal, by `NCCL_DEBUG_FILE`, beside
-/// our logs. Leaves a file that the user named alone. Before NCCL is used, as
-/// it reads its settings once; from main, before threads.
+/// our logs. Leaves a file that was chosen (`chosen_setting`) alone. Before NCCL
+/// is used, as it reads its settings once; from main, before threads.
 void route_debug_output(const std::string& prefix);
 
 /// Asks NCCL to start kernels of several communicators on a device in the order
 /// of the host's calls (`NCCL_LAUNCH_ORDER_IMPLICIT=1`) if `version` knows that,
 /// `cuda` (the older of runtime and driver, as 12030; NCCL itself also counts
-/// the one that it was built with, which it does not tell) lets started kernels run
-/// side by side, and the user has not decided otherwise. An older CUDA would let
-/// each kernel wait for the *end* of the one before, and then links of one sync
-/// that cross between two devices wait for each other: there NCCL is not asked.
+/// the one that it was built with, which it does not tell) lets started kernels
+/// run side by side, and nobody has chosen otherwise (`chosen_setting`). An
+/// older CUDA would let each kernel wait for the *end* of the one before, and
+/// then links of one sync that cross between two devices wait for each other:
+/// there NCCL is not asked.
 ///
 /// Threads of a process that launch on one device at the same moment are an
 /// error to NCCL then; they have no order that it could keep. A sync's two

@@ -3,14 +3,17 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <latch>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include <sys/socket.h>
 
 #include "comm/nccl/stand_in_ranks.hpp"
+#include "support/scratch.hpp"
 #include "troupe/comm/nccl/factory.hpp"
 #include "troupe/comm/nccl/meeting.hpp"
 
@@ -254,6 +257,41 @@ BOOST_AUTO_TEST_CASE(what_the_user_set_stays) {
   nccl::route_debug_output("elsewhere");
   BOOST_CHECK_EQUAL(::getenv("NCCL_DEBUG_FILE"), "logs/nccl.%h.%p.log");
   ::unsetenv("NCCL_DEBUG_FILE");
+}
+
+// NCCL lets the environment win over its files, so what we put there would hide
+// what stands in one.
+BOOST_AUTO_TEST_CASE(what_stands_in_nccls_files_stays) {
+  constexpr const char* ours[] = {"NCCL_LAUNCH_ORDER_IMPLICIT",
+                                  "NCCL_LAUNCH_RACE_FATAL", "NCCL_DEBUG_FILE"};
+  for (const auto* name : ours)
+    ::unsetenv(name);
+  test::scratch folder;
+  auto file = folder.path() / "nccl.conf";
+  std::ofstream{file} << "# NCCL_DEBUG_FILE=no\n\nNCCL_DEBUG_FILE\n"
+                         "NCCL_DEBUG_FILES=no\nNCCL_DEBUG_FILE=/logs/a=b.%p\r\n"
+                         "NCCL_DEBUG_FILE=second\n"
+                         "NCCL_LAUNCH_ORDER_IMPLICIT=0\n"
+                         "NCCL_LAUNCH_RACE_FATAL=1";
+  ::setenv("NCCL_CONF_FILE", file.c_str(), 1);
+  BOOST_CHECK(nccl::chosen_setting("NCCL_DEBUG_FILE")
+              == std::optional<std::string>{"/logs/a=b.%p"});
+  BOOST_CHECK(!nccl::chosen_setting("NCCL_DEBUG_FIL"));
+  nccl::route_debug_output("logs/nccl");
+  BOOST_CHECK_EQUAL(nccl::order_launches(22809, 13000), "");
+  for (const auto* name : ours)
+    BOOST_CHECK_MESSAGE(::getenv(name) == nullptr, name);
+  // The environment comes first.
+  ::setenv("NCCL_DEBUG_FILE", "mine", 1);
+  BOOST_CHECK(nccl::chosen_setting("NCCL_DEBUG_FILE")
+              == std::optional<std::string>{"mine"});
+  std::ofstream{file} << "NCCL_LAUNCH_ORDER_IMPLICIT=1\n";
+  BOOST_CHECK(
+    nccl::order_launches(22809, 12020).find("unset NCCL_LAUNCH_ORDER_IMPLICIT")
+    != std::string::npos);
+  for (const auto* name : ours)
+    ::unsetenv(name);
+  ::unsetenv("NCCL_CONF_FILE");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
