@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/comm/nccl/owned_comm.hpp"
 
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -16,6 +17,10 @@ namespace {
 /// Between two looks at whether NCCL is through with finalizing.
 constexpr std::chrono::microseconds look_again{100};
 
+constexpr std::string_view one_rank_a_gpu =
+  "give each rank a GPU of its own; to most versions of NCCL, MIG slices of "
+  "one GPU are one GPU";
+
 errc reaction_to(status code) {
   switch (code) {
     // A peer or the network between: rebuild.
@@ -24,6 +29,35 @@ errc reaction_to(status code) {
     case codes::unhandled_cuda_error: return errc::failed;
     default: return errc::internal;
   }
+}
+
+/// What a person can change about what NCCL says, by a part of its words; empty
+/// if we know nothing.
+///
+/// Source: the warnings in NCCL's sources (2.19 to 2.30) and its user guide,
+/// troubleshooting.
+std::string_view remedy_for(std::string_view words) {
+  struct remedy {
+    std::string_view words;
+    std::string_view change;
+  };
+  static constexpr remedy remedies[] = {
+    {"/dev/shm", "give the container more shared memory (docker: "
+                 "--shm-size=1g or --ipc=host), or set NCCL_SHM_DISABLE=1"},
+    {"libnvidia-ml", "give the container NVML, which NCCL needs "
+                     "(NVIDIA_DRIVER_CAPABILITIES=compute,utility)"},
+    {"Duplicate GPU detected", one_rank_a_gpu},
+    {"using the same GPU", one_rank_a_gpu},
+    {"ibv_reg_mr", "raise the limit of locked memory (ulimit -l unlimited; "
+                   "docker: --ulimit memlock=-1), or set NCCL_IB_DISABLE=1"},
+    {"interface found", "name a network of this machine with "
+                        "NCCL_SOCKET_IFNAME"},
+    {"Mismatched NCCL version", "give all machines the same NCCL"},
+  };
+  for (const auto& x : remedies)
+    if (words.find(x.words) != std::string_view::npos)
+      return x.change;
+  return {};
 }
 
 /// NCCL restores the thread's device around its work, and in a new thread that
@@ -227,9 +261,11 @@ error error_of(const library& lib, status code, std::string_view words,
   if (code == codes::stuck)
     return {errc::timed_out,
             fmt::format("{}: a call of NCCL's does not come back", what)};
+  auto remedy = remedy_for(words);
   return {reaction_to(code),
-          fmt::format("{}: NCCL says {}{}{}", what, lib.text_of(code),
-                      words.empty() ? "" : "; ", words)};
+          fmt::format("{}: NCCL says {}{}{}{}{}", what, lib.text_of(code),
+                      words.empty() ? "" : "; ", words,
+                      remedy.empty() ? "" : ": ", remedy)};
 }
 
 } // namespace troupe::comm::nccl

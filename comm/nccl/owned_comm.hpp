@@ -171,7 +171,9 @@ private:
   std::optional<bounded_task> ending_;
 };
 
-/// What a number of NCCL's means to whoever has to react.
+/// What a number of NCCL's means to whoever has to react. `words` are NCCL's
+/// own; where they tell of a machine or container that lacks something, the
+/// error says what to change.
 [[nodiscard]] error error_of(const library& lib, status code,
                              std::string_view words, std::string_view what);
 

@@ -226,4 +226,40 @@ BOOST_AUTO_TEST_CASE(health_does_not_wait_for_a_call_inside) {
   machine.check_clean();
 }
 
+// NCCL's words as its sources have them.
+BOOST_AUTO_TEST_CASE(what_a_container_lacks_is_said_with_what_to_change) {
+  stand_in_machine machine{1};
+  struct row {
+    const char* words;
+    const char* change;
+  };
+  const row rows[] = {
+    {"Error while creating shared memory segment /dev/shm/nccl-a1 (size 33)",
+     "--shm-size=1g"},
+    {"Error: failed to extend /dev/shm/nccl-03v824 to 4194660 bytes",
+     "--shm-size=1g"},
+    {"Failed to open libnvidia-ml.so.1: cannot open shared object file",
+     "NVIDIA_DRIVER_CAPABILITIES=compute,utility"},
+    {"Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 1000",
+     "a GPU of its own"},
+    {"Multiple Ranks are using the same GPU/Partition.", "a GPU of its own"},
+    {"Call to ibv_reg_mr failed with error Cannot allocate memory",
+     "ulimit -l unlimited"},
+    {"Bootstrap : no socket interface found", "NCCL_SOCKET_IFNAME"},
+    {"NET/Socket : No usable listening interface found", "NCCL_SOCKET_IFNAME"},
+    {"Mismatched NCCL version detected : rank 0 version 22809 rank 1", "same"},
+  };
+  for (const auto& x : rows) {
+    auto why = nccl::error_of(*machine.library, codes::system_error, x.words,
+                              "making a communicator");
+    BOOST_TEST_INFO(why.message());
+    auto said = why.message().find(x.words);
+    BOOST_TEST(said != std::string::npos);
+    BOOST_TEST(why.message().find(x.change, said) != std::string::npos);
+  }
+  auto other = nccl::error_of(*machine.library, codes::system_error,
+                              "something else", "sending");
+  BOOST_TEST(other.message().ends_with("; something else"));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
