@@ -17,14 +17,22 @@ namespace troupe::comm::cuda {
 [[nodiscard]] bool sticky(status code) noexcept;
 
 /// The reaction that a failed call asks for: `exhausted` (memory), `unavailable`
-/// (no device, no driver that fits), `lost` (sticky: the process must begin
-/// anew), else `failed`.
+/// (no device, no driver that fits, nobody is let in), `lost` (sticky: the
+/// process must begin anew), else `failed`.
 [[nodiscard]] errc reaction_to(status code) noexcept;
+
+/// For people: what of the machine to look at or to change after `code`; empty
+/// where the error is not the machine's.
+///
+/// Source: CUDA Runtime API, cudaError_t; MPS and Fabric Manager user guides.
+[[nodiscard]] std::string_view remedy_for(status code) noexcept;
 
 /// The error of a call that gave `code`, which is no success:
 ///
 ///   cudaMalloc(4096): out of memory (cudaErrorMemoryAllocation) at
 ///   comm/cuda/memory.cpp:40 on rank 3
+///
+/// with `remedy_for` behind it.
 ///
 /// Clears the thread's last error, so that a later check does not meet it
 /// again.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/comm/cuda/cuda_runtime.hpp"
 
+#include <cstdlib>
 #include <cstring>
 
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
+#include "troupe/comm/cuda/check.hpp"
 #include "troupe/comm/cuda/copy_kernels.hpp"
 #include "troupe/comm/cuda/device_guard.hpp"
 #include "troupe/comm/cuda/versions.hpp"
@@ -21,6 +23,7 @@ static_assert(codes::success == cudaSuccess);
 static_assert(codes::invalid_value == cudaErrorInvalidValue);
 static_assert(codes::out_of_memory == cudaErrorMemoryAllocation);
 static_assert(codes::insufficient_driver == cudaErrorInsufficientDriver);
+static_assert(codes::devices_unavailable == cudaErrorDevicesUnavailable);
 static_assert(codes::no_device == cudaErrorNoDevice);
 static_assert(codes::invalid_device == cudaErrorInvalidDevice);
 static_assert(codes::invalid_handle == cudaErrorInvalidResourceHandle);
@@ -66,6 +69,20 @@ bool context_on(int device) noexcept {
   if (found != cudaSuccess || state(device, &flags, &active) != CUDA_SUCCESS)
     return true;
   return active != 0;
+}
+
+/// A property no longer, since CUDA 13.
+compute_mode mode_of(int device) noexcept {
+  int mode = cudaComputeModeDefault;
+  if (cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, device)
+      != cudaSuccess)
+    (void) cudaGetLastError();
+  switch (mode) {
+    case cudaComputeModeExclusive:
+    case cudaComputeModeExclusiveProcess: return compute_mode::exclusive;
+    case cudaComputeModeProhibited: return compute_mode::nobody;
+    default: return compute_mode::shared;
+  }
 }
 
 cudaStream_t as_stream(stream_handle x) {
@@ -115,6 +132,7 @@ public:
     out.multiprocessors = found.multiProcessorCount;
     out.major = found.major;
     out.minor = found.minor;
+    out.mode = mode_of(device);
     return code;
   }
 
@@ -329,11 +347,18 @@ probe_result probe_cuda() {
     return answer;
   int devices = 0;
   auto code = cudaGetDeviceCount(&devices);
-  if (code != cudaSuccess || devices == 0) {
+  if (code == cudaErrorNoDevice || (code == cudaSuccess && devices == 0)) {
     (void) cudaGetLastError();
-    return {false, fmt::format("{}, but no device: {}", answer.reason,
-                               code == cudaSuccess ? "there is none"
-                                                   : cudaGetErrorString(code))};
+    return {false,
+            fmt::format("{}, but no device: {}", answer.reason,
+                        explain_no_device(::getenv("CUDA_VISIBLE_DEVICES")))};
+  }
+  if (code != cudaSuccess) {
+    (void) cudaGetLastError();
+    auto remedy = remedy_for(code);
+    return {false, fmt::format("{}, but no device: {} ({}){}{}", answer.reason,
+                               cudaGetErrorString(code), cudaGetErrorName(code),
+                               remedy.empty() ? "" : "; ", remedy)};
   }
   answer.reason += fmt::format(", {} device{}", devices,
                                devices == 1 ? "" : "s");

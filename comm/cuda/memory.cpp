@@ -8,8 +8,29 @@
 
 #include "troupe/comm/cuda/check.hpp"
 #include "troupe/comm/cuda/device_guard.hpp"
+#include "troupe/core/units.hpp"
 
 namespace troupe::comm::cuda {
+
+namespace {
+
+/// What there is, behind an error for want of memory: it may be somebody
+/// else's.
+error with_figures(runtime& api, error why) {
+  std::uint64_t free = 0;
+  std::uint64_t total = 0;
+  if (auto code = api.memory_bytes(free, total); code != codes::success) {
+    ignore(api, code);
+    return why;
+  }
+  return error{why.code(),
+               fmt::format("{}; {} of the device's {} are free (nvidia-smi "
+                           "shows who has the rest)",
+                           why.message(), format_bytes(free),
+                           format_bytes(total))};
+}
+
+} // namespace
 
 bool device_view::contains(const void* where,
                            std::uint64_t count) const noexcept {
@@ -38,7 +59,9 @@ result<device_memory> device_memory::allocate(runtime_ptr api,
                                            device);
                       });
       !ok)
-    return fail(ok.error());
+    return fail(ok.error().code() == errc::exhausted
+                  ? with_figures(*api, ok.error())
+                  : ok.error());
   return device_memory{std::move(api), {data, bytes, device}};
 }
 

@@ -23,6 +23,8 @@ inline constexpr status invalid_value = 1;
 inline constexpr status out_of_memory = 2;
 /// The driver is older than the runtime.
 inline constexpr status insufficient_driver = 35;
+/// The device lets in no process, or no further one.
+inline constexpr status devices_unavailable = 46;
 inline constexpr status no_device = 100;
 inline constexpr status invalid_device = 101;
 /// A stream, event or IPC handle that is none, or of another device.
@@ -44,6 +46,16 @@ using ipc_handle = std::array<std::byte, 64>;
 /// Which device it is, whatever number a process gives it.
 using device_uuid = std::array<std::byte, 16>;
 
+/// Whom a device lets in (nvidia-smi -c).
+enum class compute_mode : std::uint8_t {
+  /// Every process.
+  shared = 1,
+  /// One process at a time; under CUDA's Multi-Process Service that is the
+  /// service's, and so again every process of its user.
+  exclusive,
+  nobody,
+};
+
 /// What a device is.
 struct device_figures {
   std::string name;
@@ -53,6 +65,7 @@ struct device_figures {
   /// Compute capability.
   std::int32_t major = 0;
   std::int32_t minor = 0;
+  compute_mode mode = compute_mode::shared;
 };
 
 enum class memory_kind : std::uint8_t {

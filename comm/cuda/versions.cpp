@@ -23,4 +23,13 @@ probe_result judge_versions(int runtime, int driver) {
                             version_text(driver))};
 }
 
+std::string explain_no_device(const char* visible_devices) {
+  if (visible_devices == nullptr)
+    return "the driver shows none: see nvidia-smi -L, and give a container or "
+           "a batch job the devices";
+  return fmt::format("CUDA_VISIBLE_DEVICES is '{}': unset it, or name devices "
+                     "that nvidia-smi -L lists",
+                     visible_devices);
+}
+
 } // namespace troupe::comm::cuda

@@ -15,4 +15,8 @@ namespace troupe::comm::cuda {
 /// does.
 [[nodiscard]] probe_result judge_versions(int runtime, int driver);
 
+/// Why the driver may show no device, for people. `visible_devices` is what
+/// CUDA_VISIBLE_DEVICES says, null if it is not set.
+[[nodiscard]] std::string explain_no_device(const char* visible_devices);
+
 } // namespace troupe::comm::cuda

@@ -80,6 +80,45 @@ BOOST_AUTO_TEST_CASE(errors_are_named_by_the_reaction) {
   BOOST_CHECK(!sticky(codes::not_ready));
 }
 
+// What the machine lacks, not the program.
+BOOST_AUTO_TEST_CASE(an_error_of_the_machine_says_what_to_change) {
+  auto api = make_stand_in();
+  struct row {
+    status code;
+    errc reaction;
+    const char* change;
+  };
+  const row rows[] = {
+    {34, errc::unavailable, "stubs"},
+    {codes::insufficient_driver, errc::unavailable, "update the NVIDIA driver"},
+    {codes::devices_unavailable, errc::unavailable, "nvidia-smi -c DEFAULT"},
+    {codes::no_device, errc::unavailable, "CUDA_VISIBLE_DEVICES"},
+    {codes::invalid_device, errc::unavailable, "CUDA_VISIBLE_DEVICES"},
+    {209, errc::unavailable, "CMAKE_CUDA_ARCHITECTURES"},
+    {214, errc::lost, "Xid"},
+    {222, errc::unavailable, "CMAKE_CUDA_ARCHITECTURES"},
+    {802, errc::unavailable, "nvidia-fabricmanager"},
+    {803, errc::unavailable, "restart the machine"},
+    {804, errc::unavailable, "cuda-compat"},
+    {805, errc::unavailable, "nvidia-cuda-mps-control"},
+    {807, errc::unavailable, "until all its clients have ended"},
+    {808, errc::unavailable, "too many clients"},
+    {810, errc::lost, "look for the first error"},
+    {999, errc::failed, "nvidia-smi"},
+  };
+  for (const auto& x : rows) {
+    auto bad = check(api, x.code, "cudaSetDevice(0)");
+    BOOST_REQUIRE(!bad);
+    BOOST_TEST_INFO(bad.error().message());
+    BOOST_TEST((bad.error().code() == x.reaction));
+    BOOST_TEST(bad.error().message().find(x.change) != std::string::npos);
+  }
+  // A client that MPS has ended has to begin anew.
+  BOOST_TEST(sticky(810));
+  BOOST_TEST(remedy_for(codes::invalid_value).empty());
+  BOOST_TEST(remedy_for(codes::illegal_address).empty());
+}
+
 BOOST_AUTO_TEST_CASE(ranks_nest_and_belong_to_a_thread) {
   BOOST_CHECK(scoped_rank::current().empty());
   {
@@ -153,6 +192,15 @@ BOOST_AUTO_TEST_CASE(a_driver_serves_runtimes_of_its_major_version) {
   auto none = judge_versions(13000, 0);
   BOOST_CHECK(!none.usable);
   BOOST_CHECK(none.reason.find("no NVIDIA driver") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_mask_is_named_where_there_is_no_device) {
+  BOOST_TEST(explain_no_device(nullptr).find("nvidia-smi -L")
+             != std::string::npos);
+  // Batch systems and people hide all devices in many ways.
+  for (const auto* mask : {"", "-1", "NoDevFiles", "7"})
+    BOOST_TEST(explain_no_device(mask).starts_with(
+      "CUDA_VISIBLE_DEVICES is '" + std::string{mask} + "': unset it"));
 }
 
 // On a machine with a device and a build with CUDA both are yes; elsewhere both

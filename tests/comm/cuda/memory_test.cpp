@@ -104,6 +104,10 @@ BOOST_AUTO_TEST_CASE(too_much_is_exhausted_and_says_how_much) {
   BOOST_CHECK(
     more.error().message().find("cudaMalloc(600) on device 0: out of memory")
     != std::string::npos);
+  // Whether somebody else has it.
+  BOOST_CHECK(
+    more.error().message().ends_with("; 400 B of the device's 1000 B are free "
+                                     "(nvidia-smi shows who has the rest)"));
   some = device_memory{};
   BOOST_CHECK(device_memory::allocate(api, 0, 600));
   api->fail_next("allocate_pinned", codes::out_of_memory);

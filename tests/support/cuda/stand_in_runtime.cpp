@@ -30,6 +30,8 @@ constexpr status_name names[] = {
   {codes::out_of_memory, "cudaErrorMemoryAllocation", "out of memory"},
   {codes::insufficient_driver, "cudaErrorInsufficientDriver",
    "CUDA driver version is insufficient for CUDA runtime version"},
+  {codes::devices_unavailable, "cudaErrorDevicesUnavailable",
+   "CUDA-capable device(s) is/are busy or unavailable"},
   {codes::no_device, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
   {codes::invalid_device, "cudaErrorInvalidDevice", "invalid device ordinal"},
   {codes::invalid_handle, "cudaErrorInvalidResourceHandle",
@@ -333,7 +335,10 @@ status stand_in_runtime::figures(std::int32_t device,
          memory_limit_,
          4,
          0,
-         0};
+         0,
+         options_.modes.empty()
+           ? comm::cuda::compute_mode::shared
+           : options_.modes.at(static_cast<std::size_t>(device))};
   return end(codes::success);
 }
 

@@ -27,6 +27,9 @@ struct stand_in_options {
   /// One entry a device: its number on the imagined machine, of which its UUID
   /// is made. Runtimes of one test that name the same number share a device.
   std::vector<std::uint32_t> devices = {0};
+  /// Whom each of them lets in, as it says; empty: everybody. Nobody is kept
+  /// out.
+  std::vector<comm::cuda::compute_mode> modes = {};
   /// Work is done by `step` and `run_all` alone, in the calling thread, instead
   /// of by a thread a stream.
   bool stepped = false;
