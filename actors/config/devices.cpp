@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <numeric>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -34,6 +33,50 @@ tl::unexpected<error> refuse(std::string_view text, std::string_view why) {
               fmt::format("--devices {}: {}; allowed: cpu:N, inproc:N, cuda, "
                           "cuda:ID,ID...",
                           quote(text), why));
+}
+
+/// How many devices CUDA_VISIBLE_DEVICES names: it ends at the first entry that
+/// can be none, like -1.
+std::size_t count_named(std::string_view mask) {
+  for (std::size_t count = 0;; ++count) {
+    auto comma = mask.find(',');
+    auto entry = mask.substr(0, comma);
+    entry.remove_prefix(std::min(entry.find_first_not_of(' '), entry.size()));
+    auto device = entry.starts_with("GPU-") || entry.starts_with("MIG-")
+                  || (!entry.empty() && entry.front() >= '0'
+                      && entry.front() <= '9');
+    if (!device)
+      return count;
+    if (comma == std::string_view::npos)
+      return count + 1;
+    mask.remove_prefix(comma + 1);
+  }
+}
+
+std::string name_of(std::size_t id, const gpu& x) {
+  return fmt::format("cuda:{} ({})", id, x.name);
+}
+
+/// Numbers of all that let us in.
+result<std::vector<std::int32_t>> all_open(const gpu_inventory& found) {
+  const auto& gpus = found.gpus;
+  if (found.mask && count_named(*found.mask) > gpus.size())
+    return fail(errc::invalid,
+                fmt::format("CUDA_VISIBLE_DEVICES is '{}' and names {} "
+                            "devices, of which CUDA shows {}: it hides what "
+                            "follows a name that is none; mend it, or name "
+                            "devices (cuda:0)",
+                            *found.mask, count_named(*found.mask),
+                            gpus.size()));
+  std::vector<std::int32_t> out;
+  for (std::size_t i = 0; i < gpus.size(); ++i)
+    if (!gpus[i].closed)
+      out.push_back(static_cast<std::int32_t>(i));
+  if (out.empty())
+    return fail(errc::unavailable,
+                "no GPU lets a process in (compute mode Prohibited): "
+                "nvidia-smi -c DEFAULT opens them");
+  return out;
 }
 
 } // namespace
@@ -111,21 +154,37 @@ result<device_request> name_devices(const device_request& x,
                             found->why.empty() ? "there is none" : found->why));
   auto out = x;
   if (out.ids.empty()) {
-    out.ids.resize(gpus.size());
-    std::iota(out.ids.begin(), out.ids.end(), 0);
-    out.count = static_cast<std::int32_t>(gpus.size());
+    auto all = all_open(*found);
+    if (!all)
+      return fail(all.error().within("--devices " + to_string(x)));
+    out.ids = std::move(*all);
+    out.count = static_cast<std::int32_t>(out.ids.size());
     return out;
   }
   for (auto id : out.ids) {
-    if (static_cast<std::size_t>(id) < gpus.size())
+    auto index = static_cast<std::size_t>(id);
+    if (index < gpus.size()) {
+      if (gpus[index].closed)
+        return fail(errc::unavailable,
+                    fmt::format("--devices {}: {} lets no process in (compute "
+                                "mode Prohibited): open it with nvidia-smi -i "
+                                "{} -c DEFAULT, or name others",
+                                to_string(x), name_of(index, gpus[index]),
+                                gpus[index].uuid));
       continue;
+    }
     std::vector<std::string> names;
     for (std::size_t i = 0; i < gpus.size(); ++i)
-      names.push_back(fmt::format("cuda:{} ({})", i, gpus[i].name));
-    return fail(errc::invalid,
-                fmt::format("--devices {}: there is no cuda:{} here; this "
+      names.push_back(name_of(i, gpus[i]));
+    auto text = fmt::format("--devices {}: there is no cuda:{} here; this "
                             "machine has {}",
-                            to_string(x), id, fmt::join(names, ", ")));
+                            to_string(x), id, fmt::join(names, ", "));
+    if (found->mask)
+      text += fmt::
+        format("; CUDA_VISIBLE_DEVICES is '{}': it hides the others, "
+               "and numbers begin with its first",
+               *found->mask);
+    return fail(errc::invalid, std::move(text));
   }
   return out;
 }

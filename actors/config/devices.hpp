@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,8 @@ struct gpu {
   std::uint64_t memory_bytes = 0;
   /// Compute capability, as `9.0`.
   std::string capability;
+  /// Its compute mode lets no process in.
+  bool closed = false;
 
   bool operator==(const gpu&) const = default;
 };
@@ -61,6 +64,8 @@ struct gpu_inventory {
   std::vector<gpu> gpus;
   /// If there are none: why, for people.
   std::string why;
+  /// What CUDA_VISIBLE_DEVICES says, if it is set: it hides and renumbers.
+  std::optional<std::string> mask = {};
 
   bool operator==(const gpu_inventory&) const = default;
 };
@@ -69,9 +74,12 @@ struct gpu_inventory {
 using gpu_finder = std::function<result<gpu_inventory>()>;
 
 /// What `x` stands for on a machine with these GPUs, every one by number: `cuda`
-/// becomes `cuda:0,1,...`. Other kinds stay as they are and `find` is not asked.
-/// Fails with `errc::unavailable` if there is no GPU to be had and with
-/// `errc::invalid` if one of those asked for does not exist.
+/// becomes `cuda:0,1,...`, without those that let nobody in. Other kinds stay as
+/// they are and `find` is not asked. Fails with `errc::unavailable` if there is
+/// no GPU to be had, or one of those asked for lets nobody in; with
+/// `errc::invalid` if one of those asked for does not exist, or if all are and
+/// CUDA_VISIBLE_DEVICES names more than there are: CUDA would hide the rest
+/// without a word.
 [[nodiscard]] result<device_request> name_devices(const device_request& x,
                                                   const gpu_finder& find);
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -113,6 +114,8 @@ result<int> end_of(pid_t child, bool kill, deadline until) {
 
 config::gpu_inventory gpus_of(comm::cuda::runtime& cuda) {
   config::gpu_inventory out;
+  if (const auto* mask = ::getenv("CUDA_VISIBLE_DEVICES"); mask != nullptr)
+    out.mask = mask;
   std::int32_t count = 0;
   auto failed = [&](comm::cuda::status status) {
     out.gpus.clear();
@@ -128,7 +131,8 @@ config::gpu_inventory gpus_of(comm::cuda::runtime& cuda) {
     if (auto status = cuda.figures(i, x); status != comm::cuda::codes::success)
       return failed(status);
     out.gpus.push_back({x.name, uuid_text(x.uuid), x.memory_bytes,
-                        fmt::format("{}.{}", x.major, x.minor)});
+                        fmt::format("{}.{}", x.major, x.minor),
+                        x.mode == comm::cuda::compute_mode::nobody});
   }
   if (out.gpus.empty())
     out.why = "CUDA finds no device";
@@ -192,10 +196,12 @@ std::string to_json(const config::gpu_inventory& x) {
     devices.push_back(json{{"name", gpu.name},
                            {"uuid", gpu.uuid},
                            {"memory_bytes", gpu.memory_bytes},
-                           {"capability", gpu.capability}});
+                           {"capability", gpu.capability},
+                           {"closed", gpu.closed}});
   json out{{"count", x.gpus.size()},
            {"devices", std::move(devices)},
-           {"why", x.why}};
+           {"why", x.why},
+           {"mask", x.mask ? json(*x.mask) : json()}};
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -210,11 +216,13 @@ result<config::gpu_inventory> parse_gpus(const std::string& text) {
     auto in = nlohmann::json::parse(line);
     config::gpu_inventory out;
     for (const auto& x : in.at("devices"))
-      out.gpus.push_back({x.at("name").get<std::string>(),
-                          x.at("uuid").get<std::string>(),
-                          x.at("memory_bytes").get<std::uint64_t>(),
-                          x.at("capability").get<std::string>()});
+      out.gpus.push_back(
+        {x.at("name").get<std::string>(), x.at("uuid").get<std::string>(),
+         x.at("memory_bytes").get<std::uint64_t>(),
+         x.at("capability").get<std::string>(), x.at("closed").get<bool>()});
     out.why = in.at("why").get<std::string>();
+    if (const auto& mask = in.at("mask"); !mask.is_null())
+      out.mask = mask.get<std::string>();
     if (in.at("count").get<std::size_t>() == out.gpus.size()
         && out.gpus.size() <= static_cast<std::size_t>(config::max_devices))
       return out;

@@ -18,6 +18,7 @@
 #include "troupe/comm/devices/bounce_communicator.hpp"
 #include "troupe/comm/gloo/factory.hpp"
 #include "troupe/comm/nccl/endpoint.hpp"
+#include "troupe/core/log.hpp"
 
 namespace troupe::comm::devices {
 
@@ -56,6 +57,12 @@ result<device_ptr> cuda_device::make(cuda::runtime_ptr runtime,
   });
   if (!asked)
     return fail(asked.error());
+  if (figures.mode == cuda::compute_mode::exclusive)
+    log::info("comm",
+              "cuda:{} lets in one process at a time (compute mode "
+              "Exclusive_Process): unless MPS runs, isolated models cannot "
+              "share it with others; nvidia-smi -c DEFAULT lets them in",
+              number);
   auto line = bounce_line::create(runtime, number);
   if (!line)
     return fail(line.error());

@@ -117,6 +117,75 @@ BOOST_AUTO_TEST_CASE(a_gpu_that_is_not_there_is_told_with_those_that_are) {
                 "cuda:0 (Small), cuda:1 (Large)");
 }
 
+namespace {
+
+/// What `devices` means where two GPUs are seen behind that mask.
+result<device_request> behind(const char* mask, const char* devices) {
+  return name_devices(parse_devices(devices).value(), [mask] {
+    gpu_inventory out{{{"Small", "GPU-1", 1, "8.0"},
+                       {"Large", "GPU-2", 2, "9.0"}},
+                      {}};
+    out.mask = mask;
+    return result<gpu_inventory>{out};
+  });
+}
+
+} // namespace
+
+// CUDA says nothing about the names behind one that is wrong.
+BOOST_AUTO_TEST_CASE(a_mask_that_hides_more_than_it_says_is_refused) {
+  for (const auto* good : {"0,1", "1, 0", "2,5,-1,3", "GPU-1,GPU-2", "7",
+                           "MIG-1/0/0,MIG-2", "0,1,", "", "NoDevFiles"}) {
+    auto named = behind(good, "cuda");
+    BOOST_REQUIRE_MESSAGE(named.has_value(), good);
+    BOOST_TEST(named->count == 2, good);
+  }
+  for (const auto* bad : {"0,9,1", "GPU-1,GPU-2,GPU-3", "0,1,2,-1"}) {
+    auto named = behind(bad, "cuda");
+    BOOST_REQUIRE_MESSAGE(!named.has_value(), bad);
+    BOOST_TEST((named.error().code() == errc::invalid));
+    // Who names devices gets them.
+    BOOST_TEST(behind(bad, "cuda:1").has_value(), bad);
+  }
+  BOOST_TEST(behind("0,9,1", "cuda").error().message()
+             == "--devices cuda: CUDA_VISIBLE_DEVICES is '0,9,1' and names 3 "
+                "devices, of which CUDA shows 2: it hides what follows a name "
+                "that is none; mend it, or name devices (cuda:0)");
+}
+
+BOOST_AUTO_TEST_CASE(a_number_behind_a_mask_is_told_with_the_mask) {
+  auto named = behind("2,3", "cuda:3");
+  BOOST_REQUIRE(!named.has_value());
+  BOOST_TEST(named.error().message()
+             == "--devices cuda:3: there is no cuda:3 here; this machine has "
+                "cuda:0 (Small), cuda:1 (Large); CUDA_VISIBLE_DEVICES is "
+                "'2,3': it hides the others, and numbers begin with its first");
+}
+
+BOOST_AUTO_TEST_CASE(a_gpu_that_lets_nobody_in_is_not_taken) {
+  gpu_inventory seen{{{"Small", "GPU-1", 1, "8.0", true},
+                      {"Large", "GPU-2", 2, "9.0"}},
+                     {}};
+  auto name = [&](const char* devices) {
+    return name_devices(parse_devices(devices).value(),
+                        [&] { return result<gpu_inventory>{seen}; });
+  };
+  auto all = name("cuda");
+  BOOST_REQUIRE(all.has_value());
+  BOOST_TEST((*all == device_request{device_kind::cuda, 1, {1}}));
+  auto closed = name("cuda:1,0");
+  BOOST_REQUIRE(!closed.has_value());
+  BOOST_TEST((closed.error().code() == errc::unavailable));
+  BOOST_TEST(closed.error().message()
+             == "--devices cuda:1,0: cuda:0 (Small) lets no process in "
+                "(compute mode Prohibited): open it with nvidia-smi -i GPU-1 "
+                "-c DEFAULT, or name others");
+  seen.gpus[1].closed = true;
+  auto none = name("cuda");
+  BOOST_REQUIRE(!none.has_value());
+  BOOST_TEST((none.error().code() == errc::unavailable));
+}
+
 BOOST_AUTO_TEST_CASE(without_gpus_the_reason_is_told_and_what_to_do) {
   auto none = [](const char* why) {
     return name_devices(parse_devices("cuda").value(), [why] {

@@ -42,7 +42,12 @@ BOOST_AUTO_TEST_SUITE(node_gpu_probe)
 
 BOOST_AUTO_TEST_CASE(an_inventory_survives_its_json) {
   config::gpu_inventory none{{}, "no driver"};
-  for (const auto& x : {two(), none}) {
+  auto masked = two();
+  masked.mask = "1,\"0\"";
+  masked.gpus[1].closed = true;
+  auto hidden = two();
+  hidden.mask = "";
+  for (const auto& x : {two(), none, masked, hidden}) {
     auto back = parse_gpus(to_json(x));
     BOOST_REQUIRE(back.has_value());
     BOOST_TEST((*back == x));
@@ -55,7 +60,11 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_read_is_no_inventory) {
                            "{\"count\":-1,\"devices\":[],\"why\":\"\"}",
                            "{\"count\":1,\"devices\":[{}],\"why\":\"\"}",
                            "{\"count\":1,\"devices\":[7],\"why\":\"\"}",
-                           "{\"count\":0,\"devices\":[],\"why\":3}"}) {
+                           "{\"count\":0,\"devices\":[],\"why\":\"\"}",
+                           "{\"count\":0,\"devices\":[],\"why\":\"\","
+                           "\"mask\":7}",
+                           "{\"count\":0,\"devices\":[],\"why\":3,"
+                           "\"mask\":null}"}) {
     auto got = parse_gpus(text);
     BOOST_REQUIRE_MESSAGE(!got.has_value(), text);
     BOOST_TEST((got.error().code() == errc::corrupt));
@@ -110,6 +119,23 @@ BOOST_AUTO_TEST_CASE(a_runtimes_devices_are_listed_in_order) {
   BOOST_TEST(got.gpus[0].uuid.size() == 40u);
   BOOST_TEST(got.gpus[0].uuid != got.gpus[1].uuid);
   BOOST_TEST(got.gpus[0].memory_bytes > 0u);
+}
+
+BOOST_AUTO_TEST_CASE(what_hides_and_closes_devices_is_told) {
+  test::stand_in_options options;
+  options.devices = {4, 2, 3};
+  using mode = comm::cuda::compute_mode;
+  options.modes = {mode::shared, mode::nobody, mode::exclusive};
+  test::stand_in_runtime cuda{options};
+  ::setenv("CUDA_VISIBLE_DEVICES", "4,2,3", 1);
+  auto got = gpus_of(cuda);
+  ::unsetenv("CUDA_VISIBLE_DEVICES");
+  BOOST_TEST_REQUIRE(got.gpus.size() == 3u);
+  BOOST_TEST(!got.gpus[0].closed);
+  BOOST_TEST(got.gpus[1].closed);
+  BOOST_TEST(!got.gpus[2].closed);
+  BOOST_TEST((got.mask == std::optional<std::string>{"4,2,3"}));
+  BOOST_TEST((gpus_of(cuda).mask == std::nullopt));
 }
 
 BOOST_AUTO_TEST_CASE(a_runtime_without_devices_says_why) {
