@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <thread>
 
 #include <caf/io/middleman.hpp>
 #include <fmt/core.h>
@@ -12,6 +11,7 @@
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/inproc_launcher.hpp"
 #include "troupe/actors/node/node.hpp"
+#include "troupe/actors/process/cgroup.hpp"
 #include "troupe/core/log.hpp"
 
 namespace troupe::engine {
@@ -25,11 +25,6 @@ constexpr auto status_timeout = std::chrono::seconds{5};
 /// How long killed processes may take to go: the kernel takes back their memory.
 constexpr auto hosts_end_timeout = std::chrono::seconds{30};
 
-std::int32_t num_cores() {
-  return static_cast<std::int32_t>(
-    std::max(1u, std::thread::hardware_concurrency()));
-}
-
 process::store_settings store_settings(const config::job_config& config,
                                        const driver_settings& settings) {
   process::store_settings x;
@@ -42,7 +37,7 @@ process::store_settings store_settings(const config::job_config& config,
 } // namespace
 
 planner::cluster make_cluster(const config::device_request& x) {
-  return planner::cluster::uniform(1, x.count, num_cores());
+  return planner::cluster::uniform(1, x.count, process::usable_cores());
 }
 
 job_nodes::job_nodes(const application& app, const config::job_config& config,

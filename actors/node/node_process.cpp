@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
-#include <thread>
 
 #include <caf/actor_system.hpp>
 #include <caf/io/middleman.hpp>
@@ -24,6 +23,7 @@
 #include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/node/remote_batches.hpp"
 #include "troupe/actors/node/system_config.hpp"
+#include "troupe/actors/process/cgroup.hpp"
 #include "troupe/actors/process/signal_watch.hpp"
 #include "troupe/core/log.hpp"
 
@@ -35,11 +35,6 @@ using std::chrono::milliseconds;
 
 /// How long hosts may take to end when the job is over.
 constexpr auto end_max = std::chrono::milliseconds{1'500};
-
-std::int32_t num_cores() {
-  return static_cast<std::int32_t>(
-    std::max(1u, std::thread::hardware_concurrency()));
-}
 
 std::string machine_name() {
   char name[256] = {};
@@ -163,7 +158,7 @@ private:
                                   milliseconds{x.driver_grace_ms}});
     return protocol::joined{*node,           machine_name(),
                             ::getpid(),      settings_.devices.count,
-                            kind(),          num_cores(),
+                            kind(),          process::usable_cores(),
                             log_dir.string()};
   }
 
@@ -219,7 +214,7 @@ private:
     common.app = x.app;
     common.job = x.job;
     common.host.node = x.node;
-    common.num_threads = std::max(1, num_cores()
+    common.num_threads = std::max(1, process::usable_cores()
                                        / std::max(1, settings_.devices.count));
     common.store_bytes_max = x.store_bytes_max;
     common.log_level = x.log_level;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "troupe/actors/process/cgroup.hpp"
 #include "troupe/actors/process/message_socket.hpp"
 #include "troupe/core/units.hpp"
 
@@ -46,11 +47,14 @@ make_sealed_file(std::uint64_t size,
                    fmt::format("no shared memory of {}", format_bytes(size)),
                    number));
   };
-  // The kernel would take memory from everybody until nobody has any.
-  auto pages = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES));
-  auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  if (size / page >= pages)
-    return no_memory(ENOMEM);
+  // The kernel would take memory from everybody until nobody has any, and in a
+  // container that has no more would end us.
+  static const auto usable = usable_memory_bytes();
+  if (size >= usable)
+    return fail(errc::exhausted,
+                fmt::format("no shared memory of {}: this process may have {} "
+                            "in all",
+                            format_bytes(size), format_bytes(usable)));
   unique_fd file{
     ::memfd_create("troupe-batch", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
   if (!file)

@@ -1,36 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/process/oom_counter.hpp"
 
-#include <algorithm>
 #include <fstream>
-#include <string_view>
 #include <vector>
 
 #include <fmt/core.h>
+
+#include "troupe/actors/process/cgroup.hpp"
 
 namespace troupe::process {
 
 namespace {
 
-/// Where the memory cgroup of this process counts, if it is in one. Lines are
-/// `0::/path` in the unified hierarchy, `4:memory:/path` in the older ones.
+/// Where the memory cgroup of this process counts, if it is in one.
 std::vector<std::filesystem::path>
 files_of_own_cgroup(const oom_counter::places& where) {
   std::vector<std::filesystem::path> out;
-  std::ifstream in{where.own_cgroup};
-  std::string line;
-  while (std::getline(in, line)) {
-    auto path = line.find(":/");
-    if (path == std::string::npos)
-      continue;
-    auto kind = std::string_view{line}.substr(0, path);
-    kind.remove_prefix(std::min(kind.find(':') + 1, kind.size()));
-    auto folder = line.substr(path + 2);
-    if (kind.empty())
-      out.push_back(where.cgroups / folder / "memory.events");
-    else if (kind == "memory")
-      out.push_back(where.cgroups / "memory" / folder / "memory.oom_control");
-  }
+  for (const auto& x : own_cgroups(where.own_cgroup))
+    if (x.controllers.empty())
+      out.push_back(where.cgroups / x.folder / "memory.events");
+    else if (x.controllers == "memory")
+      out.push_back(where.cgroups / "memory" / x.folder / "memory.oom_control");
   return out;
 }
 

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <thread>
 
 #include <fmt/format.h>
 
 #include "troupe/actors/config/devices.hpp"
 #include "troupe/actors/config/loader.hpp"
+#include "troupe/actors/process/cgroup.hpp"
 #include "troupe/apps/planning/hf_config.hpp"
 
 namespace troupe::planning {
@@ -94,10 +94,9 @@ result<config::node_file> load_machines(const plan_arguments& args,
     here = std::move(*found);
   else
     return fail(found.error());
-  auto cores = std::max(1u, std::thread::hardware_concurrency());
   config::node_file out;
   out.machines = planner::cluster::uniform(1, devices->count,
-                                           static_cast<std::int32_t>(cores));
+                                           process::usable_cores());
   for (std::size_t i = 0; i < devices->ids.size(); ++i) {
     auto id = static_cast<std::size_t>(devices->ids[i]);
     if (id < here.gpus.size())
