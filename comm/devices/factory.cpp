@@ -4,8 +4,11 @@
 #include <string>
 #include <utility>
 
+#include <unistd.h>
+
 #include "troupe/comm/cuda/factory.hpp"
 #include "troupe/comm/devices/cuda_device.hpp"
+#include "troupe/comm/devices/environment.hpp"
 #include "troupe/comm/nccl/factory.hpp"
 #include "troupe/comm/nccl/version.hpp"
 #include "troupe/core/log.hpp"
@@ -17,6 +20,9 @@ void prepare_process(const std::string& log_prefix) {
 }
 
 result<device_ptr> make_device(std::int32_t number) {
+  auto chosen = device_environment(::environ);
+  log::info("comm", "cuda:{}: {}", number,
+            chosen.empty() ? "no variable of CUDA's or NCCL's is set" : chosen);
   auto runtime = cuda::make_runtime();
   if (!runtime)
     return fail(runtime.error());
