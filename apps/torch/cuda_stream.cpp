@@ -3,6 +3,7 @@
 #include "troupe/apps/torch/cuda_stream.hpp"
 
 #include <array>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -185,6 +186,10 @@ std::unique_ptr<device_stream> make_cuda_stream(std::int32_t device) {
                  "PYTORCH_CUDA_ALLOC_CONF asks for expandable_segments: other "
                  "processes cannot read such memory in place, so weights are "
                  "copied once more on their way to them");
+  if (std::getenv("PYTORCH_NO_CUDA_MEMORY_CACHING") != nullptr)
+    log::warning("torch",
+                 "PYTORCH_NO_CUDA_MEMORY_CACHING is set: libtorch then counts "
+                 "no memory, so device_memory_max bounds nothing; unset it");
   return std::make_unique<cuda_stream>(static_cast<c10::DeviceIndex>(device));
 }
 
