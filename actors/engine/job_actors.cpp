@@ -43,7 +43,8 @@ bool weights_return(const application& app, const config::job_config& config,
 job_body make_body(const application& app, const config::job_config& config,
                    const planner::placement& plan, job_nodes& nodes,
                    caf::actor_system& system,
-                   const protocol::error_signal_actor& errors) {
+                   const protocol::error_signal_actor& errors,
+                   std::uint32_t attempt) {
   job_body out;
   out.desk = system.spawn<model::device_desk>();
   model::model_surroundings around{nodes.all(), errors, {}, &nodes.store()};
@@ -68,6 +69,7 @@ job_body make_body(const application& app, const config::job_config& config,
     job.num_threads = nodes.threads_per_host();
     job.collective_timeout = config.runtime.collective_timeout;
     job.rejoin_timeout = config.runtime.rejoin_timeout;
+    job.attempt = attempt;
     out.models[x.name] = system.spawn<model::dist_model>(job, around);
   }
   out.storage = system.spawn<model::storage>(nodes.all(), &nodes.store());

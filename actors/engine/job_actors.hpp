@@ -29,14 +29,17 @@ struct job_body {
                                   const config::job_config& config,
                                   std::string_view model);
 
+/// `attempt` counts how often the run was begun: what models of an earlier one
+/// report ends no later one.
 [[nodiscard]] job_body make_body(const application& app,
                                  const config::job_config& config,
                                  const planner::placement& plan,
                                  job_nodes& nodes, caf::actor_system& system,
-                                 const protocol::error_signal_actor& errors);
+                                 const protocol::error_signal_actor& errors,
+                                 std::uint32_t attempt);
 
-/// Sync groups of these models. `attempt` counts how often the run was begun:
-/// links of one attempt are not taken for those of another.
+/// Sync groups of these models. Links of one attempt are not taken for those of
+/// another.
 [[nodiscard]] std::vector<engine_sync>
 make_syncs(const application& app, const config::job_config& config,
            const job_body& body, caf::actor_system& system,

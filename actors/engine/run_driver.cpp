@@ -146,7 +146,8 @@ void run_driver::make_models() {
   auto plan = members_.plan();
   // From now on replicas have the numbers that the plan gives them.
   members_ = {config::to_job_spec(config_, app_.syncs), nodes_.cluster(), plan};
-  body_ = make_body(app_, config_, plan, nodes_, *system_, errors_);
+  body_ = make_body(app_, config_, plan, nodes_, *system_, errors_,
+                    ++attempts_);
   for (const auto& [name, model] : body_.models)
     keep_in(body_actors_, model);
   keep_in(body_actors_, body_.storage);
@@ -160,7 +161,7 @@ void run_driver::start_engine(const std::shared_ptr<data_source>& data,
   parts.config = config_;
   parts.models = body_.models;
   parts.members = members_;
-  parts.syncs = make_syncs(app_, config_, body_, *system_, attempts_++);
+  parts.syncs = make_syncs(app_, config_, body_, *system_, attempts_);
   for (const auto& x : parts.syncs)
     keep_now(x.actor);
   parts.data = data;
@@ -184,7 +185,8 @@ void run_driver::start_engine(const std::shared_ptr<data_source>& data,
   parts.owner = caf::actor_cast<run_owner_actor>(
     caf::actor_cast<caf::strong_actor_ptr>(self_->ptr()));
   engine_ = keep_now(system_->spawn<engine>(std::move(parts)));
-  auto monitor = keep_now(system_->spawn<monitor::error_monitor>(nodes_.all()));
+  auto monitor = keep_now(
+    system_->spawn<monitor::error_monitor>(nodes_.all(), attempts_));
   keep_now(system_->spawn<node::port_manager>(process::port_manager{}));
   caf::anon_send(monitor, protocol::subscribe_verdict{engine_});
   caf::anon_send(monitor, protocol::subscribe_verdict{errors_});

@@ -173,6 +173,7 @@ private:
   bool interrupted_ = false;
   restart_policy policy_;
 
+  /// Begun, or made ready in vain.
   std::uint32_t attempts_ = 0;
   roster members_;
   std::unique_ptr<run_orders> orders_;

@@ -126,11 +126,13 @@ result<repaired_run> run_driver::repair(way how, standing_point from,
                                            checkpoint::unfinished_suffix)};
   std::error_code ignored;
   std::filesystem::remove_all(folders.rescue, ignored);
+  auto orders = repair_orders(app_.models, how, facts, folders, from.scope,
+                              config_.runtime.setup_timeout);
+  ++attempts_;
+  for (auto& [name, order] : orders)
+    order.attempt = attempts_;
   auto crew = keep_now(
-    system_->spawn<repair_crew>(body_.models,
-                                repair_orders(app_.models, how, facts, folders,
-                                              from.scope,
-                                              config_.runtime.setup_timeout),
+    system_->spawn<repair_crew>(body_.models, std::move(orders),
                                 caf::actor_cast<repair_owner_actor>(
                                   caf::actor_cast<caf::strong_actor_ptr>(
                                     self_->ptr()))));

@@ -70,6 +70,7 @@ protocol::replica_spec dist_model::spec_of(replica_id id) const {
   x.collective_timeout_ms = call::to_ms(job_.collective_timeout);
   x.ranks = members_.at(id).seats;
   x.on_trial = members_.at(id).on_trial;
+  x.attempt = job_.attempt;
   return x;
 }
 
@@ -195,6 +196,7 @@ void dist_model::make_ready(const std::vector<replica_id>& ids,
 void dist_model::repair(const protocol::repair_model& request,
                         continuation<protocol::repaired> done) {
   ++era_;
+  job_.attempt = request.attempt;
   // Nobody knows of those that were being added.
   for (auto id : ids())
     if (members_.at(id).on_trial)
@@ -272,7 +274,7 @@ void dist_model::rejoin(const protocol::repair_model& request,
     };
     calls_.ask<manifests>(whom, time_left,
                           protocol::rejoin{request.scope, call::to_ms(patience),
-                                           request.load_all},
+                                           request.load_all, request.attempt},
                           heard);
   }
 }

@@ -28,6 +28,8 @@ struct model_job {
   std::chrono::milliseconds collective_timeout{30'000};
   /// How long ranks that a failure has left may be busy.
   std::chrono::milliseconds rejoin_timeout{10'000};
+  /// Of the run; a repair is for a later one.
+  std::uint32_t attempt = 0;
 };
 
 /// Whom they talk to besides each other.

@@ -152,6 +152,7 @@ error replica::report(std::size_t rank, const std::string& operation,
   x.slot = hosts_[rank].slot;
   x.operation = operation;
   x.message = what.message();
+  x.attempt = spec_.attempt;
   if (!closing_)
     send(around_.errors, x);
   return {what.code(), to_string(x)};

@@ -28,6 +28,12 @@ void replica::rejoin(const protocol::rejoin& request,
   using protocol::manifests;
   auto era = ++era_;
   milliseconds timeout{request.timeout_ms};
+  // Who cannot join is replaced, and belongs to the attempt that has failed.
+  auto finish = [=, this, attempt = request.attempt](result<manifests> x) {
+    if (x)
+      spec_.attempt = attempt;
+    done(std::move(x));
+  };
   auto joined = [=, this](result<std::vector<manifests>> answers) {
     if (!answers)
       return done(fail(answers.error()));
@@ -41,7 +47,7 @@ void replica::rejoin(const protocol::rejoin& request,
     join_ranks(timeout, [=, this](const result<ack>& x) {
       if (!x)
         return done(fail(x.error()));
-      complete_all(std::move(*told), timeout, done);
+      complete_all(std::move(*told), timeout, finish);
     });
   };
   auto all = std::make_shared<call::gather<manifests>>(world(), joined);

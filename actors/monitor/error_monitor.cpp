@@ -2,13 +2,16 @@
 #include "troupe/actors/monitor/error_monitor.hpp"
 
 #include "troupe/actors/monitor/root_cause.hpp"
+#include "troupe/core/log.hpp"
 
 namespace troupe::monitor {
 
 error_monitor::error_monitor(caf::actor_config& config,
-                             std::vector<protocol::node_actor> nodes)
+                             std::vector<protocol::node_actor> nodes,
+                             std::uint32_t attempt)
   : protocol::error_monitor_actor::base(config),
     nodes_(std::move(nodes)),
+    attempt_(attempt),
     calls_(this) {
   // nop
 }
@@ -25,6 +28,10 @@ void error_monitor::on_exit() {
 void error_monitor::hear(const protocol::error_report& x) {
   if (x.level == protocol::severity::warning || reports_.size() == reports_max)
     return;
+  if (x.attempt != 0 && x.attempt != attempt_) {
+    log::info("error_monitor", "#{} is of an attempt that has ended", x.id);
+    return;
+  }
   reports_.push_back(x);
   if (reports_.size() > 1 || verdict_)
     return;

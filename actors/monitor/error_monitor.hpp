@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -15,6 +16,10 @@ namespace troupe::monitor {
 /// Reacts to the first error of a job: has all communicators aborted at once,
 /// collects what follows for a moment, and tells its subscribers the cause. The
 /// job then stops.
+///
+/// What an earlier attempt asked for may fail after it has ended (a replica
+/// that is no more hears of its workers late): such a report is recorded, but
+/// is no failure of this attempt.
 class error_monitor : public protocol::error_monitor_actor::base {
 public:
   /// Reports of one failure come from several processes: the one that names
@@ -29,8 +34,10 @@ public:
   /// Of one failure; more would not change the verdict.
   static constexpr std::size_t reports_max = 10'000;
 
+  /// `attempt` as in error_report.
   error_monitor(caf::actor_config& config,
-                std::vector<protocol::node_actor> nodes);
+                std::vector<protocol::node_actor> nodes,
+                std::uint32_t attempt = 0);
 
   const char* name() const override;
   void on_exit() override;
@@ -42,6 +49,7 @@ private:
   void hear(const protocol::error_report& x);
 
   std::vector<protocol::node_actor> nodes_;
+  std::uint32_t attempt_;
   std::vector<protocol::error_report> reports_;
   int graces_left_ = more_graces;
   std::optional<protocol::verdict> verdict_;

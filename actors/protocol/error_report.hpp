@@ -33,12 +33,16 @@ struct error_report {
   std::string message;
   /// The report this one is a consequence of; 0 for a root cause.
   std::uint64_t cause = 0;
+  /// The attempt of the run that asked for what failed; 0 if it concerns
+  /// whichever there is, as the end of a process does.
+  std::uint32_t attempt = 0;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  error_report& x) {
     return f(x.id, x.time_ms, x.level, x.code, x.model, x.replica, x.rank,
-             x.node, x.slot, x.device, x.operation, x.message, x.cause);
+             x.node, x.slot, x.device, x.operation, x.message, x.cause,
+             x.attempt);
   }
 };
 

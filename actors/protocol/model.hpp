@@ -280,10 +280,12 @@ struct rejoin {
   /// It loads a checkpoint next: weights that a sync has left half written are
   /// no reason to wait for another one.
   bool reload = false;
+  /// Of the run: what reports carry once the ranks have joined.
+  std::uint32_t attempt = 0;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, rejoin& x) {
-    return f(x.scope, x.timeout_ms, x.reload);
+    return f(x.scope, x.timeout_ms, x.reload, x.attempt);
   }
 };
 
@@ -308,12 +310,14 @@ struct repair_model {
   /// Lost replicas are left out as long as one is left.
   bool drop = false;
   std::uint32_t timeout_ms = 0;
+  /// Of the run, the one that begins next: see rejoin.
+  std::uint32_t attempt = 0;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  repair_model& x) {
     return f(x.scope, x.checkpoint, x.load_all, x.rescue, x.must_load, x.drop,
-             x.timeout_ms);
+             x.timeout_ms, x.attempt);
   }
 };
 

@@ -17,7 +17,7 @@
 namespace troupe::protocol {
 
 /// Changes whenever a message changes: driver and hosts must agree.
-inline constexpr std::uint32_t wire_version = 9;
+inline constexpr std::uint32_t wire_version = 10;
 
 /// Where a worker's process stands.
 enum class host_kind : std::uint8_t { device, cpu };
@@ -350,6 +350,8 @@ struct replica_spec {
   memory_rules memory;
   /// See worker_context::weights_return.
   bool weights_return = false;
+  /// Of the run: what its reports carry.
+  std::uint32_t attempt = 0;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
@@ -357,7 +359,7 @@ struct replica_spec {
     return f(x.model, x.id, x.num_replica, x.tensor, x.pipeline, x.data,
              x.context, x.expert, x.isolated, x.ranks, x.config, x.seed,
              x.num_threads, x.collective_timeout_ms, x.on_trial, x.memory,
-             x.weights_return);
+             x.weights_return, x.attempt);
   }
 };
 

@@ -101,6 +101,35 @@ BOOST_AUTO_TEST_CASE(all_load_if_none_may_keep_its_state) {
   check_serves(policy, 4);
 }
 
+// So that nobody takes what an earlier attempt left behind for a failure of a
+// later one.
+BOOST_AUTO_TEST_CASE(reports_say_in_which_attempt_a_replica_was_at_work) {
+  auto job = job_of("policy", 2, 1);
+  job.attempt = 3;
+  auto policy = make(std::move(job));
+  ask_and_run<manifests>(policy, set_up{1000}).value();
+  auto attempts = [this, known = std::size_t{0}]() mutable {
+    std::vector<std::uint32_t> of_replicas;
+    auto all = reported();
+    for (; known < all.size(); ++known)
+      if (all[known].operation != "process")
+        of_replicas.push_back(all[known].attempt);
+      else
+        BOOST_TEST(all[known].attempt == 0u);
+    return of_replicas;
+  };
+  lose_host(1);
+  BOOST_TEST((attempts() == std::vector<std::uint32_t>{3}));
+  repair_model order;
+  order.attempt = 5;
+  BOOST_TEST(repair(policy, order).value().made_anew.size() == 1u);
+  // One that was kept, and one that was made anew.
+  for (auto device : {0, 1}) {
+    lose_host(device);
+    BOOST_TEST((attempts() == std::vector<std::uint32_t>{5}));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(what_must_load_and_cannot_is_not_repaired) {
   auto policy = ready(2);
   lose_host(0);

@@ -341,6 +341,25 @@ BOOST_AUTO_TEST_CASE(a_lost_rank_goes_on_from_what_its_peer_knows) {
   }
 }
 
+// What it still hears of its ranks is of the attempt before.
+BOOST_AUTO_TEST_CASE(a_replica_that_cannot_join_anew_keeps_its_attempt) {
+  auto trainer = make(1, 2, {0, 1});
+  repair_model order;
+  order.timeout_ms = 10'000;
+  order.attempt = 2;
+  BOOST_TEST(ask<repaired>(trainer, order).has_value());
+  lose_host(0);
+  order.must_load = true;
+  order.attempt = 3;
+  BOOST_TEST(
+    (ask<repaired>(trainer, order).error().code() == errc::unavailable));
+  lose_host(1);
+  // Of each rank and its process.
+  for (const auto& x : reports_of(4))
+    BOOST_TEST(x.attempt == (x.operation == "process" ? 0u : 2u));
+  close(trainer);
+}
+
 /// Devices that a call needs are somebody else's. Nothing of the model lies on
 /// them: its ranks' hosts work on them.
 struct on_devices : fixture {

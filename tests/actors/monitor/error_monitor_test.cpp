@@ -35,11 +35,11 @@ struct fixture : test::actor_fixture {
     got = std::make_shared<std::vector<verdict>>();
   protocol::error_monitor_actor watcher;
 
-  void make(std::vector<bool> nodes_silent) {
+  void make(std::vector<bool> nodes_silent, std::uint32_t attempt = 0) {
     std::vector<protocol::node_actor> nodes;
     for (bool silent : nodes_silent)
       nodes.push_back(spawn<test::stub_node>(told, silent));
-    watcher = spawn<error_monitor>(nodes);
+    watcher = spawn<error_monitor>(nodes, attempt);
     subscribe(got);
   }
 
@@ -125,6 +125,27 @@ BOOST_AUTO_TEST_CASE(a_warning_stops_nothing) {
   advance_time(10s);
   BOOST_TEST(told->empty());
   BOOST_TEST(got->empty());
+}
+
+BOOST_AUTO_TEST_CASE(what_fails_of_an_attempt_that_has_ended_stops_nothing) {
+  make({false}, 2);
+  auto late = report(1, errc::failed, "out of tea");
+  late.attempt = 1;
+  hear(late);
+  advance_time(10s);
+  BOOST_TEST(told->empty());
+  BOOST_TEST(got->empty());
+  auto own = report(2, errc::aborted, "stopped");
+  own.attempt = 2;
+  hear(own);
+  // Of nobody's attempt.
+  hear(report(3, errc::timed_out, "slow"));
+  hear(late);
+  advance_time(error_monitor::grace);
+  BOOST_REQUIRE(got->size() == 1u);
+  BOOST_TEST(got->front().root.id == 3u);
+  BOOST_REQUIRE(got->front().consequences.size() == 1u);
+  BOOST_TEST(got->front().consequences.front().id == 2u);
 }
 
 BOOST_AUTO_TEST_CASE(there_is_one_verdict_whatever_comes_later) {
