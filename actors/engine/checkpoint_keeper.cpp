@@ -43,6 +43,7 @@ void checkpoint_keeper::look_for_state(std::int64_t episode) {
       .message = "it trains and has saved nothing: a run that goes on finds "
                  "it as its setup makes it; give it parameters(), or "
                  "override save_checkpoint and load_checkpoint";
+    report.once = true;
     if (errors_)
       send(errors_, report);
   }

@@ -41,8 +41,8 @@ using checkpoint_keeper_actor = caf::typed_actor<
 /// outside of scheduler tests.
 class checkpoint_keeper : public checkpoint_keeper_actor::base {
 public:
-  /// Keeps the newest `count`. Warns `errors` once of each of the models
-  /// `trained` that has saved nothing.
+  /// Keeps the newest `count`. Warns `errors`, once a run, of each of the
+  /// models `trained` that has saved nothing.
   checkpoint_keeper(caf::actor_config& config,
                     checkpoint::checkpoint_folder folder, std::size_t count,
                     std::vector<std::string> trained = {},

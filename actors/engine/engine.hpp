@@ -6,7 +6,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -242,7 +241,7 @@ private:
   void watch_stragglers(const flow_node& call,
                         const std::vector<protocol::rank_time>& times);
 
-  /// Reports what a sync's preparation finds odd, once.
+  /// Reports what a sync's preparation finds odd, once a run.
   void warn_of_sync(std::size_t index,
                     const std::vector<std::string>& sentences);
 
@@ -265,7 +264,6 @@ private:
   std::uint64_t scope_ = 0;
   /// Runs of each sync.
   std::map<std::size_t, std::uint64_t> sync_counts_;
-  std::set<std::size_t> warned_syncs_;
   time_point begin_ = std::chrono::steady_clock::now();
   time_point episode_begin_{};
   episode_result episode_;

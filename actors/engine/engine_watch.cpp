@@ -48,15 +48,14 @@ void engine::watch_stragglers(const flow_node& call,
 
 void engine::warn_of_sync(std::size_t index,
                           const std::vector<std::string>& sentences) {
-  // Replicas that come or go let it be prepared again.
-  if (sentences.empty() || !warned_syncs_.insert(index).second)
-    return;
   for (const auto& sentence : sentences) {
     protocol::error_report report;
     report.level = protocol::severity::warning;
     report.code = errc::invalid;
     report.operation = fmt::format("sync {}", parts_.syncs[index].name);
     report.message = sentence;
+    // Replicas that come or go, and attempts, let it be prepared again.
+    report.once = true;
     send(parts_.errors, report);
   }
 }

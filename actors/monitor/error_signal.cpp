@@ -33,7 +33,20 @@ void error_signal::on_exit() {
   subscribers_.clear();
 }
 
+bool error_signal::is_told(const protocol::error_report& x) {
+  if (!x.once)
+    return false;
+  auto words = to_string(x);
+  if (told_once_.count(words) > 0)
+    return true;
+  if (told_once_.size() < history_max)
+    told_once_.insert(std::move(words));
+  return false;
+}
+
 void error_signal::record(protocol::error_report x) {
+  if (is_told(x))
+    return;
   x.id = next_id_++;
   x.time_ms = wall_clock_ms();
   if (x.level == protocol::severity::error) {

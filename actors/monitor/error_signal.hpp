@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <set>
+#include <string>
 
 #include <caf/typed_event_based_actor.hpp>
 
@@ -20,6 +22,9 @@ namespace troupe::monitor {
 /// answered waits in a buffer of `buffer_max`, of which it then gets all at
 /// once. Nobody can make the signal wait or grow. One that does not answer is
 /// asked again now and then, with nothing new, and forgotten at last.
+///
+/// What is to be told `once` and has been told in the same words, it drops; it
+/// knows up to `history_max` such reports.
 class error_signal : public protocol::error_signal_actor::base {
 public:
   static constexpr std::size_t history_max = 1000;
@@ -50,6 +55,10 @@ private:
   };
 
   void record(protocol::error_report x);
+
+  /// Whether it is to be told once, and has been.
+  [[nodiscard]] bool is_told(const protocol::error_report& x);
+
   void note(const protocol::verdict& x);
   void subscribe(const protocol::subscribe_errors& x);
   [[nodiscard]] protocol::error_history history(std::uint64_t last) const;
@@ -66,6 +75,8 @@ private:
   std::uint64_t errors_ = 0;
   std::uint64_t warnings_ = 0;
   std::deque<protocol::error_report> history_;
+  /// The words of what is not told again.
+  std::set<std::string> told_once_;
   std::uint64_t next_subscriber_ = 1;
   std::map<std::uint64_t, subscriber> subscribers_;
   call::caller<error_signal> calls_;

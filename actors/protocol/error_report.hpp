@@ -36,13 +36,16 @@ struct error_report {
   /// The attempt of the run that asked for what failed; 0 if it concerns
   /// whichever there is, as the end of a process does.
   std::uint32_t attempt = 0;
+  /// Who says this may begin anew with an attempt: the error_signal records it
+  /// once.
+  bool once = false;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f,
                                                  error_report& x) {
     return f(x.id, x.time_ms, x.level, x.code, x.model, x.replica, x.rank,
              x.node, x.slot, x.device, x.operation, x.message, x.cause,
-             x.attempt);
+             x.attempt, x.once);
   }
 };
 

@@ -351,4 +351,20 @@ BOOST_AUTO_TEST_CASE(every_recorded_error_reaches_the_listener) {
              boost::test_tools::per_element());
 }
 
+// Each attempt prepares them anew.
+BOOST_AUTO_TEST_CASE(what_a_sync_leaves_behind_is_told_once_a_run) {
+  sync("t2p", sync_schedule_kind::by_frequency, 1);
+  *warnings = {"2 of 40 tensors of trainer go nowhere"};
+  for (auto attempt : {1, 2}) {
+    ended->clear();
+    BOOST_TEST((run().end == run_end::finished));
+    BOOST_TEST(count("t2p: prepare") == attempt);
+  }
+  auto told = ask_and_run<protocol::error_history>(errors,
+                                                   protocol::get_errors{})
+                .value();
+  BOOST_REQUIRE(told.items.size() == 1u);
+  BOOST_TEST(told.items[0].operation == "sync t2p");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -256,4 +256,23 @@ BOOST_AUTO_TEST_CASE(the_history_is_bounded_and_counts_what_it_dropped) {
   BOOST_TEST(known.items.back().id == many);
 }
 
+BOOST_AUTO_TEST_CASE(what_is_told_once_is_not_recorded_again) {
+  auto listener = subscribe(told);
+  auto odd = report("goes nowhere");
+  odd.operation = "sync t2p";
+  odd.once = true;
+  auto other = odd;
+  other.operation = "sync t2r";
+  for (const auto& x : {odd, odd, other, odd})
+    tell(signal, x);
+  BOOST_REQUIRE(got.size() == 2u);
+  BOOST_TEST(got[0].operation == "sync t2p");
+  BOOST_TEST(got[1].operation == "sync t2r");
+  BOOST_TEST(got[1].id == 2u);
+  // Others may say the same as often as it is so.
+  odd.once = false;
+  tell(signal, odd);
+  BOOST_TEST(history().errors == 3u);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
