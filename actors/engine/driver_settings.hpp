@@ -13,6 +13,7 @@
 #include "troupe/actors/net/endpoint.hpp"
 #include "troupe/actors/net/tls_identity.hpp"
 #include "troupe/actors/process/guard_client.hpp"
+#include "troupe/core/error.hpp"
 #include "troupe/planner/cluster.hpp"
 
 namespace troupe::engine {
@@ -38,9 +39,9 @@ struct driver_settings {
   /// Where people find which they are, and their logs; may be empty.
   std::filesystem::path nodes_file;
   /// Told the configuration once they have joined and models that want all
-  /// devices have them: what a run that goes on later shall have too. May be
-  /// empty.
-  std::function<void(const config::job_config&)> on_settled;
+  /// devices have them: what a run that goes on later shall have too. If it
+  /// fails, nothing begins. May be empty.
+  std::function<result<void>(const config::job_config&)> on_settled;
   /// For them; absent: no TLS, and then nothing but loopback.
   std::optional<net::tls_identity> identity;
 };

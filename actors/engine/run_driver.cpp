@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "troupe/actors/engine/error_follower.hpp"
-#include "troupe/actors/engine/model_shapes.hpp"
 #include "troupe/actors/engine/planner_actor.hpp"
 #include "troupe/actors/engine/repair_crew.hpp"
 #include "troupe/actors/monitor/error_monitor.hpp"
@@ -53,13 +52,9 @@ result<run_outcome> run_driver::run(const std::shared_ptr<data_source>& data,
   if (auto up = start_nodes(listener); !up)
     return stop_early(up.error());
   config::take_all_devices(config_, nodes_.cluster().num_device());
-  // Before the configuration of the run becomes this one.
-  if (settings_.resume)
-    if (auto fits = check_shapes(settings_.resume->state, config_, app_.models);
-        !fits)
-      return stop_early(fits.error());
   if (settings_.on_settled)
-    settings_.on_settled(config_);
+    if (auto good = settings_.on_settled(config_); !good)
+      return stop_early(good.error());
   auto plan = make_plan();
   if (!plan)
     return stop_early(plan.error());

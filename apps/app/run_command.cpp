@@ -168,6 +168,16 @@ result<void> make_directory(prepared_job& job, const application& app) {
   return {};
 }
 
+/// Whether models of `config` can load what the run goes on from.
+result<void> check_resumed(const checkpoint::saved& from,
+                           const config::job_config& config,
+                           const application& app) {
+  if (auto fits = engine::check_shapes(from.state, config, app.models); !fits)
+    return fail(fits.error().within(
+      fmt::format("run '{}' cannot go on", config.runtime.run_name)));
+  return {};
+}
+
 /// The outputs of the run to go on with, and from where.
 result<void> find_checkpoint(prepared_job& job, const application& app) {
   const auto& runtime = job.config.runtime;
@@ -191,10 +201,8 @@ result<void> find_checkpoint(prepared_job& job, const application& app) {
                 fmt::format("run '{}' has run all of its {} episodes; raise "
                             "them with --set runtime.num_episode=N",
                             runtime.run_name, runtime.num_episode));
-  if (auto fits = engine::check_shapes(found->state, job.config, app.models);
-      !fits)
-    return fail(fits.error().within(
-      fmt::format("run '{}' cannot go on", runtime.run_name)));
+  if (auto fits = check_resumed(*found, job.config, app); !fits)
+    return fits;
   job.resume = std::move(*found);
   return {};
 }
@@ -418,12 +426,18 @@ int run(const application& app, const run_arguments& args) {
   auto watch = post_watchmen(*job, job_id);
   if (!watch)
     return refuse(watch.error());
-  if (job->resume)
+  auto write_config = [&](const config::job_config& x) {
+    return directory->write_config(config::dump_yaml(x, app.schema()));
+  };
+  // Whether a run can go on elsewhere turns out there: until then it stays as it
+  // is.
+  auto settles_later = job->resume && !job->nodes.empty();
+  if (job->resume && !settles_later)
     if (auto kept = directory->rewind(job->resume->episode); !kept)
       return refuse(kept.error());
-  auto yaml = config::dump_yaml(job->config, app.schema());
-  if (auto written = directory->write_config(yaml); !written)
-    return refuse(written.error());
+  if (!settles_later)
+    if (auto written = write_config(job->config); !written)
+      return refuse(written.error());
   auto log_file = directory->log_dir() / "driver.log";
   std::error_code ignored;
   // Of machines that may not be those of today.
@@ -446,26 +460,35 @@ int run(const application& app, const run_arguments& args) {
   settings.nodes = job->nodes;
   settings.identity = job->identity;
   settings.nodes_file = directory->nodes_file();
-  if (!job->nodes.empty())
-    settings.on_settled = [&](const config::job_config& x) {
-      auto text = config::dump_yaml(x, app.schema());
-      if (auto written = directory->write_config(text); !written)
-        log::warning("driver", "{}", to_string(written.error()));
-    };
   run_view view{*directory, fmt::format("{} {}", app.name, directory->name()),
                 args.plain};
+  std::optional<error> refused;
+  if (!job->nodes.empty())
+    settings.on_settled = [&](const config::job_config& x) -> result<void> {
+      if (job->resume) {
+        if (auto fits = check_resumed(*job->resume, x, app); !fits) {
+          refused = fits.error();
+          return fits;
+        }
+        if (auto kept = view.rewind(job->resume->episode); !kept)
+          return kept;
+      }
+      return write_config(x);
+    };
   auto driven = engine::drive(app, job->config, job->data, settings, view);
   auto& outcome = driven.outcome;
   if (!outcome)
     outcome = failed_outcome(outcome.error());
   watch->guard.reset();
   auto complete = true;
-  if (driven.begun || job->resume)
+  if (refused)
+    view.finish();
+  else if (driven.begun || job->resume)
     complete = tell_end(*job, *outcome, *directory, view);
   else
     forget_run(*outcome, *directory, view);
   log::close();
-  auto code = exit_code(outcome->end);
+  auto code = refused ? refuse(*refused) : exit_code(outcome->end);
   if (code == 0 && !complete)
     code = exit_failed;
   if (driven.threads_left) {

@@ -127,10 +127,15 @@ void run_view::on_restart(const engine::restart_notice& x) {
   else
     progress_->note(fmt::format("Restart {} of {}, {}: {}", x.number,
                                 x.number_max, where, to_string(x.cause)));
+  lose(rewind(x.episode));
+}
+
+result<void> run_view::rewind(std::int64_t episode) {
   metrics_.close();
   ledger_.close();
-  lose(directory_.rewind(x.episode));
+  auto done = directory_.rewind(episode);
   open_files();
+  return done;
 }
 
 void run_view::on_error(const protocol::error_report& report) {

@@ -34,6 +34,9 @@ public:
   void on_restart(const engine::restart_notice& notice) override;
   void on_error(const protocol::error_report& report) override;
 
+  /// As run_directory::rewind, for files that this object writes to.
+  [[nodiscard]] result<void> rewind(std::int64_t episode);
+
   void write_plot(const console::run_directory& directory,
                   const std::string& app);
 

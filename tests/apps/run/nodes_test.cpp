@@ -347,6 +347,35 @@ BOOST_AUTO_TEST_CASE(a_killed_driver_is_resumed_on_the_same_nodes) {
   check_same("killed", one_machine("whole", 20));
 }
 
+// Only they know how many devices "all" are.
+BOOST_AUTO_TEST_CASE(a_checkpoint_of_other_ranks_is_refused_with_nodes_too) {
+  start_nodes(2);
+  auto driver = start(words(saving(2, "cut")));
+  ends_with(*driver, 0);
+  auto folder = runs() / "cut";
+  auto config_before = read_file(folder / "config.yaml");
+  auto summary_before = read_file(folder / "summary.json");
+  std::vector<std::string> longer{"run", "--resume", "cut", "--set",
+                                  "runtime.num_episode=4"};
+  auto cut = longer;
+  for (const auto* x : {"num_gpu=all", "tensor_model_parallel_size=2"})
+    cut.insert(cut.end(), {"--set", fmt::format("models.trainer.{}", x)});
+  driver = start(cut);
+  auto said = ends_with(*driver, 2);
+  BOOST_TEST(contains(said, "run 'cut' cannot go on: the checkpoint has "
+                            "replicas of trainer with 2 ranks (data 2), the "
+                            "configuration asks for 2 ranks (tensor 2)"),
+             said);
+  // Nothing has begun, and nothing that was there is lost.
+  no_hosts_left(within(clean_up_bound));
+  BOOST_TEST(read_file(folder / "config.yaml") == config_before);
+  BOOST_TEST(read_file(folder / "summary.json") == summary_before);
+  BOOST_TEST(timeless_metrics(folder).size() == 2u);
+  driver = start(longer);
+  ends_with(*driver, 0);
+  BOOST_TEST(timeless_metrics(folder).size() == 4u);
+}
+
 BOOST_AUTO_TEST_CASE(a_driver_that_wakes_after_its_grace_is_too_late) {
   start_nodes(2);
   auto driver = start(
