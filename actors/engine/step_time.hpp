@@ -28,7 +28,8 @@ namespace troupe::engine {
 }
 
 /// Waiting for devices, then pin, both ends of the links, fence, transfer, swap,
-/// compare, open, undo; planning anew, and all that again.
+/// compare, open, undo; planning anew, or leaving both ends to go in place, and
+/// all that again.
 [[nodiscard]] constexpr int sync_steps(std::size_t among) noexcept {
   return 2 * (static_cast<int>(among) + 9) + replan_steps(among);
 }

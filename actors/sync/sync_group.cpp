@@ -307,6 +307,8 @@ result<void> sync_group::check(sync_verb verb) const {
 void sync_group::end_run() {
   auto failure = machine_.failure();
   auto stages = failure && machine_.failed_in() == sync_state::transferring;
+  if (stages && staging_lacks_memory(*failure))
+    return run_in_place(*failure);
   auto why = stages ? with_remedy(*failure) : failure.value_or(error{});
   if (failure)
     why = explain(why);

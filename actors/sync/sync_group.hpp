@@ -91,8 +91,14 @@ private:
   /// Installs the programs, builds the links and warms them up; in place if
   /// staging was our choice and there is no memory for it.
   void equip(std::uint32_t timeout_ms, continuation<protocol::ack> done);
-  void equip_in_place(const error& why, std::uint32_t timeout_ms,
-                      continuation<protocol::ack> done);
+
+  /// Whether a step that failed so is to be tried in place.
+  [[nodiscard]] bool staging_lacks_memory(const error& why) const;
+
+  /// From now on, and then `next`: what is staged goes with the links.
+  void go_in_place(const error& why, std::uint32_t timeout_ms,
+                   std::function<void()> next);
+
   [[nodiscard]] result<void> plan(const protocol::prepare_sync& request);
 
   /// One rank's program on its way: piece by piece, so that those of large
@@ -160,6 +166,10 @@ private:
   void judge(sync_verb verb);
   [[nodiscard]] result<void> check(sync_verb verb) const;
   void end_run();
+
+  /// Nobody has swapped: the run begins again, for it was the first to stage, if
+  /// nothing was warmed up.
+  void run_in_place(const error& why);
 
   /// Who is dead is planned without and the run begins again; if nobody is, or
   /// somebody does not answer, it ends with `why`.

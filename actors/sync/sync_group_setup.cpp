@@ -235,10 +235,9 @@ void sync_group::equip(std::uint32_t timeout_ms, continuation<ack> done) {
   auto warmed = [=, this](const result<ack>& x) {
     if (x)
       return done(x);
-    auto chosen = options_.mode != "staged"
-                  && machine_.mode() == sync_mode::staged;
-    if (chosen && x.error().code() == errc::exhausted)
-      return equip_in_place(x.error(), timeout_ms, done);
+    if (staging_lacks_memory(x.error()))
+      return go_in_place(x.error(), timeout_ms,
+                         [=, this] { equip(timeout_ms, done); });
     done(fail(with_remedy(x.error())));
   };
   auto warm = [=, this](const result<ack>& linked) {
@@ -261,17 +260,35 @@ void sync_group::equip(std::uint32_t timeout_ms, continuation<ack> done) {
   });
 }
 
-void sync_group::equip_in_place(const error& why, std::uint32_t timeout_ms,
-                                continuation<ack> done) {
+bool sync_group::staging_lacks_memory(const error& why) const {
+  return options_.mode != "staged" && machine_.mode() == sync_mode::staged
+         && why.code() == errc::exhausted;
+}
+
+void sync_group::go_in_place(const error& why, std::uint32_t timeout_ms,
+                             std::function<void()> next) {
   log::warning("sync_group", "{}: in place, because staging failed: {}",
                sync_name_, to_string(why));
   machine_.reset(lanes_.front().route.members, sync_mode::in_place);
-  // What the others have staged goes with the links.
   auto left = await(lanes_.size(),
-                    [=, this](const result<ack>&) { equip(timeout_ms, done); });
+                    [next = std::move(next)](const result<ack>&) { next(); });
   for (std::size_t i = 0; i < lanes_.size(); ++i)
     leave_links(i, timeout_ms,
                 [left, i](const result<ack>&) { left->set(i, ack{}); });
+}
+
+void sync_group::run_in_place(const error& why) {
+  preparing_ = true;
+  ++work_number_;
+  complete_ = false;
+  auto ended = std::make_shared<progress>(std::move(*run_));
+  run_.reset();
+  go_in_place(why, ended->timeout_ms, [=, this] {
+    preparing_ = false;
+    // The run asks for its own.
+    ended->devices = nullptr;
+    run(ended->kind, ended->timeout_ms, std::move(ended->done));
+  });
 }
 
 error sync_group::with_remedy(const error& why) const {

@@ -96,11 +96,44 @@ BOOST_AUTO_TEST_CASE(a_warm_up_that_failed_waits_for_nobody_who_hangs) {
 }
 
 BOOST_AUTO_TEST_CASE(memory_that_lacks_in_a_staged_run_names_the_key) {
-  prepared("auto");
+  prepared("staged");
   policy->failures["staged 1/0"] = {errc::exhausted, "no 4 GiB of memory"};
   auto got = run();
   failed_in(got, errc::exhausted, "transferring");
   BOOST_TEST(got.failure().message().find("sync_mode") != std::string::npos);
+  heals();
+}
+
+// As with models that offload: the run is the first that stages.
+BOOST_AUTO_TEST_CASE(a_run_that_finds_no_memory_to_stage_goes_in_place) {
+  options.free_groups = true;
+  prepared("auto");
+  policy->failures["staged 1/0"] = {errc::exhausted, "no 4 GiB of memory"};
+  // Its peer says so too, and sooner.
+  trainer->failures["staged"] = {errc::lost, "the link is gone"};
+  BOOST_TEST(run().value().version.value() == 1u);
+  BOOST_TEST(logged("policy: staged"));
+  BOOST_TEST(logged("policy: in place"));
+  BOOST_TEST(count("policy: commit") == 2u);
+  // Of the first attempt, and after the second.
+  for (const auto* side : {"policy", "trainer"}) {
+    BOOST_TEST(count(fmt::format("{}: connect", side)) == 2u);
+    BOOST_TEST(count(fmt::format("{}: leave", side)) == 2u);
+  }
+  log->clear();
+  BOOST_TEST(run().value().version.value() == 2u);
+  BOOST_TEST(!logged("policy: staged"));
+}
+
+BOOST_AUTO_TEST_CASE(a_run_that_lacks_memory_in_place_too_fails_once) {
+  prepared("auto");
+  for (const auto* mode : {"staged 1/0", "in place 1/0"})
+    policy->failures[mode] = {errc::exhausted, "no memory at all"};
+  auto got = run();
+  failed_in(got, errc::exhausted, "transferring");
+  // It has been tried.
+  BOOST_TEST(got.failure().message().find("sync_mode") == std::string::npos);
+  BOOST_TEST(count("policy: in place") == 2u);
   heals();
 }
 
