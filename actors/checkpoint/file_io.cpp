@@ -66,7 +66,6 @@ error file_error(int code, std::string_view action,
       advice = "; free some space, or keep fewer with "
                "runtime.checkpoints_max";
       break;
-    case ENOENT: reaction = errc::lost; break;
     default: break;
   }
   return {reaction, fmt::format("cannot {} {}: {}{}", action, file.string(),

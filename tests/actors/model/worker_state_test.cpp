@@ -365,7 +365,7 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_that_is_not_there_is_named) {
   BOOST_REQUIRE(worker->set_up());
   auto loaded = worker->load({true, folder.path().string(), 1000});
   BOOST_REQUIRE(!loaded);
-  BOOST_TEST((loaded.error().code() == errc::lost));
+  BOOST_TEST((loaded.error().code() == errc::failed));
   BOOST_TEST(loaded.error().message().find("policy/0/troupe.rank0")
              != std::string::npos);
 }
