@@ -97,7 +97,10 @@ result<manifest> take_stock(const fs::path& directory, bool durable) {
     if (durable)
       if (auto done = bring_to_disk(i->path()); !done)
         return fail(done.error());
-    if (i->is_directory())
+    auto folder = i->is_directory(problem);
+    if (problem)
+      return fail(file_error(problem.value(), "read", i->path()));
+    if (folder)
       continue;
     auto facts = look_at(i->path());
     if (!facts)
@@ -248,9 +251,11 @@ result<fs::path> checkpoint_folder::begin(std::int64_t episode) const {
   if (problem)
     return fail(file_error(problem.value(), "make the folder", folder_));
   // What a killed run left half written.
-  for (const auto& x : fs::directory_iterator{folder_, problem})
-    if (x.path().extension() == unfinished_suffix)
-      fs::remove_all(x.path(), problem);
+  std::error_code ignored;
+  fs::directory_iterator i{folder_, ignored};
+  for (; !ignored && i != fs::directory_iterator{}; i.increment(ignored))
+    if (i->path().extension() == unfinished_suffix)
+      fs::remove_all(i->path(), problem);
   auto directory = directory_of(episode);
   directory += unfinished_suffix;
   fs::create_directory(directory, problem);
@@ -285,7 +290,8 @@ bool checkpoint_folder::holds_state(std::int64_t episode,
   for (; !problem && i != fs::recursive_directory_iterator{};
        i.increment(problem)) {
     auto ours = i->path().filename().string().starts_with("troupe");
-    if (!ours && !i->is_directory())
+    auto folder = i->is_directory(problem);
+    if (problem || (!ours && !folder))
       return true;
   }
   return static_cast<bool>(problem);

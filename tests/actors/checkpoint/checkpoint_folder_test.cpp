@@ -70,6 +70,25 @@ BOOST_AUTO_TEST_CASE(without_any_it_says_where_it_looked) {
              != std::string::npos);
 }
 
+// A link to itself, which nobody can look through.
+BOOST_AUTO_TEST_CASE(what_cannot_be_looked_at_is_passed_over) {
+  for (auto episode : {1, 2})
+    save(episode);
+  auto own = file_of(2).parent_path();
+  BOOST_TEST(uut.holds_state(2, "policy"));
+  fs::remove(file_of(2));
+  BOOST_TEST(!uut.holds_state(2, "policy"));
+  fs::create_symlink("troupe.loop", own / "troupe.loop");
+  // Nobody can tell.
+  BOOST_TEST(uut.holds_state(2, "policy"));
+  auto found = uut.latest();
+  BOOST_REQUIRE_MESSAGE(found, test::why(found));
+  BOOST_TEST(found->episode == 1);
+  BOOST_REQUIRE(found->passed_over.size() == 1u);
+  BOOST_TEST(found->passed_over.front().find("troupe.loop")
+             != std::string::npos);
+}
+
 // Whatever a kill leaves of the next one, the last one stands.
 BOOST_AUTO_TEST_CASE(what_was_not_committed_does_not_count) {
   save(1);
