@@ -5,6 +5,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "support/one_channel.hpp"
 #include "troupe/actors/protocol/program_codec.hpp"
 
 using namespace troupe;
@@ -20,23 +21,14 @@ struct fixture {
   model::group_table destination_groups{hub};
   std::vector<float> from = {1, 2, 3, 4};
   std::vector<float> to = {0, 0, 0, 0};
-  rank_program receives;
   sync_seat source{"t2p"};
   sync_seat destination{"t2p"};
   protocol::worker_name a{"trainer", {}, {}};
   protocol::worker_name b{"policy", {}, {}};
 
   fixture() {
-    program_part part;
-    part.wire_bytes = 16;
-    part.run_elements = 4;
-    program_channel channel;
-    channel.buckets.push_back({dtype::float32, 16, {part}});
-    rank_program sends;
-    sends.sends = {channel};
-    receives.receives = {channel};
-    install(source, sends, a);
-    install(destination, receives, b);
+    install(source, test::sending(4), a);
+    install(destination, test::receiving(4), b);
     BOOST_REQUIRE(source.bind(one("w", from)));
     BOOST_REQUIRE(destination.bind(one("w", to)));
     link(1);
@@ -222,7 +214,7 @@ BOOST_AUTO_TEST_CASE(a_new_program_ends_a_run_that_was_left_over) {
   auto until = deadline::after(std::chrono::seconds{30});
   while (destination.progress().empty() && !until.passed())
     std::this_thread::yield();
-  install(destination, receives, b);
+  install(destination, test::receiving(4), b);
   other.join();
   BOOST_TEST(!got);
   BOOST_TEST(!until.passed());

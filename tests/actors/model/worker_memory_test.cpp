@@ -10,6 +10,7 @@
 
 #include "support/actor_fixture.hpp"
 #include "support/inproc_job.hpp"
+#include "support/one_channel.hpp"
 #include "support/scratch.hpp"
 #include "support/stub_device.hpp"
 #include "troupe/actors/checkpoint/batch_file.hpp"
@@ -350,17 +351,10 @@ BOOST_AUTO_TEST_CASE(memory_that_is_lent_stays_until_the_link_is_closed) {
 // Whoever gives a sync up closes its links while a rank may still read.
 BOOST_AUTO_TEST_CASE(memory_that_is_read_stays_until_the_run_has_ended) {
   BOOST_REQUIRE(set_up(offload, false));
-  program_part part;
-  part.wire_bytes = 8;
-  part.run_elements = 2;
-  program_channel channel;
-  channel.buckets.push_back({dtype::float32, 8, {part}});
-  rank_program sends;
-  sends.sends = {channel};
   protocol::install_programs programs;
   programs.program = "t2p";
   programs.buffer_bytes_max = programs.staging_bytes_max = 1 << 20;
-  programs.items = protocol::encode(sends, worker->name());
+  programs.items = protocol::encode(test::sending(2), worker->name());
   BOOST_REQUIRE(worker->install(programs));
   BOOST_REQUIRE(order(sync_action::pin));
   auto link = protocol::link_name("t2p", 1, rank_id{}, rank_id{});
