@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "troupe/actors/checkpoint/batch_file.hpp"
+#include "troupe/core/exception.hpp"
 
 namespace troupe {
 
@@ -38,7 +39,7 @@ void checkpoint_writer::write(std::string_view name, batch content) {
 batch checkpoint_reader::read(std::string_view name) const {
   auto content = checkpoint::read_batch(rank_file(name));
   if (!content)
-    throw std::runtime_error{content.error().message()};
+    throw exception{content.error()};
   return std::move(*content);
 }
 

@@ -60,8 +60,8 @@ class checkpoint_reader : public rank_files {
 public:
   using rank_files::rank_files;
 
-  /// What was saved as `name`. Throws std::runtime_error that names the file if
-  /// there is none, or it is damaged.
+  /// What was saved as `name`. Throws a troupe::exception that names the file if
+  /// there is none, or it is damaged (`errc::corrupt`).
   [[nodiscard]] batch read(std::string_view name) const;
 };
 

@@ -7,6 +7,7 @@
 
 #include "support/scratch.hpp"
 #include "troupe/actors/checkpoint/batch_file.hpp"
+#include "troupe/core/exception.hpp"
 
 using namespace troupe;
 
@@ -50,6 +51,17 @@ BOOST_AUTO_TEST_CASE(a_reader_finds_what_the_writer_handed_over) {
                           return std::string_view{x.what()}.find(
                                    "weights.rank1")
                                  != std::string_view::npos;
+                        });
+}
+
+BOOST_AUTO_TEST_CASE(a_damaged_file_is_told_from_a_module_that_failed) {
+  checkpoint_reader from{path(), rank_id{1}};
+  auto file = from.rank_file("state");
+  BOOST_REQUIRE(checkpoint::write_batch(file, {}));
+  std::filesystem::resize_file(file, std::filesystem::file_size(file) - 1);
+  BOOST_CHECK_EXCEPTION((void) from.read("state"), troupe::exception,
+                        [](const troupe::exception& x) {
+                          return x.why().code() == errc::corrupt;
                         });
 }
 
