@@ -307,9 +307,9 @@ double offload_seconds(const model_spec& spec, const model_profile& profile,
   stays.offload = false;
   std::uint64_t most = 0;
   for (std::int32_t stage = 0; stage < spec.parallel.pipeline; ++stage) {
-    // A KV cache is given up, not moved.
+    // A KV cache and gradients are given up, not moved: both are made anew.
     auto held = idle_memory(stays, spec.parallel, stage);
-    most = std::max(most, held.total() - held.kv_cache);
+    most = std::max(most, held.weights + held.optimizer);
   }
   return 2 * static_cast<double>(most) / costs.host_bandwidth
          / std::max(1, spec.gpu_per_process);

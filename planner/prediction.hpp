@@ -31,8 +31,9 @@ model_seconds(const model_spec& spec, const model_profile& profile,
               const workload& work, const cost_model& costs,
               const node_spec& where, const model_links& links = {}) noexcept;
 
-/// Seconds that moving a model between its devices and their hosts adds to an
-/// episode; 0 without offload. O(pipeline).
+/// Seconds that moving a model's weights and optimizer states between its
+/// devices and their hosts adds to an episode, once there and once back; 0
+/// without offload. O(pipeline).
 [[nodiscard]] double offload_seconds(const model_spec& spec,
                                      const model_profile& profile,
                                      const cost_model& costs) noexcept;

@@ -169,6 +169,27 @@ BOOST_AUTO_TEST_CASE(offload_costs_the_way_there_and_back) {
   BOOST_TEST(away.total() > resident.total());
 }
 
+BOOST_AUTO_TEST_CASE(gradients_do_not_travel_in_an_offload) {
+  auto spec = spec_of("m", 1, 1, 1);
+  auto profile = profile_of("m", model_role::train);
+  profile.offload = true;
+  cost_model costs;
+  // bfloat16 weights, and Adam with its float32 master copy; no gradients.
+  auto bytes = (2 + 12) * static_cast<double>(profile.parameters.total());
+  BOOST_TEST(close(offload_seconds(spec, profile, costs), 2 * bytes / 40e9));
+  profile.gradients = dtype::bfloat16;
+  BOOST_TEST(close(offload_seconds(spec, profile, costs), 2 * bytes / 40e9));
+}
+
+BOOST_AUTO_TEST_CASE(a_kv_cache_does_not_travel_in_an_offload) {
+  auto spec = spec_of("m", 1, 1, 1);
+  auto profile = profile_of("m", model_role::generate);
+  profile.offload = true;
+  cost_model costs;
+  auto bytes = 2 * static_cast<double>(profile.parameters.total());
+  BOOST_TEST(close(offload_seconds(spec, profile, costs), 2 * bytes / 40e9));
+}
+
 BOOST_AUTO_TEST_CASE(wrong_numbers_are_errors) {
   sample_job sample;
   auto machines = machines_of(1, 8, 0);
