@@ -8,7 +8,6 @@
 
 #include <fmt/format.h>
 
-#include "troupe/comm/bounded_task.hpp"
 #include "troupe/comm/cuda/check.hpp"
 #include "troupe/comm/cuda/device_guard.hpp"
 #include "troupe/comm/cuda_ipc/allocation.hpp"
@@ -389,19 +388,34 @@ device_engine::digest_regions(std::span<const transfer::keyed_region> what,
 // -- waiting -------------------------------------------------------------------
 
 result<void> device_engine::settle(deadline until) {
-  auto guard = device_guard::enter(*api_, device_);
-  if (!guard)
-    return fail(guard.error());
-  if (auto ok = check(api_, api_->synchronize_device(),
-                      "cudaDeviceSynchronize");
-      !ok)
-    return ok;
-  if (until.passed())
+  auto late = [this] {
     return fail(errc::timed_out,
                 fmt::format("the work of others on device {} was not done by "
                             "the deadline",
                             device_));
-  return {};
+  };
+  if (until.passed())
+    return late();
+  // One that was given up says nothing of the work after it.
+  if (settling_) {
+    if (!settling_->wait(until))
+      return late();
+    settling_.reset();
+  }
+  auto said = std::make_shared<result<void>>();
+  settling_.emplace(fmt::format("waiting for all work of device {}", device_),
+                    [api = api_, device = device_, who = scoped_rank::current(),
+                     said] {
+                      scoped_rank rank{who};
+                      auto here = device_guard::enter(*api, device);
+                      *said = here ? check(api, api->synchronize_device(),
+                                           "cudaDeviceSynchronize")
+                                   : result<void>{fail(here.error())};
+                    });
+  if (!settling_->wait(until))
+    return late();
+  settling_.reset();
+  return *said;
 }
 
 result<void> device_engine::finish(deadline until) {

@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "troupe/comm/bounded_task.hpp"
 #include "troupe/comm/cuda/copy_tables.hpp"
 #include "troupe/comm/cuda/event.hpp"
 #include "troupe/comm/cuda/memory.hpp"
@@ -82,10 +83,10 @@ public:
   [[nodiscard]] result<void> warm_up(const transfer::copy_load& most,
                                      deadline until) override;
 
-  /// Waits for all work of the device. CUDA's own wait for that knows no
-  /// deadline, and no event stands behind the work of streams that are not
-  /// ours: this returns when the device is done, which may be later than
-  /// `until`, and then says `timed_out`.
+  /// Waits for all work of the device. No event stands behind the work of
+  /// streams that are not ours, and CUDA's own wait for all of it knows no
+  /// deadline: a thread of its own does it. One that is given up stays until
+  /// the device is done; the next call waits for it first, so there is one.
   [[nodiscard]] result<void> settle(deadline until) override;
 
   [[nodiscard]] result<void> copy(std::span<const transfer::keyed_copy> what,
@@ -202,6 +203,8 @@ private:
   bool loose_ = false;
   /// True from when the device is told of `bounce` until that is known done.
   bool bounce_busy_ = false;
+  /// A `settle` that was given up.
+  std::optional<bounded_task> settling_;
 };
 
 /// Makes engines for one device. Safe to use from any thread.

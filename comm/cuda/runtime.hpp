@@ -131,7 +131,8 @@ public:
   virtual bool has_context(std::int32_t device) noexcept = 0;
 
   /// Waits for all work of the current device. Has no deadline: wait for an
-  /// event where one is needed (wait.hpp).
+  /// event where one is needed (wait.hpp), or in a thread that may be left
+  /// behind (bounded_task.hpp).
   virtual status synchronize_device() noexcept = 0;
 
   /// Of the current device.

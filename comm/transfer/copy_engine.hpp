@@ -85,9 +85,9 @@ public:
   /// Waits until what others of this process have begun to write to the
   /// tensors is written. Before tensors are read or lent.
   ///
-  /// On a device this waits for all that is enqueued on it, whoever did so,
-  /// and does not come back before (comm/cuda/copy_engine.hpp). So nothing may
-  /// be enqueued there that itself waits for somebody who waits for us: no
+  /// On a device this waits for all that is enqueued on it, whoever did so
+  /// (comm/cuda/copy_engine.hpp). So nothing may be enqueued there that itself
+  /// waits for somebody who waits for us, which would end with the deadline: no
   /// collective of other communicators whose peers have not begun theirs. The
   /// caller sees to that; in a job `device_desk` does, which lets one user of
   /// communicators at a time have a set of devices (actors/model).

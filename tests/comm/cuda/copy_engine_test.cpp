@@ -293,16 +293,6 @@ BOOST_AUTO_TEST_CASE(memory_says_where_it_lies) {
   check_clean();
 }
 
-BOOST_AUTO_TEST_CASE(settling_waits_for_the_device) {
-  auto before = api->calls("synchronize_device");
-  ok(engine->settle(soon()));
-  BOOST_CHECK_EQUAL(api->calls("synchronize_device"), before + 1);
-  auto late = engine->settle(deadline::after(duration{0}));
-  BOOST_REQUIRE(!late);
-  BOOST_CHECK(late.error().code() == errc::timed_out);
-  check_clean();
-}
-
 BOOST_AUTO_TEST_CASE(too_little_memory_is_exhausted) {
   api->out_of_memory_above(std::uint64_t{1} << 20);
   auto memory = engine->allocate(std::uint64_t{2} << 20);
