@@ -11,6 +11,7 @@
 #include "troupe/comm/endpoint.hpp"
 #include "troupe/comm/link.hpp"
 #include "troupe/comm/shared_memory.hpp"
+#include "troupe/core/deadline.hpp"
 #include "troupe/core/dlpack.hpp"
 
 namespace troupe::comm::transfer {
@@ -75,12 +76,15 @@ public:
   [[nodiscard]] virtual std::shared_ptr<const transfer::copy_engine_maker>
   engines() = 0;
 
-  /// Between this process's memory and the device's. Waits for it.
-  [[nodiscard]] virtual result<void> put(std::byte* to,
-                                         std::span<const std::byte> from) = 0;
+  /// Between this process's memory and the device's. Waits for it; fails with
+  /// `errc::timed_out` at the deadline. A part may have been copied then, and
+  /// more of a `put` may follow, but nothing of ours is read or written any
+  /// more.
+  [[nodiscard]] virtual result<void>
+  put(std::byte* to, std::span<const std::byte> from, deadline until) = 0;
 
-  [[nodiscard]] virtual result<void> get(std::span<std::byte> to,
-                                         const std::byte* from) = 0;
+  [[nodiscard]] virtual result<void>
+  get(std::span<std::byte> to, const std::byte* from, deadline until) = 0;
 
   // -- communicators and links -------------------------------------------------
 

@@ -74,7 +74,8 @@ public:
   allocate_shared(std::uint64_t bytes);
 
   /// Copies between memory of this process and memory of `device()`, whatever
-  /// that is, and waits for it. For a few bytes.
+  /// that is, and waits for it, at most until `collective_deadline()`. For a few
+  /// bytes.
   [[nodiscard]] virtual result<void> put(std::byte* to,
                                          std::span<const std::byte> from);
   [[nodiscard]] virtual result<void> get(std::span<std::byte> to,

@@ -179,11 +179,13 @@ public:
   }
 
   result<void> put(std::byte* to, std::span<const std::byte> from) override {
-    return device_ ? device_->put(to, from) : worker_context::put(to, from);
+    return device_ ? device_->put(to, from, collective_deadline())
+                   : worker_context::put(to, from);
   }
 
   result<void> get(std::span<std::byte> to, const std::byte* from) override {
-    return device_ ? device_->get(to, from) : worker_context::get(to, from);
+    return device_ ? device_->get(to, from, collective_deadline())
+                   : worker_context::get(to, from);
   }
 
   comm::communicator* world() noexcept override {

@@ -2,6 +2,7 @@
 #include "troupe/bench/sync/gpu.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <fmt/format.h>
@@ -135,7 +136,9 @@ result<digest> gpu::fill(std::span<const std::span<std::byte>> pieces,
     auto bytes = here.bytes().first(pieces[i].size());
     fill_tensor(bytes, seed, i);
     sum += digest_of(bytes, i, 0);
-    if (auto done = device_->put(pieces[i].data(), bytes); !done)
+    if (auto done = device_->put(pieces[i].data(), bytes,
+                                 deadline::after(std::chrono::minutes{1}));
+        !done)
       return fail(done.error());
   }
   return sum;

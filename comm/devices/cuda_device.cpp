@@ -2,7 +2,6 @@
 #include "troupe/comm/devices/cuda_device.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -26,9 +25,6 @@ namespace {
 
 /// What goes between the device and the process at a time.
 constexpr std::size_t piece_bytes = std::size_t{4} << 20;
-
-/// A small copy that takes longer than this will never come through.
-constexpr std::chrono::seconds patience{60};
 
 } // namespace
 
@@ -128,10 +124,23 @@ std::shared_ptr<const transfer::copy_engine_maker> cuda_device::engines() {
   return engines_;
 }
 
-result<void> cuda_device::put(std::byte* to, std::span<const std::byte> from) {
-  std::lock_guard guard{mutex_};
+result<std::unique_lock<std::timed_mutex>>
+cuda_device::take_line(deadline until) {
+  std::unique_lock guard{mutex_, until.left()};
+  if (!guard.owns_lock())
+    return fail(errc::timed_out,
+                fmt::format("device {}: copies of other threads were not done "
+                            "by the deadline",
+                            number_));
+  return guard;
+}
+
+result<void> cuda_device::put(std::byte* to, std::span<const std::byte> from,
+                              deadline until) {
+  auto guard = take_line(until);
+  if (!guard)
+    return fail(guard.error());
   for (std::size_t at = 0; at < from.size(); at += piece_bytes) {
-    auto until = deadline::after(patience);
     auto part = from.subspan(at, std::min(piece_bytes, from.size() - at));
     auto pinned = line_.block(0, piece_bytes, until);
     if (!pinned)
@@ -144,10 +153,12 @@ result<void> cuda_device::put(std::byte* to, std::span<const std::byte> from) {
   return {};
 }
 
-result<void> cuda_device::get(std::span<std::byte> to, const std::byte* from) {
-  std::lock_guard guard{mutex_};
+result<void> cuda_device::get(std::span<std::byte> to, const std::byte* from,
+                              deadline until) {
+  auto guard = take_line(until);
+  if (!guard)
+    return fail(guard.error());
   for (std::size_t at = 0; at < to.size(); at += piece_bytes) {
-    auto until = deadline::after(patience);
     auto part = to.subspan(at, std::min(piece_bytes, to.size() - at));
     auto pinned = line_.block(0, piece_bytes, until);
     if (!pinned)

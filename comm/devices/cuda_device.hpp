@@ -45,11 +45,11 @@ public:
   engines() override;
 
   /// Through pinned memory, a piece at a time.
-  [[nodiscard]] result<void> put(std::byte* to,
-                                 std::span<const std::byte> from) override;
+  [[nodiscard]] result<void> put(std::byte* to, std::span<const std::byte> from,
+                                 deadline until) override;
 
-  [[nodiscard]] result<void> get(std::span<std::byte> to,
-                                 const std::byte* from) override;
+  [[nodiscard]] result<void> get(std::span<std::byte> to, const std::byte* from,
+                                 deadline until) override;
 
   [[nodiscard]] result<endpoint_ptr>
   make_endpoint(rank_id rank, std::int32_t size,
@@ -68,6 +68,9 @@ private:
               const cuda::device_figures& figures, nccl::library_ptr nccl,
               std::string without_nccl, bounce_line line);
 
+  /// Fails with `errc::timed_out` if other threads have the line until then.
+  result<std::unique_lock<std::timed_mutex>> take_line(deadline until);
+
   cuda::runtime_ptr runtime_;
   std::int32_t number_;
   cuda::device_figures figures_;
@@ -76,7 +79,7 @@ private:
   std::string without_nccl_;
   std::shared_ptr<const transfer::copy_engine_maker> engines_;
   /// Guards what follows.
-  std::mutex mutex_;
+  std::timed_mutex mutex_;
   bounce_line line_;
 };
 

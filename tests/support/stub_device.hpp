@@ -66,15 +66,17 @@ public:
     return nullptr;
   }
 
-  [[nodiscard]] result<void> put(std::byte* to,
-                                 std::span<const std::byte> from) override {
+  [[nodiscard]] result<void> put(std::byte* to, std::span<const std::byte> from,
+                                 deadline until) override {
+    copy_time = until.left();
     std::ranges::copy(from, to);
     ++copies;
     return {};
   }
 
-  [[nodiscard]] result<void> get(std::span<std::byte> to,
-                                 const std::byte* from) override {
+  [[nodiscard]] result<void> get(std::span<std::byte> to, const std::byte* from,
+                                 deadline until) override {
+    copy_time = until.left();
     std::copy_n(from, to.size(), to.data());
     ++copies;
     return {};
@@ -107,6 +109,8 @@ public:
   comm::endpoint_ptr endpoint;
   int entered = 0;
   int copies = 0;
+  /// What the last copy was given.
+  duration copy_time{};
   error sharing{errc::invalid, "a stub shares nothing"};
   std::optional<error> entering;
   std::optional<error> measuring;

@@ -42,6 +42,7 @@ struct fixture {
     protocol::worker_spec spec;
     spec.name = {model, replica_id{replica}, rank_id{0}};
     spec.config = job.config;
+    spec.collective_timeout_ms = 7000;
     return std::make_unique<worker_state>(spec,
                                           model::host_services{{},
                                                                &models,
@@ -139,6 +140,25 @@ BOOST_AUTO_TEST_CASE(a_module_learns_its_hosts_device_and_works_on_it) {
   BOOST_REQUIRE(call("echo"));
   BOOST_TEST((seen->type == dlpack::device_type::cuda));
   BOOST_TEST(seen->id == 3);
+}
+
+BOOST_AUTO_TEST_CASE(a_copy_to_the_device_may_wait_as_long_as_a_collective) {
+  auto gpu = std::make_shared<test::stub_device>(3);
+  worker = make("policy", 0, gpu);
+  BOOST_REQUIRE(worker->set_up());
+  for (auto back : {false, true}) {
+    gpu->copy_time = {};
+    notes->on_call = [back](worker_context& ctx) {
+      std::vector<std::byte> here(4);
+      std::vector<std::byte> there(4);
+      if (!(back ? ctx.get(here, there.data()) : ctx.put(there.data(), here)))
+        throw std::runtime_error{"no copy"};
+    };
+    BOOST_REQUIRE(call("echo"));
+    BOOST_TEST((gpu->copy_time > duration::zero()));
+    BOOST_TEST((gpu->copy_time <= std::chrono::seconds{7}));
+  }
+  BOOST_TEST(gpu->copies == 2);
 }
 
 BOOST_AUTO_TEST_CASE(a_device_that_does_not_start_is_told_by_its_workers) {

@@ -2,6 +2,7 @@
 #include "comm/devices/device_subject.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <new>
 #include <stdexcept>
 
@@ -15,6 +16,10 @@ namespace {
 
 /// As cudaMalloc aligns.
 constexpr std::size_t alignment = 256;
+
+deadline soon() {
+  return deadline::after(std::chrono::minutes{1});
+}
 
 void need(const result<void>& done) {
   if (!done)
@@ -43,14 +48,14 @@ buffer device_subject::allocate(std::size_t bytes) const {
 
 void device_subject::put(std::byte* to, std::span<const std::byte> from) const {
   if (holds(to))
-    need(device->put(to, from));
+    need(device->put(to, from, soon()));
   else
     std::ranges::copy(from, to);
 }
 
 void device_subject::get(std::span<std::byte> to, const std::byte* from) const {
   if (holds(from))
-    need(device->get(to, from));
+    need(device->get(to, from, soon()));
   else
     std::copy_n(from, to.size(), to.data());
 }

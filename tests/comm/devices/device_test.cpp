@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <boost/test/unit_test.hpp>
 
+#include <chrono>
 #include <random>
+#include <thread>
 
 #include "comm/devices/stand_in_beds.hpp"
 #include "support/rank_threads.hpp"
@@ -34,6 +36,14 @@ std::vector<std::byte> noise(std::size_t bytes) {
   for (auto& x : out)
     x = static_cast<std::byte>(random());
   return out;
+}
+
+deadline soon() {
+  return deadline::after(std::chrono::seconds{10});
+}
+
+deadline shortly() {
+  return deadline::after(std::chrono::milliseconds{10});
 }
 
 template <class T>
@@ -89,9 +99,9 @@ BOOST_AUTO_TEST_CASE(bytes_go_there_and_back) {
   for (std::size_t size : {0u, 1u, 1000u, (4u << 20) - 1, (9u << 20) + 5}) {
     auto sent = noise(size);
     auto memory = here.allocate(size + 1);
-    BOOST_REQUIRE(here.device->put(memory.data() + 1, sent));
+    BOOST_REQUIRE(here.device->put(memory.data() + 1, sent, soon()));
     std::vector<std::byte> got(size);
-    BOOST_REQUIRE(here.device->get(got, memory.data() + 1));
+    BOOST_REQUIRE(here.device->get(got, memory.data() + 1, soon()));
     BOOST_CHECK(got == sent);
   }
 }
@@ -103,8 +113,8 @@ BOOST_AUTO_TEST_CASE(threads_put_and_get_side_by_side) {
       std::vector<std::byte> sent(memory.size(),
                                   static_cast<std::byte>(thread * 20 + 1));
       std::vector<std::byte> got(memory.size());
-      if (!here.device->put(memory.data(), sent)
-          || !here.device->get(got, memory.data()) || got != sent)
+      if (!here.device->put(memory.data(), sent, soon())
+          || !here.device->get(got, memory.data(), soon()) || got != sent)
         return 0;
     }
     return 1;
@@ -118,13 +128,50 @@ BOOST_AUTO_TEST_CASE(a_copy_that_fails_is_an_error_and_not_the_end) {
   std::vector<std::byte> got(1000);
   machine->runtime->fail_next("allocate_pinned",
                               comm::cuda::codes::out_of_memory);
-  BOOST_CHECK(code_of(here.device->put(memory.data(), sent))
+  BOOST_CHECK(code_of(here.device->put(memory.data(), sent, soon()))
               == errc::exhausted);
-  BOOST_REQUIRE(here.device->put(memory.data(), sent));
+  BOOST_REQUIRE(here.device->put(memory.data(), sent, soon()));
   machine->runtime->fail_next("copy", comm::cuda::codes::invalid_value);
-  BOOST_CHECK(code_of(here.device->get(got, memory.data())) == errc::failed);
-  BOOST_REQUIRE(here.device->get(got, memory.data()));
+  BOOST_CHECK(code_of(here.device->get(got, memory.data(), soon()))
+              == errc::failed);
+  BOOST_REQUIRE(here.device->get(got, memory.data(), soon()));
   BOOST_CHECK(got == sent);
+}
+
+BOOST_AUTO_TEST_CASE(a_copy_that_hangs_ends_with_its_deadline) {
+  auto memory = here.allocate(1000);
+  auto sent = noise(1000);
+  std::vector<std::byte> got(1000);
+  machine->runtime->hang();
+  BOOST_CHECK(code_of(here.device->put(memory.data(), sent, shortly()))
+              == errc::timed_out);
+  BOOST_CHECK(code_of(here.device->get(got, memory.data(), shortly()))
+              == errc::timed_out);
+  BOOST_CHECK(got == std::vector<std::byte>(1000));
+  machine->runtime->resume();
+  BOOST_REQUIRE(here.device->put(memory.data(), sent, soon()));
+  BOOST_REQUIRE(here.device->get(got, memory.data(), soon()));
+  BOOST_CHECK(got == sent);
+}
+
+BOOST_AUTO_TEST_CASE(waiting_for_another_threads_copy_has_a_deadline) {
+  auto memory = here.allocate(1000);
+  auto sent = noise(1000);
+  machine->runtime->hang();
+  auto before = machine->runtime->calls("query");
+  auto codes = in_threads(2, [&](std::size_t thread) {
+    if (thread == 0)
+      return code_of(here.device->put(memory.data(), sent, soon()));
+    // Until the other one has the line.
+    auto until = soon();
+    while (machine->runtime->calls("query") == before && !until.passed())
+      std::this_thread::yield();
+    auto code = code_of(here.device->put(memory.data(), sent, shortly()));
+    machine->runtime->resume();
+    return code;
+  });
+  BOOST_CHECK(codes[0] == errc{});
+  BOOST_CHECK(codes[1] == errc::timed_out);
 }
 
 BOOST_AUTO_TEST_CASE(memory_of_others_is_shared_if_it_can_be) {

@@ -91,7 +91,8 @@ result<void> faulty_link::lend(std::uint64_t count, deadline until) {
   auto buckets = around_.bucket_bytes.size();
   if (slots_.size() == buckets && around_.bucket_bytes[bucket] > 0
       && due(fault_kind::corrupt, bucket, buckets))
-    if (auto done = flip(slots_[bucket], around_.bucket_bytes[bucket]); !done)
+    if (auto done = flip(slots_[bucket], around_.bucket_bytes[bucket], until);
+        !done)
       return done;
   return inner_->source_windows()->lend(count, until);
 }
@@ -102,7 +103,7 @@ result<std::uint64_t> faulty_link::reclaim(std::uint64_t known,
     return fail(good.error());
   auto back = inner_->source_windows()->reclaim(known, until);
   if (back && around_.sent != nullptr && due(fault_kind::write, 0, 1))
-    if (auto done = flip(around_.sent, 1); !done)
+    if (auto done = flip(around_.sent, 1, until); !done)
       return fail(done.error());
   return back;
 }
@@ -168,7 +169,8 @@ result<void> faulty_link::step(deadline until) {
   return {};
 }
 
-result<void> faulty_link::flip(std::byte* begin, std::uint64_t bytes) {
+result<void> faulty_link::flip(std::byte* begin, std::uint64_t bytes,
+                               deadline until) {
   auto words = (bytes + word_bytes - 1) / word_bytes;
   auto* at = begin + fault_->which % words * word_bytes;
   std::byte value{};
@@ -176,9 +178,9 @@ result<void> faulty_link::flip(std::byte* begin, std::uint64_t bytes) {
     *at ^= std::byte{16};
     return {};
   }
-  auto done = around_.place.device->get({&value, 1}, at);
+  auto done = around_.place.device->get({&value, 1}, at, until);
   value ^= std::byte{16};
-  return done ? around_.place.device->put(at, {&value, 1}) : done;
+  return done ? around_.place.device->put(at, {&value, 1}, until) : done;
 }
 
 result<void> faulty_link::push_flipped(std::span<const std::byte> data,
@@ -190,7 +192,7 @@ result<void> faulty_link::push_flipped(std::span<const std::byte> data,
                 ? around_.place.allocate(data.size())
                 : buffer::allocate(data.size());
   around_.place.put(copy.data(), here);
-  auto done = flip(copy.data(), copy.size());
+  auto done = flip(copy.data(), copy.size(), until);
   return done ? inner_->push(copy.bytes(), until) : done;
 }
 

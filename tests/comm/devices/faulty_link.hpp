@@ -79,7 +79,7 @@ private:
 
   /// Changes the first byte of one of the words at `begin`: whatever is in a
   /// bucket begins with a word.
-  result<void> flip(std::byte* begin, std::uint64_t bytes);
+  result<void> flip(std::byte* begin, std::uint64_t bytes, deadline until);
 
   result<void> push_flipped(std::span<const std::byte> data, deadline until);
 
