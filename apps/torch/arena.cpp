@@ -9,6 +9,7 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include "troupe/apps/torch/device.hpp"
 #include "troupe/core/buffer.hpp"
 
 namespace troupe::torch {
@@ -107,6 +108,44 @@ const at::Tensor& arena::at(std::string_view name) const {
   if (i == impl_->index.end())
     throw std::out_of_range{fmt::format("no parameter is called {}", name)};
   return impl_->slots[i->second].value;
+}
+
+std::vector<at::Tensor> arena::in_type(dtype type, std::size_t first,
+                                       std::size_t count) const {
+  std::vector<at::Tensor> result;
+  if (type == impl_->settings.type) {
+    for (std::size_t i = first; i < first + count; ++i)
+      result.push_back(impl_->slots.at(i).value);
+    return result;
+  }
+  auto element = size_of(impl_->settings.type);
+  auto begin = impl_->slots.at(first).offset;
+  auto end = begin;
+  std::vector<std::int64_t> pieces;
+  std::vector<std::size_t> piece_of;
+  for (std::size_t i = first; i < first + count; ++i) {
+    const auto& s = impl_->slots.at(i);
+    // What aligns it is a piece of its own.
+    if (s.offset > end)
+      pieces.push_back(static_cast<std::int64_t>((s.offset - end) / element));
+    piece_of.push_back(pieces.size());
+    pieces.push_back(static_cast<std::int64_t>(s.bytes / element));
+    end = s.offset + s.bytes;
+  }
+  auto of = [&](const device_block& all) {
+    return all.part(begin, impl_->settings.type,
+                    {static_cast<std::int64_t>((end - begin) / element)});
+  };
+  auto together = of(*impl_->values);
+  if (impl_->gradients) {
+    together.set_requires_grad(true);
+    together.mutable_grad() = of(*impl_->gradients);
+  }
+  auto parts = together.to(scalar_type(type)).split_with_sizes(pieces);
+  for (std::size_t i = 0; i < count; ++i)
+    result.push_back(
+      parts[piece_of[i]].view(impl_->slots[first + i].spec.extents));
+  return result;
 }
 
 std::span<float> arena::values(std::size_t index) const {

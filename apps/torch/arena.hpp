@@ -62,6 +62,13 @@ public:
   /// By name; throws std::out_of_range that holds the name.
   [[nodiscard]] const at::Tensor& at(std::string_view name) const;
 
+  /// Parameters `first` to `first + count - 1` in `type`: themselves if they
+  /// have it, else parts of one new array, so that many small parameters cost
+  /// one kernel. Gradients of such parts reach the gradient allocation together,
+  /// too. Views that nobody may write to; they go before an offload.
+  [[nodiscard]] std::vector<at::Tensor> in_type(dtype type, std::size_t first,
+                                                std::size_t count) const;
+
   /// The elements of parameter `index`, as `all_values`.
   [[nodiscard]] std::span<float> values(std::size_t index) const;
 

@@ -15,8 +15,8 @@
 
 #include "troupe/apps/torch/attention.hpp"
 #include "troupe/apps/torch/device.hpp"
-#include "troupe/apps/torch/random.hpp"
 #include "troupe/apps/torch/tensor_bridge.hpp"
+#include "troupe/apps/torch/transformer_weights.hpp"
 
 namespace troupe::torch {
 
@@ -55,77 +55,6 @@ void transformer_config::check_tokens(std::span<const std::int64_t> tokens,
 
 namespace {
 
-// -- parameters -----------------------------------------------------------
-
-struct block_parameters {
-  at::Tensor attention_norm_weight, attention_norm_bias;
-  at::Tensor q_weight, q_bias, k_weight, k_bias, v_weight, v_bias;
-  at::Tensor out_weight, out_bias;
-  at::Tensor mlp_norm_weight, mlp_norm_bias;
-  at::Tensor up_weight, up_bias, down_weight, down_bias;
-};
-
-std::vector<parameter_spec> specs_of(const transformer_config& c) {
-  std::vector<parameter_spec> specs;
-  auto add = [&](std::string name, shape extents) {
-    specs.push_back({std::move(name), std::move(extents)});
-  };
-  auto linear = [&](const std::string& name, std::int64_t out,
-                    std::int64_t in) {
-    add(fmt::format("{}.weight", name), {out, in});
-    add(fmt::format("{}.bias", name), {out});
-  };
-  auto norm = [&](const std::string& name) {
-    add(fmt::format("{}.weight", name), {c.width});
-    add(fmt::format("{}.bias", name), {c.width});
-  };
-  add("model.embed_tokens.weight", {c.vocab_size, c.width});
-  add("model.embed_positions.weight", {c.context, c.width});
-  for (std::int64_t i = 0; i < c.layers; ++i) {
-    auto layer = fmt::format("model.layers.{}", i);
-    norm(fmt::format("{}.input_layernorm", layer));
-    for (auto name : {"q_proj", "k_proj", "v_proj", "o_proj"})
-      linear(fmt::format("{}.self_attn.{}", layer, name), c.width, c.width);
-    norm(fmt::format("{}.post_attention_layernorm", layer));
-    linear(fmt::format("{}.mlp.up_proj", layer), 4 * c.width, c.width);
-    linear(fmt::format("{}.mlp.down_proj", layer), c.width, 4 * c.width);
-  }
-  norm("model.norm");
-  add("lm_head.weight", {c.vocab_size, c.width});
-  return specs;
-}
-
-bool ends_with(std::string_view name, std::string_view end) {
-  return name.size() >= end.size()
-         && name.substr(name.size() - end.size()) == end;
-}
-
-/// Embeddings ~ N(0, 0.1), norms 1, biases 0, matrices uniform in
-/// +-1/sqrt(in). Larger embeddings drown what the blocks add to them: with
-/// N(0, 1) the addition task takes three times the steps.
-void initialize(arena& parameters, const std::vector<parameter_spec>& specs,
-                std::uint64_t seed) {
-  at::NoGradGuard no_grad;
-  std::mt19937_64 generator{seed};
-  for (std::size_t i = 0; i < specs.size(); ++i) {
-    std::string_view name = specs[i].name;
-    // Drawn here and copied: the same numbers on every device.
-    tensor drawn{dtype::float32, specs[i].extents};
-    auto values = drawn.values<float>();
-    if (ends_with(name, "norm.weight"))
-      std::ranges::fill(values, 1.0f);
-    else if (ends_with(name, ".bias"))
-      std::ranges::fill(values, 0.0f);
-    else if (name.find("embed_") != std::string_view::npos)
-      fill_normal(values, 0.1, generator);
-    else
-      fill_uniform(values,
-                   1 / std::sqrt(static_cast<double>(specs[i].extents.back())),
-                   generator);
-    parameters[i].copy_(to_torch(drawn));
-  }
-}
-
 // -- padding ------------------------------------------------------------------
 
 bool all_zero(std::span<const std::int64_t> xs) {
@@ -161,9 +90,10 @@ struct kv_cache::impl {
   /// None before the first use, which knows device and type.
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
-  /// The head in float32, made once for all tokens. It belongs to the function
-  /// that fills the cache, and so is gone before an offload or a sync.
-  at::Tensor head;
+  /// In the types that passes need, made once for all tokens. They belong to
+  /// the function that fills the cache: copies are gone before an offload or a
+  /// sync.
+  transformer_weights weights;
 
   void allocate(const transformer_config& config, at::TensorOptions options) {
     if (padding.defined())
@@ -214,9 +144,6 @@ struct transformer::impl {
   at::TensorOptions options;
   arena parameters;
   at::Tensor token_embedding, position_embedding;
-  std::vector<block_parameters> blocks;
-  at::Tensor norm_weight, norm_bias;
-  at::Tensor head;
 
   impl(const transformer_config& c, std::uint64_t seed,
        const transformer_settings& s)
@@ -224,38 +151,15 @@ struct transformer::impl {
       settings(s),
       options(
         at::TensorOptions(scalar_type(s.type)).device(torch_device(s.device))),
-      parameters(specs_of(c),
+      parameters(parameters_of(c),
                  {s.device, s.trains ? dtype::float32 : s.type, s.trains}) {
-    initialize(parameters, specs_of(c), seed);
+    initialize(parameters, parameters_of(c), seed);
     token_embedding = parameters.at("model.embed_tokens.weight");
     position_embedding = parameters.at("model.embed_positions.weight");
-    for (std::int64_t i = 0; i < c.layers; ++i)
-      blocks.push_back(block(i));
-    norm_weight = parameters.at("model.norm.weight");
-    norm_bias = parameters.at("model.norm.bias");
-    head = parameters.at("lm_head.weight");
   }
 
-  block_parameters block(std::int64_t i) const {
-    auto get = [&](std::string_view name) {
-      return parameters.at(fmt::format("model.layers.{}.{}", i, name));
-    };
-    return {get("input_layernorm.weight"),
-            get("input_layernorm.bias"),
-            get("self_attn.q_proj.weight"),
-            get("self_attn.q_proj.bias"),
-            get("self_attn.k_proj.weight"),
-            get("self_attn.k_proj.bias"),
-            get("self_attn.v_proj.weight"),
-            get("self_attn.v_proj.bias"),
-            get("self_attn.o_proj.weight"),
-            get("self_attn.o_proj.bias"),
-            get("post_attention_layernorm.weight"),
-            get("post_attention_layernorm.bias"),
-            get("mlp.up_proj.weight"),
-            get("mlp.up_proj.bias"),
-            get("mlp.down_proj.weight"),
-            get("mlp.down_proj.bias")};
+  [[nodiscard]] transformer_weights weights() const {
+    return weights_in(settings.type, parameters, config);
   }
 
   /// In the type that the model computes in; `x` itself if it has it.
@@ -263,17 +167,9 @@ struct transformer::impl {
     return x.to(scalar_type(settings.type));
   }
 
-  /// A copy of the rounded head; the head itself in float32.
-  at::Tensor float_head() const { return typed(head).to(at::kFloat); }
-
   at::Tensor norm(const at::Tensor& x, const at::Tensor& weight,
                   const at::Tensor& bias) const {
-    return at::layer_norm(x, {config.width}, typed(weight), typed(bias));
-  }
-
-  at::Tensor linear(const at::Tensor& x, const at::Tensor& weight,
-                    const at::Tensor& bias) const {
-    return at::linear(x, typed(weight), typed(bias));
+    return at::layer_norm(x, {config.width}, weight, bias);
   }
 
   /// Rounds behind the look-up: gradients of a token that stands in many rows
@@ -302,15 +198,15 @@ struct transformer::impl {
   /// One block on x [n * t, width]; the result holds positions `from` and
   /// later. With a cache, keys and values of layer `index` are appended to it
   /// and attention sees all that it holds.
-  at::Tensor run_block(std::size_t index, const at::Tensor& x, std::int64_t n,
-                       std::int64_t t, std::int64_t from,
-                       const at::Tensor& mask, kv_cache::impl* cache) const {
-    const auto& p = blocks[index];
+  at::Tensor run_block(const block_weights& p, std::size_t index,
+                       const at::Tensor& x, std::int64_t n, std::int64_t t,
+                       std::int64_t from, const at::Tensor& mask,
+                       kv_cache::impl* cache) const {
     auto h = norm(x, p.attention_norm_weight, p.attention_norm_bias);
-    auto q = to_heads(linear(tail(h, n, t, from), p.q_weight, p.q_bias), n,
+    auto q = to_heads(at::linear(tail(h, n, t, from), p.q_weight, p.q_bias), n,
                       t - from);
-    auto k = to_heads(linear(h, p.k_weight, p.k_bias), n, t);
-    auto v = to_heads(linear(h, p.v_weight, p.v_bias), n, t);
+    auto k = to_heads(at::linear(h, p.k_weight, p.k_bias), n, t);
+    auto v = to_heads(at::linear(h, p.v_weight, p.v_bias), n, t);
     if (cache != nullptr) {
       cache->keys[index].narrow(2, cache->length, t).copy_(k);
       cache->values[index].narrow(2, cache->length, t).copy_(v);
@@ -327,11 +223,12 @@ struct transformer::impl {
                      .softmax(-1);
     auto seen = typed(weights).matmul(v).transpose(1, 2).reshape(
       {n * (t - from), config.width});
-    auto y = tail(x, n, t, from).add(linear(seen, p.out_weight, p.out_bias));
-    auto up = linear(norm(y, p.mlp_norm_weight, p.mlp_norm_bias), p.up_weight,
-                     p.up_bias)
+    auto y = tail(x, n, t, from)
+               .add(at::linear(seen, p.out_weight, p.out_bias));
+    auto up = at::linear(norm(y, p.mlp_norm_weight, p.mlp_norm_bias),
+                         p.up_weight, p.up_bias)
                 .relu();
-    return y.add(linear(up, p.down_weight, p.down_bias));
+    return y.add(at::linear(up, p.down_weight, p.down_bias));
   }
 
   /// No look-up may fail on the device. Copies tokens that lie there.
@@ -345,7 +242,8 @@ struct transformer::impl {
   /// Logits [n, t - from, vocab] of positions `from` and later: the last block
   /// leaves the earlier ones out, as nobody looks at them any more.
   at::Tensor run(const at::Tensor& tokens, const at::Tensor& padding,
-                 std::int64_t from, kv_cache::impl* cache) const {
+                 std::int64_t from, const transformer_weights& weights,
+                 kv_cache::impl* cache) const {
     auto device = torch_device(settings.device);
     auto n = tokens.size(0);
     auto t = tokens.size(1);
@@ -360,12 +258,15 @@ struct transformer::impl {
                               position_ids(first, t, padding, settings.device)))
                .view({n * t, config.width});
     auto mask = attention_mask(first, t, padding, settings.device);
+    const auto& blocks = weights.blocks;
     for (std::size_t i = 0; i < blocks.size(); ++i)
-      x = run_block(i, x, n, t, i + 1 == blocks.size() ? from : 0, mask, cache);
+      x = run_block(blocks[i], i, x, n, t, i + 1 == blocks.size() ? from : 0,
+                    mask, cache);
     // Multiplied in float32: at 8 a bfloat16 logit is off by up to 3 %, and the
     // ways of a cache and of a whole sequence would round apart.
-    return at::linear(norm(x, norm_weight, norm_bias).to(at::kFloat),
-                      cache != nullptr ? cache->head : float_head())
+    return at::linear(norm(x, weights.norm_weight, weights.norm_bias)
+                        .to(at::kFloat),
+                      weights.head)
       .view({n, t - from, config.vocab_size});
   }
 };
@@ -406,7 +307,7 @@ at::Tensor transformer::logits(const at::Tensor& tokens,
       fmt::format("transformer: {} padding counts for {} rows", padding.size(),
                   tokens.size(0))};
   return impl_->run(tokens, resident_padding(padding, impl_->settings.device),
-                    from, nullptr);
+                    from, impl_->weights(), nullptr);
 }
 
 at::Tensor transformer::next_logits(kv_cache& cache,
@@ -421,9 +322,9 @@ at::Tensor transformer::next_logits(kv_cache& cache,
                   tokens.size(0), t, c.rows, c.length, c.capacity)};
   if (c.keys.empty()) {
     c.allocate(impl_->config, impl_->options);
-    c.head = impl_->float_head();
+    c.weights = impl_->weights();
   }
-  auto last = impl_->run(tokens, c.padding, t - 1, &c);
+  auto last = impl_->run(tokens, c.padding, t - 1, c.weights, &c);
   c.length += t;
   return last.squeeze(1);
 }

@@ -60,6 +60,36 @@ BOOST_AUTO_TEST_CASE(gradients_accumulate_in_the_gradient_allocation) {
   BOOST_TEST(x[1].grad().sum().item<float>() == 0.0f);
 }
 
+BOOST_AUTO_TEST_CASE(parameters_of_another_type_are_rounded_together) {
+  // The second is behind a gap, the fourth is not among those asked for.
+  arena x{{{"a", {16}}, {"b", {2, 3}}, {"c", {4}}, {"d", {2}}}};
+  for (std::size_t i = 0; i < x.size(); ++i)
+    x[i].detach().fill_(static_cast<double>(i) + 1.001);
+  auto same = x.in_type(dtype::float32, 1, 2);
+  BOOST_REQUIRE(same.size() == 2u);
+  BOOST_TEST(same[0].is_same(x[1]));
+  BOOST_TEST(same[1].is_same(x[2]));
+  for (int pass = 1; pass <= 2; ++pass) {
+    auto rounded = x.in_type(dtype::bfloat16, 1, 2);
+    BOOST_REQUIRE(rounded.size() == 2u);
+    BOOST_TEST((rounded[0].scalar_type() == at::kBFloat16));
+    BOOST_TEST((rounded[0].sizes() == at::IntArrayRef{2, 3}));
+    BOOST_TEST(rounded[0].equal(x[1].to(at::kBFloat16)));
+    BOOST_TEST(rounded[1].equal(x[2].to(at::kBFloat16)));
+    // One array: the copy was one.
+    BOOST_TEST(rounded[0].storage().data() == rounded[1].storage().data());
+    rounded[0].sum().mul(2).add(rounded[1].sum(), 3).backward();
+    auto times = static_cast<float>(pass);
+    BOOST_TEST(x[0].grad().abs().sum().item<float>() == 0.0f);
+    BOOST_TEST(x[1].grad().eq(2 * times).all().item<bool>());
+    BOOST_TEST(x[2].grad().eq(3 * times).all().item<bool>());
+    BOOST_TEST(x[3].grad().abs().sum().item<float>() == 0.0f);
+    BOOST_TEST(x.flat_gradients().sum().item<float>() == 24 * times);
+  }
+  arena frozen{{{"a", {3}}}, {{}, dtype::float32, false}};
+  BOOST_TEST(!frozen.in_type(dtype::bfloat16, 0, 1)[0].requires_grad());
+}
+
 BOOST_AUTO_TEST_CASE(names_are_unique_and_known) {
   BOOST_CHECK_THROW((arena{{{"a", {1}}, {"a", {1}}}}), std::invalid_argument);
   BOOST_CHECK_THROW((arena{{{"a", {-1}}}}), std::invalid_argument);
