@@ -21,6 +21,9 @@ struct generation_settings {
   std::int64_t stop_token = 0;
   /// Stands behind the stop token.
   std::int64_t pad_token = 0;
+  /// Steps between two looks at whether all rows have ended: for each the host
+  /// waits for the device. Results do not depend on it. 0: 1 on the CPU, else 8.
+  std::int64_t look_every = 0;
 };
 
 /// Completions of m = prompts x samples rows, the samples of a prompt next to
@@ -41,6 +44,9 @@ struct completions {
 /// row (empty: none), with a KV cache. Draws one uniform number a row and step
 /// from `generator`, finished rows included, so a row's numbers do not depend
 /// on when others end. A null generator decodes greedily.
+///
+/// Numbers are drawn here and go to the model's device at once, tokens come
+/// back at the end: between two looks the host waits for nothing.
 ///
 /// Prompts and results are in this process's memory, wherever the model is.
 ///

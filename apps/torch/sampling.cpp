@@ -1,49 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/apps/torch/sampling.hpp"
 
-#include <algorithm>
 #include <cmath>
-#include <cstddef>
 #include <stdexcept>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/gather.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/max.h>
+#include <ATen/ops/searchsorted.h>
 
 namespace troupe::torch {
 
-namespace {
+at::Tensor room_to_draw(const at::Tensor& logits) {
+  return at::empty({2, logits.size(0), logits.size(1)},
+                   logits.options().dtype(at::kDouble));
+}
 
-double mass(std::span<const float> logits, double largest, double temperature) {
-  double total = 0;
-  for (auto x : logits)
-    total += std::exp((x - largest) / temperature);
-  if (!std::isfinite(total))
+void draw(const at::Tensor& logits, double temperature, const at::Tensor& u,
+          const at::Tensor& room, at::Tensor tokens, at::Tensor logprobs) {
+  auto sums = room.select(0, 0);
+  auto all = room.select(0, 1);
+  sums.copy_(logits);
+  // The largest first: however low the temperature is, it stays 0.
+  if (temperature != 1)
+    sums.sub_(sums.amax(1, true)).div_(temperature);
+  at::log_softmax_out(all, sums, 1);
+  at::exp_out(sums, all).cumsum_(1);
+  auto last = sums.size(1) - 1;
+  auto target = sums.select(1, last).mul(u).unsqueeze(1);
+  // The first token whose sum is above the target: one that adds something.
+  // There is one, unless the logits are no numbers.
+  auto found = tokens.unsqueeze(1);
+  at::searchsorted_out(found, sums, target, false, true);
+  found.clamp_max_(last);
+  auto column = logprobs.unsqueeze(1);
+  at::gather_out(column, all, 1, found);
+}
+
+void most_likely(const at::Tensor& logits, at::Tensor tokens,
+                 at::Tensor logprobs) {
+  at::max_out(logprobs, tokens, logits.to(at::kDouble).log_softmax(1), 1);
+}
+
+void check_logprob(double logprob) {
+  if (!std::isfinite(logprob))
     throw std::runtime_error{
       "the policy's logits are not finite: its weights have left the range of "
       "numbers; go back to a checkpoint, with a lower learning_rate"};
-  return total;
-}
-
-} // namespace
-
-drawn_token draw(std::span<const float> logits, double temperature, double u) {
-  double largest = *std::ranges::max_element(logits);
-  auto total = mass(logits, largest, temperature);
-  auto left = u * total;
-  std::size_t chosen = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    auto weight = std::exp((logits[i] - largest) / temperature);
-    if (weight > 0)
-      chosen = i;
-    left -= weight;
-    if (left < 0)
-      break;
-  }
-  auto logprob = (logits[chosen] - largest) / temperature - std::log(total);
-  return {static_cast<std::int64_t>(chosen), static_cast<float>(logprob)};
-}
-
-drawn_token most_likely(std::span<const float> logits) {
-  auto best = std::ranges::max_element(logits);
-  auto total = mass(logits, *best, 1);
-  return {best - logits.begin(), static_cast<float>(-std::log(total))};
 }
 
 } // namespace troupe::torch

@@ -252,7 +252,6 @@ struct transformer::impl {
       throw std::invalid_argument{
         fmt::format("transformer: {} positions, but the context is {}",
                     first + t, config.context)};
-    check_ids(tokens);
     auto x = embedding(token_embedding, tokens.to(device))
                .add(embedding(position_embedding,
                               position_ids(first, t, padding, settings.device)))
@@ -306,12 +305,19 @@ at::Tensor transformer::logits(const at::Tensor& tokens,
     throw std::invalid_argument{
       fmt::format("transformer: {} padding counts for {} rows", padding.size(),
                   tokens.size(0))};
+  impl_->check_ids(tokens);
   return impl_->run(tokens, resident_padding(padding, impl_->settings.device),
                     from, impl_->weights(), nullptr);
 }
 
 at::Tensor transformer::next_logits(kv_cache& cache,
                                     const at::Tensor& tokens) const {
+  impl_->check_ids(tokens);
+  return next_logits_of_drawn(cache, tokens);
+}
+
+at::Tensor transformer::next_logits_of_drawn(kv_cache& cache,
+                                             const at::Tensor& tokens) const {
   at::NoGradGuard no_grad;
   auto& c = *cache.impl_;
   auto t = tokens.size(1);

@@ -111,6 +111,11 @@ public:
   /// `logits` does; the cache holds no more positions then.
   at::Tensor next_logits(kv_cache& cache, const at::Tensor& tokens) const;
 
+  /// The same for tokens that were drawn of this model's logits and lie on its
+  /// device: nobody looks at them, and the host does not wait.
+  at::Tensor next_logits_of_drawn(kv_cache& cache,
+                                  const at::Tensor& tokens) const;
+
 private:
   struct impl;
   std::unique_ptr<impl> impl_;

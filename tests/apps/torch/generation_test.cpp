@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/apps/torch/generation.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
+#include <string_view>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
@@ -95,6 +98,54 @@ BOOST_AUTO_TEST_CASE(the_same_generator_draws_the_same_completions) {
   BOOST_TEST(first.tokens.same_elements(draw(5).tokens));
   BOOST_TEST(first.logprobs.same_elements(draw(5).logprobs));
   BOOST_TEST(!first.tokens.same_elements(draw(6).tokens));
+}
+
+BOOST_AUTO_TEST_CASE(results_do_not_depend_on_when_somebody_looks) {
+  transformer model{small, 4};
+  bool ended_early = false;
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    auto draw = [&](std::int64_t look_every, std::mt19937_64& generator) {
+      troupe::tensor prompts{dtype::int64, {1, 4}};
+      std::ranges::fill(prompts.values<std::int64_t>(), 5);
+      return generate(model, prompts, {}, {6, 3, 1, stop, 0, look_every},
+                      &generator);
+    };
+    std::mt19937_64 often{seed};
+    auto first = draw(1, often);
+    auto longest = std::ranges::max(first.lengths.values<std::int64_t>());
+    ended_early = ended_early || longest < 6;
+    // As many numbers as the longest row has steps, in every row.
+    std::mt19937_64 counted{seed};
+    counted.discard(static_cast<unsigned long long>(3 * longest));
+    BOOST_TEST((often == counted));
+    for (std::int64_t look_every : {0, 2, 4, 100}) {
+      std::mt19937_64 seldom{seed};
+      auto second = draw(look_every, seldom);
+      BOOST_TEST(first.tokens.same_elements(second.tokens));
+      BOOST_TEST(first.logprobs.same_elements(second.logprobs));
+      BOOST_TEST(first.mask.same_elements(second.mask));
+      BOOST_TEST(first.lengths.same_elements(second.lengths));
+      BOOST_TEST((often == seldom));
+    }
+  }
+  BOOST_TEST(ended_early);
+}
+
+BOOST_AUTO_TEST_CASE(weights_out_of_range_are_an_error) {
+  transformer model{small, 4};
+  model.parameters()
+    .at("model.norm.bias")
+    .detach()
+    .fill_(std::numeric_limits<double>::quiet_NaN());
+  std::mt19937_64 generator{1};
+  for (auto* from : {&generator, static_cast<std::mt19937_64*>(nullptr)})
+    BOOST_CHECK_EXCEPTION(static_cast<void>(generate(model, some_prompts(), {},
+                                                     {6, 1, 1, stop, 0}, from)),
+                          std::runtime_error, [](const std::runtime_error& e) {
+                            return std::string_view{e.what()}.find(
+                                     "logits are not finite")
+                                   != std::string_view::npos;
+                          });
 }
 
 BOOST_AUTO_TEST_CASE(greedy_decoding_takes_the_likeliest_token_each_time) {
