@@ -32,6 +32,8 @@ public:
 
   const char* name() const override { return "courier"; }
 
+  void on_exit() override { book.clear(); }
+
   std::size_t bundles = 0;
   std::size_t parcels = 0;
   std::size_t asked_for_more = 0;

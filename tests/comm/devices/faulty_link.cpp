@@ -89,7 +89,8 @@ result<void> faulty_link::lend(std::uint64_t count, deadline until) {
   auto bucket = lends_++;
   // Only what was packed can be changed on its way.
   auto buckets = around_.bucket_bytes.size();
-  if (slots_.size() == buckets && around_.bucket_bytes[bucket] > 0
+  auto packed = slots_.size() == buckets && bucket < buckets;
+  if (packed && around_.bucket_bytes[bucket] > 0
       && due(fault_kind::corrupt, bucket, buckets))
     if (auto done = flip(slots_[bucket], around_.bucket_bytes[bucket], until);
         !done)
