@@ -9,6 +9,7 @@
 #include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/actors/engine/repair_crew.hpp"
 #include "troupe/actors/engine/run_driver.hpp"
+#include "troupe/actors/protocol/errors.hpp"
 #include "troupe/core/log.hpp"
 
 namespace troupe::engine {
@@ -61,7 +62,7 @@ run_driver::go_on(run_ended& ended, data_source& data, const batch& origin,
     if (how == way::anew)
       return begin_anew(found, data, origin, listener);
     // Whoever does not answer once will not the next time.
-    if (why.code() == errc::timed_out)
+    if (why.code() == errc::timed_out || protocol::has_given_up(why))
       continue;
     auto from = how == way::in_memory
                   ? std::move(*ended.standing)

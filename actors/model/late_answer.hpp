@@ -13,4 +13,10 @@ namespace troupe::model {
 [[nodiscard]] error late_or(const error& why, std::string_view operation,
                             std::chrono::milliseconds timeout);
 
+/// What a rank does that is in `operation` for `age`, while the others who were
+/// asked together with it have given up waiting for it: with which keys bound
+/// their wait and its work.
+[[nodiscard]] error still_at_it(std::string_view operation,
+                                std::chrono::nanoseconds age);
+
 } // namespace troupe::model

@@ -21,10 +21,6 @@ using call::to_ms;
 using protocol::ack;
 using std::chrono::milliseconds;
 
-/// Ranks that wait for the same one give up together, more or less. Shorter than
-/// the error_monitor waits where nobody has named a cause.
-constexpr milliseconds late_after{400};
-
 milliseconds from_ms(std::uint32_t x) {
   return milliseconds{x};
 }
@@ -160,18 +156,23 @@ error replica::report(std::size_t rank, const std::string& operation,
 
 template <class Reply, class Handle, class Message>
 void replica::ask_one(const Handle& target, std::size_t rank,
-                      const std::string& operation, milliseconds timeout,
+                      const round_ptr& asked, milliseconds timeout,
                       Message message, continuation<Reply> done) {
   auto counts = may_talk(message);
   owed_ += counts;
+  asked->missing.insert(rank);
   calls_.ask<Reply>(target, with_grace(timeout), std::move(message),
-                    [this, rank, operation, timeout, counts, era = era_,
+                    [this, rank, asked, timeout, counts,
                      done = std::move(done)](result<Reply> x) {
+                      asked->missing.erase(rank);
                       // What was asked before a failure is of no interest.
-                      if (!x && era == era_)
+                      if (!x && asked->era == era_) {
+                        const auto& operation = asked->operation;
                         x = fail(
                           report(rank, operation,
                                  late_or(x.error(), operation, timeout)));
+                        note_failure(asked, x.error());
+                      }
                       done(std::move(x));
                       // What comes next has been asked by now.
                       owed_ -= counts;
@@ -188,10 +189,10 @@ void replica::await_ranks(call::reply<ack> out) {
 }
 
 template <class Reply, class Message>
-void replica::ask(std::size_t rank, const std::string& operation,
+void replica::ask(std::size_t rank, const round_ptr& asked,
                   milliseconds timeout, Message message,
                   continuation<Reply> done) {
-  ask_one<Reply>(workers_[rank], rank, operation, timeout, std::move(message),
+  ask_one<Reply>(workers_[rank], rank, asked, timeout, std::move(message),
                  std::move(done));
 }
 
@@ -200,21 +201,22 @@ void replica::ask_all(const std::string& operation, milliseconds timeout,
                       const Message& message,
                       continuation<std::vector<Reply>> done) {
   auto all = std::make_shared<call::gather<Reply>>(world(), std::move(done));
+  auto asked = begin_round(operation);
   auto together = calls_.collect();
   for (std::size_t rank = 0; rank < world(); ++rank)
-    ask<Reply>(rank, operation, timeout, message,
+    ask<Reply>(rank, asked, timeout, message,
                [all, rank](result<Reply> x) { all->set(rank, std::move(x)); });
 }
 
 template <class Reply, class Request>
 void replica::relay(const std::string& operation, const Request& request,
                     continuation<Reply> done) {
-  relay_to<Reply>(workers_, operation, request, std::move(done));
+  relay_to<Reply>(workers_, begin_round(operation), request, std::move(done));
 }
 
 template <class Reply, class Handle, class Request>
 void replica::relay_to(const std::vector<Handle>& targets,
-                       const std::string& operation, const Request& request,
+                       const round_ptr& asked, const Request& request,
                        continuation<Reply> done) {
   auto shares = cut<rank_id>(request, [](const protocol::worker_name& to) {
     return to.rank;
@@ -237,7 +239,7 @@ void replica::relay_to(const std::vector<Handle>& targets,
   for (auto& [rank, share] : shares) {
     auto timeout = from_ms(share.timeout_ms);
     auto at = static_cast<std::size_t>(rank.value());
-    ask_one<Reply>(targets[at], at, operation, timeout, std::move(share),
+    ask_one<Reply>(targets[at], at, asked, timeout, std::move(share),
                    [all, index, name = worker_name(at)](result<Reply> x) {
                      all->set(index, own_up(name, std::move(x)));
                    });
@@ -359,7 +361,8 @@ void replica::complete(protocol::worker_manifest manifest, milliseconds timeout,
   request.items.push_back({manifest.worker, known});
   request.timeout_ms = to_ms(timeout);
   ask<
-    protocol::manifests>(rank, "set up", timeout, std::move(request),
+    protocol::manifests>(rank, begin_round("set up"), timeout,
+                         std::move(request),
                          [=, this, manifest = std::move(manifest)](
                            result<protocol::manifests> x) mutable {
                            if (!x)
@@ -383,8 +386,8 @@ void replica::complete(protocol::worker_manifest manifest, milliseconds timeout,
 
 void replica::transfer(const protocol::transfer& request,
                        continuation<protocol::transfer_reports> done) {
-  relay_to<protocol::transfer_reports>(movers_, "weight sync", request,
-                                       std::move(done));
+  relay_to<protocol::transfer_reports>(movers_, begin_round("weight sync"),
+                                       request, std::move(done));
 }
 
 // -- calls ---------------------------------------------------------------------
@@ -429,8 +432,7 @@ void replica::invoke(const protocol::invoke& request,
     joined.times = std::move(times);
     done(std::move(joined));
   });
-  auto now = std::make_shared<round>(
-    round{request.function, era_, std::vector<bool>(world())});
+  auto asked = begin_round(request.function);
   auto together = calls_.collect();
   for (std::size_t rank = 0; rank < world(); ++rank) {
     protocol::invoke share{request.function,
@@ -440,33 +442,11 @@ void replica::invoke(const protocol::invoke& request,
     auto data = layout_.coordinates_of(rank_id{static_cast<std::int32_t>(rank)})
                   .at(dimension::data);
     share.input = inputs[static_cast<std::size_t>(data)];
-    ask<protocol::invoked>(rank, request.function, timeout, std::move(share),
-                           [=, this](result<protocol::invoked> x) {
-                             now->answered[rank] = true;
-                             if (!x && x.error().code() != errc::aborted)
-                               now->explained = true;
-                             if (!x && protocol::has_given_up(x.error()))
-                               look_for_hanging(now);
+    ask<protocol::invoked>(rank, asked, timeout, std::move(share),
+                           [all, rank](result<protocol::invoked> x) {
                              all->set(rank, std::move(x));
                            });
   }
-}
-
-void replica::look_for_hanging(const std::shared_ptr<round>& call) {
-  calls_.after(late_after, [=, this] {
-    auto& answered = call->answered;
-    if (call->era != era_ || call->explained
-        || std::ranges::count(answered, false) != 1)
-      return;
-    auto late = std::ranges::find(answered, false);
-    auto rank = static_cast<std::size_t>(late - answered.begin());
-    // Once, however many have waited.
-    call->explained = true;
-    static_cast<void>(
-      report(rank, call->function,
-             {errc::timed_out, "is still at it, while all others have given up "
-                               "waiting (see runtime.collective_timeout_ms)"}));
-  });
 }
 
 replica::behavior_type replica::make_behavior() {
@@ -510,8 +490,11 @@ replica::behavior_type replica::make_behavior() {
     },
     [=, this](const connect_groups& x) {
       auto out = owe_ack();
-      relay<ack>("connect groups", x,
-                 [out](auto y) { out.deliver(std::move(y)); });
+      // Who is still at it may wait for a rank of the other model.
+      auto asked = begin_round("connect groups");
+      asked->explained = true;
+      relay_to<ack>(workers_, asked, x,
+                    [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();
     },
     [=, this](const close_groups& x) {
@@ -577,9 +560,10 @@ replica::behavior_type replica::make_behavior() {
         out.deliver(ack{});
         quit();
       });
+      auto asked = begin_round("close");
       auto together = calls_.collect();
       for (std::size_t rank = 0; rank < world(); ++rank)
-        ask<ack>(rank, "close", from_ms(x.timeout_ms), x,
+        ask<ack>(rank, asked, from_ms(x.timeout_ms), x,
                  // A worker that is gone already is closed.
                  [all, rank](const result<ack>&) { all->set(rank, ack{}); });
       return out.promise();

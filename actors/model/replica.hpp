@@ -3,9 +3,12 @@
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include <caf/actor_clock.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
 #include "troupe/actors/call/caller.hpp"
@@ -92,15 +95,37 @@ private:
 
   // -- asking workers ---------------------------------------------------------
 
+  /// What ranks were asked together, and who has not answered.
+  struct round {
+    std::string operation;
+    std::uint64_t era = 0;
+    caf::actor_clock::time_point since;
+    std::set<std::size_t> missing;
+    /// Somebody gave another reason than having waited in vain, or has been
+    /// named.
+    bool explained = false;
+  };
+
+  using round_ptr = std::shared_ptr<round>;
+
+  [[nodiscard]] round_ptr begin_round(std::string operation);
+
+  /// Hears why a rank has not done its part.
+  void note_failure(const round_ptr& asked, const error& why);
+
+  /// A rank has given up waiting for others: a little later, reports the one
+  /// that is still at it, if it is only one and nobody knows better. Who hangs
+  /// says nothing; all that is known of it is that others waited.
+  void look_for_hanging(const round_ptr& asked);
+
   /// Asks a rank's worker or mover and reports its error.
   template <class Reply, class Handle, class Message>
-  void ask_one(const Handle& target, std::size_t rank,
-               const std::string& operation, milliseconds timeout,
-               Message message, continuation<Reply> done);
+  void ask_one(const Handle& target, std::size_t rank, const round_ptr& asked,
+               milliseconds timeout, Message message, continuation<Reply> done);
 
   /// Asks one rank's worker.
   template <class Reply, class Message>
-  void ask(std::size_t rank, const std::string& operation, milliseconds timeout,
+  void ask(std::size_t rank, const round_ptr& asked, milliseconds timeout,
            Message message, continuation<Reply> done);
 
   /// Asks every rank the same.
@@ -110,9 +135,8 @@ private:
 
   /// Hands each rank its items; `targets` are the ranks' workers or movers.
   template <class Reply, class Handle, class Request>
-  void relay_to(const std::vector<Handle>& targets,
-                const std::string& operation, const Request& request,
-                continuation<Reply> done);
+  void relay_to(const std::vector<Handle>& targets, const round_ptr& asked,
+                const Request& request, continuation<Reply> done);
 
   /// Hands each rank's worker its items.
   template <class Reply, class Request>
@@ -121,20 +145,6 @@ private:
 
   void invoke(const protocol::invoke& request,
               continuation<protocol::invoked> done);
-
-  /// A call and who has answered.
-  struct round {
-    std::string function;
-    std::uint64_t era = 0;
-    std::vector<bool> answered;
-    /// Somebody gave another reason than having waited in vain.
-    bool explained = false;
-  };
-
-  /// A rank has given up waiting for others: a little later, reports the one
-  /// that is still at it, if it is only one and nobody knows better. Who hangs
-  /// says nothing; all that is known of it is that others waited.
-  void look_for_hanging(const std::shared_ptr<round>& call);
 
   /// Answers once no rank may be talking to another any more.
   void await_ranks(call::reply<protocol::ack> out);

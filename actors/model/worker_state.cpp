@@ -15,6 +15,7 @@
 #include "troupe/actors/model/parameter_listing.hpp"
 #include "troupe/actors/model/timed_communicator.hpp"
 #include "troupe/actors/model/version_key.hpp"
+#include "troupe/actors/protocol/errors.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/core/units.hpp"
 #include "troupe/planner/parallel_layout.hpp"
@@ -371,8 +372,13 @@ result<ack> worker_state::connect(const protocol::connect_groups& request) {
       auto view = protocol::as_bytes(raw);
       addresses.emplace_back(view.begin(), view.end());
     }
-    if (auto done = probe_->groups.connect(item.group, addresses, until); !done)
-      return fail(done.error());
+    auto done = probe_->groups.connect(item.group, addresses, until);
+    if (done)
+      continue;
+    // Others did not come: this one has answered.
+    if (done.error().code() == errc::timed_out)
+      return fail(protocol::given_up(done.error()));
+    return fail(done.error());
   }
   // What the module has kept of its communicators stands for the new ones.
   if (context_)

@@ -45,6 +45,21 @@ BOOST_AUTO_TEST_CASE(every_operation_has_its_key) {
   BOOST_TEST(names("train_step", "runtime.call_timeout_ms"));
 }
 
+BOOST_AUTO_TEST_CASE(who_is_still_at_it_is_told_with_both_bounds) {
+  auto got = model::still_at_it("on_sync", 31s);
+  BOOST_TEST((got.code() == errc::timed_out));
+  BOOST_TEST(got.message()
+             == "is still at it after 31.0 s, while all others have given up "
+                "waiting: see runtime.collective_timeout_ms for how long they "
+                "wait, runtime.sync_timeout_ms for how long it may take");
+  // There is no collective yet.
+  BOOST_TEST(model::still_at_it("connect groups", 60s).message()
+             == "is still at it after 1 min 00 s, while all others have given "
+                "up waiting: see runtime.setup_timeout_ms, "
+                "runtime.sync_timeout_ms in a sync, runtime.rejoin_timeout_ms "
+                "in a repair");
+}
+
 BOOST_AUTO_TEST_CASE(an_answer_stays_as_it_was) {
   for (const auto& why : {error{errc::timed_out, "the disk is slow"},
                           error{errc::lost, "its process is gone"}})

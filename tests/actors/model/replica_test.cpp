@@ -272,6 +272,7 @@ BOOST_AUTO_TEST_CASE(a_rank_that_waited_in_vain_has_given_up) {
   BOOST_TEST(known[1].rank.value() == 1);
   BOOST_TEST((known[1].code == errc::timed_out));
   BOOST_TEST(known[1].operation == "echo");
+  BOOST_TEST(known[1].message.starts_with("is still at it after "));
   BOOST_TEST((monitor::conclude(known).root.rank == rank_id{1}));
   BOOST_REQUIRE(!got);
   BOOST_TEST((got.error().code() == errc::aborted));

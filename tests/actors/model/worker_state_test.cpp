@@ -229,6 +229,55 @@ BOOST_AUTO_TEST_CASE(a_rank_that_finds_others_missing_has_given_up) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(so_has_one_that_waits_in_set_up_on_sync_or_load) {
+  auto waits = [](const std::string& what) {
+    if (!what.starts_with("save"))
+      throw troupe::exception{{errc::timed_out, "barrier: nobody came"}};
+  };
+  auto gave_up = [](const auto& x) {
+    return !x && protocol::has_given_up(x.error());
+  };
+  notes->before = waits;
+  BOOST_TEST(gave_up(worker->set_up()));
+  notes->before = nullptr;
+  BOOST_REQUIRE(worker->set_up());
+  notes->before = waits;
+  BOOST_REQUIRE(fence(true));
+  BOOST_TEST(gave_up(fence(false, 1)));
+  notes->before = nullptr;
+  BOOST_REQUIRE(fence(false, 1));
+  notes->before = waits;
+  test::scratch folder;
+  protocol::run_checkpoint request{false, folder.path().string(), 1000};
+  auto files = worker->save(request);
+  BOOST_REQUIRE(files);
+  for (const auto& [file, content] : *files)
+    BOOST_REQUIRE(checkpoint::write_batch(file, content));
+  request.load = true;
+  BOOST_TEST(gave_up(worker->load(request)));
+}
+
+BOOST_AUTO_TEST_CASE(so_has_one_whose_peers_do_not_connect) {
+  protocol::open_groups seats;
+  seats.items.push_back({worker->name(), "pair", "inproc",
+                         protocol::seat_kind::member, rank_id{0}, 2});
+  auto own = worker->open(seats);
+  BOOST_REQUIRE(own);
+  auto other = hub.make_endpoint("pair", rank_id{1}, 2);
+  BOOST_REQUIRE(other);
+  protocol::connect_groups request;
+  request.timeout_ms = 1;
+  request.items.push_back(
+    {worker->name(),
+     "pair",
+     {own->items.front().address, protocol::to_payload((*other)->address())}});
+  auto done = worker->connect(request);
+  BOOST_REQUIRE(!done);
+  BOOST_TEST((done.error().code() == errc::aborted));
+  BOOST_TEST(done.error().message()
+             == "gave up: pair: 1 of 2 ranks of group pair arrived");
+}
+
 // A collective says the same of a lost device and of a lost peer.
 BOOST_AUTO_TEST_CASE(a_rank_whose_own_device_is_lost_has_failed) {
   auto gpu = std::make_shared<test::stub_device>(3);
