@@ -3,16 +3,10 @@
 # bad_input_test.sh PROGRAM: a benchmark's help, and wrong input, which must be
 # refused before anything is measured.
 set -uo pipefail
+# shellcheck source=tests/support/complain.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../support/complain.sh"
 
 program=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-complain() {
-  printf 'FAILED: %s\n' "$1"
-  failures=$((failures + 1))
-}
 
 # refused NAME WORDS ARGUMENTS...: must end with 2, print nothing but a
 # complaint that holds the words.
@@ -36,5 +30,4 @@ refused 'no file' 'must not be empty' --quick --json ''
 "$program" --help >"$work/help" || complain 'help: no exit code 0'
 grep -q '^Examples:' "$work/help" || complain 'help: no examples'
 
-((failures == 0)) && echo "all passed"
-exit $((failures > 0))
+conclude

@@ -3,16 +3,10 @@
 # no_gpu_test.sh PROGRAM: what a benchmark says of --devices where there is no
 # GPU, and of devices that are none.
 set -uo pipefail
+# shellcheck source=tests/support/complain.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../support/complain.sh"
 
 program=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-complain() {
-  printf 'FAILED: %s\n' "$1"
-  failures=$((failures + 1))
-}
 
 # ends CODE DEVICES WORDS: says so on standard error alone.
 ends() {
@@ -36,5 +30,4 @@ for devices in cuda cuda:1; do
   (($(wc -l <"$work/err") == 1)) || complain "$devices: $(cat "$work/err")"
 done
 
-((failures == 0)) && echo "all passed"
-exit $((failures > 0))
+conclude

@@ -5,15 +5,9 @@
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-
-failures=0
-complain() {
-  echo "FAILED: $*" >&2
-  failures=$((failures + 1))
-}
+# shellcheck source=tests/support/complain.sh
+source "$here/../support/complain.sh"
+cd "$work" || exit 1
 
 # program NAME: makes a program of what is read.
 program() {
@@ -113,5 +107,4 @@ says 'needs a number'
 measure 2 --fast build out
 says "'--fast' is no option"
 
-((failures == 0)) || exit 1
-echo "measure.sh: all as it should be"
+conclude

@@ -4,18 +4,18 @@
 # far as one machine allows. Every command line in it is run, with `minimal`, on
 # addresses of 127.0.0.0/8 that stand for machines.
 set -uo pipefail
+# shellcheck source=tests/support/complain.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../support/complain.sh"
 
 program=$(readlink -f "$1")
 manifest_check=$(readlink -f "$2")
 launchers=$3/launchers
 config=$3/apps/minimal/minimal.yaml
-work=$(mktemp -d)
 # Only processes of this test have it.
 export TROUPE_LAUNCHERS_TEST=$work
 # Slurm of a machine that has one has no say here.
 unset "${!SLURM@}"
 cd "$work" || exit 1
-failures=0
 children=()
 
 # Called by trap.
@@ -25,11 +25,6 @@ clean_up() {
   rm -rf "$work"
 }
 trap clean_up EXIT
-
-complain() {
-  printf 'FAILED: %s\n' "$1"
-  failures=$((failures + 1))
-}
 
 # show FILE...: what was said, when something failed
 show() { sed 's/^/| /' "$@" 2>/dev/null; }

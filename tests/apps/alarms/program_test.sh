@@ -3,18 +3,12 @@
 # program_test.sh PROGRAM ROOT: runs the demonstration and looks for what the
 # application itself was told.
 set -uo pipefail
+# shellcheck source=tests/support/complain.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../support/complain.sh"
 
 program=$1
 config=$2/apps/alarms/alarms.yaml
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failures=0
-
-complain() {
-  printf 'FAILED: %s\n' "$1"
-  failures=$((failures + 1))
-}
 
 # A run that goes on is told of once.
 timeout 60 "$program" run "$config" --plain --name warned >out 2>told
@@ -53,7 +47,4 @@ grep -q '^alarm 2: walker, save checkpoint: it trains and has saved nothing' \
 cat out4 told4 | tr -s '[:space:]' ' ' | grep -q 'Warning: .*the data has no position()' ||
   complain "the terminal does not warn"
 
-if [[ $failures != 0 ]]; then
-  sed 's/^/| /' out told out2 told2 out3 told3 out4 told4
-  exit 1
-fi
+conclude out told out2 told2 out3 told3 out4 told4

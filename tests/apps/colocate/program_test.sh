@@ -3,20 +3,14 @@
 # program_test.sh PROGRAM ROOT: runs the demonstration on four devices and looks
 # for each of its steps, for the links it used and for what it leaves behind.
 set -uo pipefail
+# shellcheck source=tests/support/complain.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../support/complain.sh"
 
 program=$1
 config=$2/apps/colocate/colocate.yaml
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 # Only processes of this test have it.
 export TROUPE_COLOCATE_TEST=$work
 cd "$work" || exit 1
-failures=0
-
-complain() {
-  printf 'FAILED: %s\n' "$1"
-  failures=$((failures + 1))
-}
 
 timeout 60 "$program" run "$config" --devices cpu:4 --plain --name demo \
   >out 2>&1
@@ -82,7 +76,4 @@ for entry in /proc/[0-9]*/environ; do
     complain "process ${entry//[^0-9]/} is left"
 done
 
-if [[ $failures != 0 ]]; then
-  sed 's/^/| /' out out2 out3
-  exit 1
-fi
+conclude out out2 out3

@@ -3,18 +3,12 @@
 # program_test.sh GOLDEN_CHECK ROOT: what the program says of files that it
 # cannot read, of its use, and of cases with tags.
 set -uo pipefail
+# shellcheck source=tests/support/complain.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../support/complain.sh"
 
 program=$1
 root=$2
 golden=$root/tests/golden
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-complain() {
-  printf 'FAILED: %s\n' "$1"
-  failures=$((failures + 1))
-}
 
 # run CODE NAME ARGUMENTS...: must end with CODE and the line that counts.
 run() {
@@ -68,5 +62,4 @@ for set in config ports lbrank sched split_groups total_gpu bucket; do
     complain "$set with tags: $(cat "$work/out")"
 done
 
-((failures == 0)) && echo "all passed"
-exit $((failures > 0))
+conclude

@@ -5,18 +5,12 @@
 # been.
 set -uo pipefail
 export LC_ALL=C
+# shellcheck source=tests/support/complain.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../support/complain.sh"
 
 program=$1
 config=$2/apps/minimal/minimal.yaml
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failures=0
-
-complain() {
-  printf 'FAILED: %s\n' "$1"
-  failures=$((failures + 1))
-}
 
 # go NAME WORDS...: a run to its end; what it says is in NAME.out.
 go() {
@@ -51,7 +45,4 @@ saved=$(cd runs/parts/checkpoints/episode-00000008 && find . -name '*.rank*' |
 './reward/0/troupe.rank0 ./trainer/0/parameters.rank0 '\
 './trainer/0/troupe.rank0 ' ]] || complain "it has saved $saved"
 
-if [[ $failures != 0 ]]; then
-  sed 's/^/| /' ./*.out differences
-  exit 1
-fi
+conclude ./*.out differences

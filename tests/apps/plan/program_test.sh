@@ -3,18 +3,12 @@
 # program_test.sh PROGRAM ROOT: runs `PROGRAM plan` on the configurations that
 # the project in ROOT ships, on the examples of its help and on wrong input.
 set -uo pipefail
+# shellcheck source=tests/support/complain.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../support/complain.sh"
 
 program=$1
 root=$2
 plans=$root/apps/plans
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-complain() {
-  printf 'FAILED: %s\n' "$1"
-  failures=$((failures + 1))
-}
 
 # Complains about lines of standard input with more than 80 columns; escapes
 # take none.
@@ -213,5 +207,4 @@ refused 'huge product' 'not divisible' "${groups[@]}" 16 --tp 2000000000 \
   --pp 2000000000
 refused 'unknown order' 'megatron, vllm' "${groups[@]}" 4 --order deepspeed
 
-((failures == 0)) && echo "all passed"
-exit $((failures > 0))
+conclude
