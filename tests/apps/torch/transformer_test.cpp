@@ -113,7 +113,7 @@ BOOST_AUTO_TEST_CASE(repeated_rows_continue_alike) {
   BOOST_TEST(largest_difference(next[0], next[3]) > 1e-3);
 }
 
-BOOST_AUTO_TEST_CASE(initial_weights_return_from_the_seed) {
+BOOST_AUTO_TEST_CASE(initial_weights_follow_from_the_seed) {
   transformer a{small, 1};
   transformer b{small, 1};
   transformer c{small, 2};
