@@ -2,7 +2,6 @@
 #include "troupe/actors/model/replica.hpp"
 
 #include <algorithm>
-#include <type_traits>
 #include <utility>
 
 #include <fmt/core.h>
@@ -34,10 +33,15 @@ milliseconds with_grace(milliseconds x) {
 /// own.
 template <class Message>
 bool may_talk(const Message&) {
-  return !std::is_same_v<
-           Message,
-           protocol::
-             transfer> && !std::is_same_v<Message, protocol::sync_order>;
+  return true;
+}
+
+bool may_talk(const protocol::transfer&) {
+  return false;
+}
+
+bool may_talk(const protocol::sync_order&) {
+  return false;
 }
 
 bool may_talk(const protocol::run_checkpoint& x) {
