@@ -158,12 +158,13 @@ BOOST_AUTO_TEST_CASE(ws_5_a_rank_that_fails_does_not_keep_its_peer_waiting) {
   request.program = "t2p";
   request.links = 1;
   request.timeout_ms = 60'000;
+  auto hasty = request;
+  hasty.timeout_ms = 1;
   fixture::answer got;
   std::thread other{
     [&] { got = destination.run(request, destination_groups, b); }};
-  request.timeout_ms = 1;
   // Either it is too late at once, or both are done.
-  auto sent = source.run(request, source_groups, a);
+  auto sent = source.run(hasty, source_groups, a);
   other.join();
   BOOST_TEST((!got || sent));
   // The next generation works.
