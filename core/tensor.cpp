@@ -10,6 +10,22 @@
 
 namespace troupe {
 
+namespace {
+
+/// Of `count` elements, which `extents` make.
+result<std::size_t> byte_count(dtype type, const shape& extents,
+                               std::int64_t count) {
+  std::size_t out = 0;
+  if (__builtin_mul_overflow(static_cast<std::size_t>(count), size_of(type),
+                             &out))
+    return fail(errc::invalid,
+                fmt::format("{}{} has too many bytes", to_string(type),
+                            to_string(extents)));
+  return out;
+}
+
+} // namespace
+
 tensor::tensor() : extents_{0} {
   // nop
 }
@@ -18,7 +34,7 @@ tensor::tensor(dtype type, shape extents)
   : type_(type),
     extents_(std::move(extents)) {
   size_ = element_count(extents_).value();
-  storage_ = buffer::allocate(static_cast<std::size_t>(size_) * size_of(type));
+  storage_ = buffer::allocate(byte_count(type, extents_, size_).value());
 }
 
 result<tensor> tensor::from_buffer(dtype type, shape extents, buffer bytes) {
@@ -28,10 +44,8 @@ result<tensor> tensor::from_buffer(dtype type, shape extents, buffer bytes) {
   auto count = element_count(extents);
   if (!count)
     return fail(count.error());
-  std::size_t expected = 0;
-  if (__builtin_mul_overflow(static_cast<std::size_t>(*count), size_of(type),
-                             &expected)
-      || expected != bytes.size())
+  auto expected = byte_count(type, extents, *count);
+  if (!expected || *expected != bytes.size())
     return fail(errc::invalid,
                 fmt::format("{}{} does not fit a buffer of {} bytes",
                             to_string(type), to_string(extents), bytes.size()));
@@ -141,12 +155,12 @@ result<tensor> tensor::from_dlpack(dlpack::managed_tensor* source) {
   auto count = element_count(extents);
   if (!count)
     return fail(count.error());
+  auto bytes = byte_count(type, extents, *count);
+  if (!bytes)
+    return fail(bytes.error());
   auto* data = static_cast<std::byte*>(dl.data) + dl.byte_offset;
   return from_buffer(type, std::move(extents),
-                     buffer::wrap(data,
-                                  static_cast<std::size_t>(*count)
-                                    * size_of(type),
-                                  std::move(owner), dl.device));
+                     buffer::wrap(data, *bytes, std::move(owner), dl.device));
 }
 
 std::string to_string(const tensor& x) {

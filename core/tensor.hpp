@@ -22,7 +22,9 @@ public:
   /// An empty tensor: no elements, shape [0], uint8.
   tensor();
 
-  /// Fresh, unset elements. `extents` must be sane (see `element_count`).
+  /// Fresh, unset elements. Throws std::bad_alloc, and an exception with
+  /// `errc::invalid` if `extents` are none (see `element_count`) or have more
+  /// bytes than can be counted.
   tensor(dtype type, shape extents);
 
   /// Checks that `bytes` holds exactly the elements of `extents`.

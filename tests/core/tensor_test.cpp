@@ -53,6 +53,13 @@ BOOST_AUTO_TEST_CASE(bfloat16_rounds_to_nearest_even_and_keeps_nan) {
   BOOST_TEST(std::signbit(static_cast<float>(bfloat16{-0.0f})));
 }
 
+BOOST_AUTO_TEST_CASE(bytes_that_cannot_be_counted_are_refused) {
+  // 2^63 - 1 elements can, their bytes cannot.
+  BOOST_CHECK_THROW((troupe::tensor{dtype::int64, {INT64_MAX}}),
+                    std::exception);
+  BOOST_TEST(!troupe::tensor::from_buffer(dtype::int64, {INT64_MAX}, buffer{}));
+}
+
 BOOST_AUTO_TEST_CASE(element_counts_refuse_what_does_not_fit) {
   BOOST_TEST(element_count({}).value() == 1);
   BOOST_TEST(element_count({2, 0, 3}).value() == 0);
