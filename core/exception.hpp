@@ -23,7 +23,8 @@ private:
 
 /// What an application's code threw, as an error: that of an `exception` or of
 /// a `result` whose `value()` was asked for and which had none, as it was;
-/// `errc::failed` with what it says of anything else.
+/// `errc::exhausted` for std::bad_alloc, and `errc::failed` with what it says,
+/// up to 16 KiB of that, for anything else.
 [[nodiscard]] error error_from(const std::exception& x);
 
 } // namespace troupe

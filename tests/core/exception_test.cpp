@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/core/exception.hpp"
 
+#include <new>
+#include <stdexcept>
+#include <string>
+
 #include <boost/test/unit_test.hpp>
 
 #include "troupe/core/batch.hpp"
@@ -52,6 +56,21 @@ BOOST_AUTO_TEST_CASE(a_result_without_a_value_says_why) {
 BOOST_AUTO_TEST_CASE(anything_else_failed_with_its_words) {
   auto got = thrown_by([] { throw std::logic_error{"out of tea"}; });
   BOOST_TEST((got == troupe::error{errc::failed, "out of tea"}));
+}
+
+BOOST_AUTO_TEST_CASE(memory_that_ran_out_is_exhausted) {
+  auto got = thrown_by([] { throw std::bad_alloc{}; });
+  BOOST_TEST((got.code() == errc::exhausted));
+  BOOST_TEST(got.message() == "out of memory: std::bad_alloc");
+}
+
+BOOST_AUTO_TEST_CASE(a_sentence_is_neither_empty_nor_endless) {
+  auto silent = thrown_by([] { throw std::runtime_error{""}; });
+  BOOST_TEST(silent.message() == "it threw an exception that says nothing");
+  auto endless = thrown_by(
+    [] { throw std::runtime_error{std::string(5'000'000, 'x')}; });
+  BOOST_TEST(endless.message().size() < 20'000u);
+  BOOST_TEST(endless.message().ends_with("x ... and 4983616 bytes more"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
