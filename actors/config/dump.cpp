@@ -60,6 +60,14 @@ public:
     out_ += '\n';
   }
 
+  /// What follows from the keys around it: one that stood there would have to
+  /// be changed with them.
+  void derived(std::string_view key, std::int64_t value,
+               std::string_view comment) {
+    out_ += fmt::format("{:{}}# {}: {}, {}\n", "", depth_ * 2, key, value,
+                        comment);
+  }
+
   void open(std::string_view key) {
     out_ += fmt::format("{:{}}{}:\n", "", depth_ * 2, key);
   }
@@ -167,12 +175,12 @@ void put_model(std::string& out, const model_config& model,
     keys.put("context_parallel_size", sizes.context);
     keys.put("expert_model_parallel_size", sizes.expert);
   }
-  auto derived = std::string{"derived"};
+  std::string comment{"derived"};
   if (model.parallel.data > 1)
-    derived += fmt::format("; {} data-parallel ranks in it",
+    comment += fmt::format("; {} data-parallel ranks in it",
                            model.parallel.data);
   if (!model.all_gpus)
-    keys.put("num_replica", model.num_replica, derived);
+    keys.derived("num_replica", model.num_replica, comment);
   keys.put("isolated", model.isolated);
   keys.put("offload", model.offload);
   if (model.device_memory_max > 0

@@ -21,6 +21,9 @@ std::string_view to_string(failure_policy x) noexcept {
 
 namespace {
 
+/// What a bucket of a weight sync needs.
+constexpr std::uint64_t bucket_bytes_min = 8;
+
 /// Splits ChatLearn's spelling of a group, `a, b,c`.
 std::vector<std::string> split_names(std::string_view text) {
   std::vector<std::string> out;
@@ -197,6 +200,10 @@ void read_sync(section& keys, sync_config& sync) {
   keys.flag("concurrent_comm", sync.concurrent);
   keys.flag("free_sync_collective_group", sync.free_groups);
   keys.byte_count("sync_buffer_bytes_max", sync.buffer_bytes_max);
+  if (sync.buffer_bytes_max < bucket_bytes_min)
+    keys.complain("sync_buffer_bytes_max",
+                  fmt::format("must be at least {} bytes, is {}",
+                              bucket_bytes_min, sync.buffer_bytes_max));
   keys.byte_count("sync_staging_bytes_max", sync.staging_bytes_max);
 }
 

@@ -20,6 +20,9 @@ result<std::string> read_text_file(const std::filesystem::path& file,
   std::error_code ignored;
   if (std::filesystem::is_directory(file, ignored))
     return refuse("is a directory");
+  // It would be waited for, and what it says be gone when it is read again.
+  if (std::filesystem::is_fifo(file, ignored))
+    return refuse("is a pipe; write it to a file first");
   errno = 0;
   std::ifstream in{file, std::ios::binary};
   if (!in)

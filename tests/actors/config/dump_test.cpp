@@ -48,7 +48,7 @@ BOOST_AUTO_TEST_CASE(a_resolved_configuration_reads_well) {
     "    pipeline_model_parallel_size: 1\n"
     "    context_parallel_size: 1\n"
     "    expert_model_parallel_size: 1\n"
-    "    num_replica: 1  # derived; 2 data-parallel ranks in it\n"
+    "    # num_replica: 1, derived; 2 data-parallel ranks in it\n"
     "    isolated: false\n"
     "    offload: false\n"
     "    sync_frequency: 1\n"

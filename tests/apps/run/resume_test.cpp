@@ -221,6 +221,22 @@ BOOST_AUTO_TEST_CASE(a_trainer_of_equal_ranks_may_have_more_or_fewer) {
   BOOST_TEST(timeless_metrics(runs() / "grown").size() == 4u);
 }
 
+BOOST_AUTO_TEST_CASE(a_model_may_have_fewer_replicas_and_more_again) {
+  auto words = settings(2, 1);
+  words.insert(words.end(), {"--name", "fewer"});
+  BOOST_REQUIRE(start_run(words)->wait(soon()).value_or(-999) == 0);
+  for (auto replicas : {1, 2}) {
+    auto driver = resume("fewer",
+                         {"--set",
+                          fmt::format("runtime.num_episode={}", 2 + replicas),
+                          "--set",
+                          fmt::format("models.policy.num_gpu={}", replicas)});
+    auto code = driver->wait(soon()).value_or(-999);
+    BOOST_TEST(code == 0, driver->output());
+  }
+  BOOST_TEST(timeless_metrics(runs() / "fewer").size() == 4u);
+}
+
 BOOST_AUTO_TEST_CASE(a_checkpoint_of_other_ranks_is_refused_with_a_sentence) {
   auto words = settings(2, 1);
   words.insert(words.end(), {"--name", "cut"});
