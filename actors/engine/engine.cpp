@@ -3,6 +3,7 @@
 #include "troupe/actors/engine/engine.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <numeric>
 
 #include <fmt/core.h>
@@ -11,6 +12,7 @@
 #include "troupe/actors/engine/step_time.hpp"
 #include "troupe/actors/model/version_key.hpp"
 #include "troupe/core/digest.hpp"
+#include "troupe/core/exception.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/core/units.hpp"
 
@@ -178,27 +180,30 @@ void engine::warm_start(std::int64_t round) {
     return first_syncs();
   }
   phase("warm start", round, rounds);
-  stage([data = parts_.data,
-         rows] { return data->draw(data_stream::supervised, rows); },
-        [=, this](process::batch_ref examples) {
-          // Not a copy of the plan: the flow keeps a pointer to its graph.
-          run_flow(parts_.app->warm_start.training, std::move(examples),
-                   [=, this](const process::batch_ref&) {
-                     run_syncs(syncs_due(0), [=, this] {
-                       evaluate(data_stream::dev, [=, this](double accuracy,
-                                                            std::int64_t) {
-                         log::info("engine", "warm start round {}: dev {:.4f}",
-                                   round + 1, accuracy);
-                         next_scope([=, this] {
-                           if (accuracy >= bar)
-                             first_syncs();
-                           else
-                             warm_start(round + 1);
-                         });
-                       });
+  stage(
+    "the data's examples",
+    [data = parts_.data, rows] {
+      return data->draw(data_stream::supervised, rows);
+    },
+    [=, this](process::batch_ref examples) {
+      // Not a copy of the plan: the flow keeps a pointer to its graph.
+      run_flow(parts_.app->warm_start.training, std::move(examples),
+               [=, this](const process::batch_ref&) {
+                 run_syncs(syncs_due(0), [=, this] {
+                   evaluate(data_stream::dev, [=, this](double accuracy,
+                                                        std::int64_t) {
+                     log::info("engine", "warm start round {}: dev {:.4f}",
+                               round + 1, accuracy);
+                     next_scope([=, this] {
+                       if (accuracy >= bar)
+                         first_syncs();
+                       else
+                         warm_start(round + 1);
                      });
                    });
-        });
+                 });
+               });
+    });
 }
 
 void engine::first_syncs() {
@@ -236,6 +241,7 @@ void engine::begin_episode(std::int64_t number) {
   phase("generation", number - 1, runtime.num_episode);
   auto drawn = std::make_shared<std::string>();
   stage(
+    "the data's prompts",
     [drawn, data = parts_.data, rows = runtime.sample_per_episode] {
       auto out = data->draw(data_stream::prompts, rows);
       auto all = encode(out);
@@ -252,11 +258,29 @@ void engine::begin_episode(std::int64_t number) {
     });
 }
 
+namespace {
+
+/// What it throws begins with the metric's name.
+double measure(const metric_function& metric, const batch& experience) {
+  try {
+    return metric.compute(experience);
+  } catch (const std::exception& x) {
+    throw exception(error_from(x).within(metric.name));
+  } catch (...) {
+    throw exception(
+      error{errc::failed, fmt::format("{}: it threw something that is no "
+                                      "std::exception",
+                                      metric.name)});
+  }
+}
+
+} // namespace
+
 void engine::train_episode() {
   auto compute = [metrics = parts_.app->metrics](const std::vector<batch>& xs) {
     batch out;
     for (const auto& metric : metrics)
-      out.set_meta(metric.name, metric.compute(xs.front()));
+      out.set_meta(metric.name, measure(metric, xs.front()));
     return out;
   };
   auto keep = [this](const batch& x) {
@@ -269,7 +293,7 @@ void engine::train_episode() {
   auto to_syncs = [this] {
     run_syncs(syncs_due(episode_.episode), [this] { end_episode(); });
   };
-  apply(compute, {experience_}, false, [=, this](const applied& x) {
+  apply("metric", compute, {experience_}, false, [=, this](const applied& x) {
     keep(x.value);
     outcome_.tokens += x.value.meta_number("tokens");
     if (parts_.app->training.empty())
@@ -278,6 +302,7 @@ void engine::train_episode() {
     run_flow(parts_.app->training, std::move(experience_),
              [=, this](process::batch_ref trained) {
                apply(
+                 "what training returned",
                  [](const std::vector<batch>& xs) {
                    batch meta;
                    for (const auto& [name, value] : xs.front().meta())

@@ -151,13 +151,14 @@ private:
   void finish_node(const std::shared_ptr<flow_run>& run, std::size_t index,
                    result<process::batch_ref> value);
 
-  /// Runs a plain function in the applier.
-  void apply(std::function<batch(const std::vector<batch>&)> function,
+  /// Runs a plain function in the applier; `what` names it if it fails.
+  void apply(const std::string& what,
+             std::function<batch(const std::vector<batch>&)> function,
              std::vector<process::batch_ref> inputs, bool store,
              std::function<void(applied)> done);
 
   /// Puts a batch of the data source where replicas can fetch it.
-  void stage(std::function<batch()> make,
+  void stage(const std::string& what, std::function<batch()> make,
              std::function<void(process::batch_ref)> done);
 
   /// Runs the given syncs: those that do not need each other side by side, a

@@ -55,10 +55,11 @@ void engine::advance(const std::shared_ptr<flow_run>& run) {
       std::vector<process::batch_ref> inputs;
       for (auto input : node.inputs)
         inputs.push_back(*run->values[input]);
-      apply(node.plain, std::move(inputs), true, [=, this](applied x) {
-        count_time(run->graph->nodes[i].name, since);
-        finish_node(run, i, std::move(x.reference));
-      });
+      apply(fmt::format("flow: {}", node.name), node.plain, std::move(inputs),
+            true, [=, this](applied x) {
+              count_time(run->graph->nodes[i].name, since);
+              finish_node(run, i, std::move(x.reference));
+            });
       continue;
     }
     const auto* model = parts_.app->models.find(node.model);
@@ -96,7 +97,8 @@ void engine::finish_node(const std::shared_ptr<flow_run>& run,
   advance(run);
 }
 
-void engine::apply(std::function<batch(const std::vector<batch>&)> function,
+void engine::apply(const std::string& what,
+                   std::function<batch(const std::vector<batch>&)> function,
                    std::vector<process::batch_ref> inputs, bool store,
                    std::function<void(applied)> done) {
   apply_request request;
@@ -107,20 +109,22 @@ void engine::apply(std::function<batch(const std::vector<batch>&)> function,
   request.timeout = parts_.config.runtime.call_timeout;
   calls_.ask<applied>(parts_.applier, with_grace(request.timeout),
                       std::move(request),
-                      [this, done = std::move(done)](result<applied> x) {
+                      [this, what, done = std::move(done)](result<applied> x) {
                         if (stopped())
                           return;
                         if (!x)
-                          return fail_run("a plain function", x.error());
+                          return fail_run(what, x.error());
                         done(std::move(*x));
                       });
 }
 
-void engine::stage(std::function<batch()> make,
+void engine::stage(const std::string& what, std::function<batch()> make,
                    std::function<void(process::batch_ref)> done) {
-  apply([make = std::move(make)](const std::vector<batch>&) { return make(); },
-        {}, true,
-        [done = std::move(done)](applied x) { done(std::move(x.reference)); });
+  apply(
+    what,
+    [make = std::move(make)](const std::vector<batch>&) { return make(); }, {},
+    true,
+    [done = std::move(done)](applied x) { done(std::move(x.reference)); });
 }
 
 // -- syncs and evaluation ------------------------------------------------------
@@ -215,23 +219,25 @@ void engine::evaluate(data_stream stream,
   if (parts_.app->evaluation.empty() || !parts_.app->accuracy)
     return done(0, 0);
   phase("evaluation", 0, 0);
-  stage([data = parts_.data, stream] { return data->all(stream); },
-        [=, this](process::batch_ref questions) {
-          auto rows = questions.rows();
-          run_flow(parts_.app->evaluation, std::move(questions),
-                   [=, this](process::batch_ref answers) {
-                     auto compute = [f = parts_.app->accuracy](
-                                      const std::vector<batch>& xs) {
-                       batch out;
-                       out.set_meta("accuracy", f(xs.front()));
-                       return out;
-                     };
-                     apply(compute, {std::move(answers)}, false,
-                           [=](const applied& x) {
-                             done(x.value.meta_number("accuracy"), rows);
-                           });
-                   });
-        });
+  stage(
+    "the data's questions",
+    [data = parts_.data, stream] { return data->all(stream); },
+    [=, this](process::batch_ref questions) {
+      auto rows = questions.rows();
+      run_flow(parts_.app->evaluation, std::move(questions),
+               [=, this](process::batch_ref answers) {
+                 auto compute =
+                   [f = parts_.app->accuracy](const std::vector<batch>& xs) {
+                     batch out;
+                     out.set_meta("accuracy", f(xs.front()));
+                     return out;
+                   };
+                 apply("the accuracy", compute, {std::move(answers)}, false,
+                       [=](const applied& x) {
+                         done(x.value.meta_number("accuracy"), rows);
+                       });
+               });
+    });
 }
 
 void engine::next_scope(then done) {

@@ -253,7 +253,7 @@ BOOST_AUTO_TEST_CASE(a_plain_function_that_throws_ends_the_run) {
   await_verdict();
   BOOST_TEST((outcome().end == run_end::failed));
   BOOST_TEST(outcome().verdict.root.message
-             == "a plain function: no such tensor");
+             == "metric: reward: no such tensor");
 }
 
 BOOST_AUTO_TEST_CASE(a_plain_function_that_misses_a_tensor_says_which) {
@@ -265,7 +265,7 @@ BOOST_AUTO_TEST_CASE(a_plain_function_that_misses_a_tensor_says_which) {
   await_verdict();
   BOOST_TEST((outcome().verdict.root.code == errc::invalid));
   BOOST_TEST(outcome().verdict.root.message.starts_with(
-    "a plain function: batch has no tensor 'nothing'; it has: "));
+    "metric: reward: batch has no tensor 'nothing'; it has: "));
 }
 
 BOOST_AUTO_TEST_CASE(data_that_cannot_be_read_ends_the_run) {
