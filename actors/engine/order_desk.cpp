@@ -195,6 +195,9 @@ result<std::string> give_order(const std::filesystem::path& path,
   auto connected = ::connect(socket.get(), reinterpret_cast<sockaddr*>(&*at),
                              sizeof(*at))
                    == 0;
+  if (!connected && (errno == EACCES || errno == EPERM))
+    return fail(errc::refused, "the run takes orders from its own user and "
+                               "from root alone");
   if (!connected && errno == EAGAIN)
     return fail(errc::exhausted, "too many orders wait already");
   if (!connected)

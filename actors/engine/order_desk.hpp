@@ -54,8 +54,8 @@ private:
 };
 
 /// Sends one line to the desk at `path` and gives its answer. Blocks. Errors:
-/// `errc::unavailable` (nobody is there), `errc::timed_out`, `errc::lost` (it
-/// hung up).
+/// `errc::unavailable` (nobody is there), `errc::refused` (the run is another
+/// user's), `errc::timed_out`, `errc::lost` (it hung up).
 [[nodiscard]] result<std::string> give_order(const std::filesystem::path& path,
                                              const std::string& line,
                                              deadline until);
