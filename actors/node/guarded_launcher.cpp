@@ -90,12 +90,15 @@ void guarded_launcher::report_to(protocol::node_actor node,
     [tell, id](const process::host_exit& x) {
       tell({{id, x.slot, x.incarnation}, x.pid, x.describe()});
     },
-    [tell, id] {
+    [&guard = guard_, tell, id] {
       // Its hosts die with it; that they did is what people need to know.
       log::error("node", "the guard process is gone");
       tell({{id, process::node_slot, incarnation{}},
             0,
-            "ended because the guard process is gone"});
+            guard.overslept()
+              ? "ended because the process that started them stood still for "
+                "longer than runtime.driver_grace_ms"
+              : "ended because the guard process is gone"});
     },
     &mesh_);
 }

@@ -268,6 +268,8 @@ void node::finish_ending() {
 void node::close(std::chrono::milliseconds timeout,
                  const call::reply<ack>& out) {
   closing_ = true;
+  if (settings_.on_close)
+    settings_.on_close();
   auto until = deadline::after(timeout);
   std::vector<protocol::host_actor> open;
   for (auto& [number, slot] : slots_) {

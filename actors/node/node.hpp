@@ -38,6 +38,8 @@ struct node_settings {
   /// Called when the guard has ended, after the error_signal was told; may be
   /// null.
   std::function<void()> on_guard_gone = {};
+  /// Called when the driver has said that the job ends; may be null.
+  std::function<void()> on_close = {};
   /// Hosts are other processes.
   bool far_hosts = false;
   /// Tells whether a host that was killed ran out of memory.

@@ -27,6 +27,9 @@ struct driver_heard {};
 
 struct driver_gone {};
 
+/// The driver has said that the job ends; it may be gone before that is done.
+struct job_closing {};
+
 /// The guard has ended, and with it every host. The error_signal has been told.
 struct guard_gone {};
 
@@ -38,5 +41,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::job_came)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::driver_silent)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::driver_heard)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::driver_gone)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::job_closing)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::guard_gone)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node::stop_signal)

@@ -210,6 +210,7 @@ private:
         gate_->route(slot, port);
     };
     config.on_guard_gone = [me = me()] { caf::anon_send(me, guard_gone{}); };
+    config.on_close = [me = me()] { caf::anon_send(me, job_closing{}); };
     host_arguments common;
     common.app = x.app;
     common.job = x.job;

@@ -29,7 +29,8 @@ node_end node_wait::run() {
                      tell_("the driver is back");
                      grace_.reset();
                    },
-                   [this](driver_gone) { over("the driver is gone"); },
+                   [this](job_closing) { closing_ = true; },
+                   [this](driver_gone) { hear_driver_gone(); },
                    [this](guard_gone) { hear_guard_gone(); },
                    [this](const caf::down_msg& x) { hear_down(x); },
                    [this](stop_signal) { end_ = node_end::stopped; },
@@ -57,6 +58,11 @@ void node_wait::over(std::string_view why) {
   end_ = node_end::job_over;
 }
 
+void node_wait::hear_driver_gone() {
+  // One that has said goodbye does not wait until we are done.
+  over(closing_ ? "the job is over" : "the driver is gone");
+}
+
 void node_wait::hear_silence(const driver_silent& x) {
   tell_(fmt::format("the driver has given no sign of life for {} ms; cleaning "
                     "up in {} s unless it does",
@@ -66,7 +72,7 @@ void node_wait::hear_silence(const driver_silent& x) {
 
 void node_wait::hear_down(const caf::down_msg& x) {
   if (x.source == driver_)
-    return over("the driver is gone");
+    return hear_driver_gone();
   // The node closed: its answer is still on its way.
   self_->receive([](const caf::down_msg&) {}, [](driver_gone) {},
                  caf::after(farewell_max) >> [] {});

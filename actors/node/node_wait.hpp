@@ -29,6 +29,7 @@ public:
 private:
   void begin(const job_came& x);
   void over(std::string_view why);
+  void hear_driver_gone();
   void hear_silence(const driver_silent& x);
   void hear_down(const caf::down_msg& x);
   void hear_guard_gone();
@@ -42,6 +43,7 @@ private:
   std::chrono::milliseconds grace_time_{};
   /// Runs while the driver is silent.
   std::optional<deadline> grace_;
+  bool closing_ = false;
   std::optional<node_end> end_;
 };
 

@@ -130,6 +130,7 @@ struct guard_client::impl {
   time_point last_look = std::chrono::steady_clock::now();
   time_point guard_heard = std::chrono::steady_clock::now();
   std::atomic<bool> stopping = false;
+  std::atomic<bool> overslept = false;
 
   // Guards what follows.
   std::mutex mutex;
@@ -144,6 +145,8 @@ struct guard_client::impl {
   // -- reading (the reader's thread) ------------------------------------------
 
   void read_loop() {
+    // A node may have waited for its job for hours.
+    guard_heard = last_look = std::chrono::steady_clock::now();
     while (!stopping) {
       auto timeout = watches() ? static_cast<int>(next_sign.left_ms().count())
                                : -1;
@@ -255,6 +258,9 @@ struct guard_client::impl {
   }
 
   void guard_gone() {
+    overslept = watches()
+                && std::chrono::steady_clock::now() - last_look
+                     > config.node_grace;
     {
       std::lock_guard guard{mutex};
       lost = true;
@@ -458,6 +464,10 @@ guard_client::~guard_client() {
 
 result<void> guard_client::begin_job(const guard_settings& x) {
   return impl_->begin_job(x);
+}
+
+bool guard_client::overslept() const noexcept {
+  return impl_->overslept;
 }
 
 void guard_client::listen(exit_listener on_exit, lost_listener on_guard_lost,

@@ -82,6 +82,10 @@ public:
   void listen(exit_listener on_exit, lost_listener on_guard_lost,
               peer_mesh* mesh = nullptr);
 
+  /// Whether the guard has ended because this process was held up for longer
+  /// than `guard_settings::node_grace`. Of use in `on_guard_lost`.
+  [[nodiscard]] bool overslept() const noexcept;
+
   /// Starts a host and returns once its program runs. Fails with
   ///  - `errc::invalid`: no such program, bad slot, arguments over 128 KiB;
   ///  - `errc::unavailable`: the slot is taken;

@@ -127,6 +127,29 @@ BOOST_DATA_TEST_CASE_F(job_fixture, a_killed_guard_ends_the_run_and_every_host,
     contains(flat(last_lines(output, 4)), "the guard process is gone"));
 }
 
+// The guard has done as it should: it is not to blame.
+BOOST_FIXTURE_TEST_CASE(a_driver_that_stood_still_for_too_long_says_so,
+                        job_fixture) {
+  auto words = fault_options({"policy", 1, 0, "generation", "hold"});
+  words.insert(words.end(), {"--set", "runtime.driver_grace_ms=500"});
+  auto driver = start_run(words);
+  static_cast<void>(wait_held());
+  auto guard = find(*driver, role::guard).pid;
+  driver->signal(SIGSTOP);
+  auto until = soon();
+  // Nobody reaps it while its parent stands still.
+  while (!contains(read_file(fmt::format("/proc/{}/stat", guard)), ") Z ")) {
+    BOOST_REQUIRE(!until.passed());
+    static_cast<void>(driver->wait(within(std::chrono::milliseconds{20})));
+  }
+  driver->signal(SIGCONT);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 1);
+  auto said = flat(driver->output());
+  BOOST_TEST(contains(said, "stood still for longer than "
+                            "runtime.driver_grace_ms"),
+             said);
+}
+
 BOOST_DATA_TEST_CASE_F(job_fixture, a_killed_driver_leaves_nothing_behind,
                        boost::unit_test::data::make(moments), when) {
   auto driver = start_with(when.fault);

@@ -272,6 +272,8 @@ BOOST_AUTO_TEST_CASE(nodes_serve_one_run_after_the_other_which_waits) {
   auto second = start(words({"--name", "second"}));
   ends_with(*first, 0);
   ends_with(*second, 0);
+  for (const auto& machine : machines)
+    BOOST_TEST(!contains(machine.node->output(), "the driver is gone"));
 }
 
 BOOST_AUTO_TEST_CASE(a_killed_host_of_another_machine_is_the_cause) {
