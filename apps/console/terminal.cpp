@@ -3,8 +3,10 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -46,7 +48,7 @@ public:
   void write(std::string_view text) override {
     // Longest wait for somebody who stopped reading.
     constexpr int patience_ms = 1000;
-    while (!text.empty() && !gone_) {
+    while (!text.empty() && lost_ == 0) {
       auto count = ::write(fd_, text.data(), text.size());
       if (count >= 0) {
         text.remove_prefix(static_cast<std::size_t>(count));
@@ -55,10 +57,12 @@ public:
         if (::poll(&ready, 1, patience_ms) == 0)
           return;
       } else if (errno != EINTR) {
-        gone_ = true;
+        lost_ = errno;
       }
     }
   }
+
+  [[nodiscard]] int lost() const override { return lost_; }
 
   [[nodiscard]] bool live() const override { return live_; }
 
@@ -85,13 +89,20 @@ private:
   bool live_;
   bool colour_;
   bool unicode_;
-  bool gone_ = false;
+  int lost_ = 0;
 };
 
 } // namespace
 
 std::unique_ptr<terminal> make_terminal(int descriptor) {
   return std::make_unique<descriptor_terminal>(descriptor);
+}
+
+result<void> check_written(const terminal& x) {
+  if (x.lost() == 0 || x.lost() == EPIPE)
+    return {};
+  return fail(errc::exhausted, fmt::format("the output cannot be written: {}",
+                                           std::strerror(x.lost())));
 }
 
 } // namespace troupe::console

@@ -4,6 +4,8 @@
 #include <memory>
 #include <string_view>
 
+#include "troupe/core/error.hpp"
+
 namespace troupe::console {
 
 /// Where output for people goes. Implementations are used by one thread at a
@@ -14,6 +16,10 @@ public:
 
   /// Writes all of `text` or, if the other end is gone, silently nothing.
   virtual void write(std::string_view text) = 0;
+
+  /// 0, or the error number because of which nothing is written any more:
+  /// EPIPE if the reader has gone.
+  [[nodiscard]] virtual int lost() const { return 0; }
 
   /// Whether lines can be redrawn in place.
   [[nodiscard]] virtual bool live() const = 0;
@@ -37,5 +43,9 @@ public:
 /// says UTF-8. 80 columns if the width is unknown. The program must ignore
 /// SIGPIPE, or the end of a reader is the end of the program.
 [[nodiscard]] std::unique_ptr<terminal> make_terminal(int descriptor);
+
+/// Fails with `errc::exhausted` if what was written is lost, a disk is full for
+/// example, but not if the reader has gone: that one has read enough.
+[[nodiscard]] result<void> check_written(const terminal& x);
 
 } // namespace troupe::console

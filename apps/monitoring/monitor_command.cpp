@@ -77,6 +77,13 @@ public:
     return goes_on;
   }
 
+  /// Whether nothing is written any more, and what `console::check_written`
+  /// says of that.
+  [[nodiscard]] bool unheard() const { return out_->lost() != 0; }
+  [[nodiscard]] result<void> written() const {
+    return console::check_written(*out_);
+  }
+
   /// Some time has passed.
   void look() {
     if (live_ && heard_)
@@ -147,6 +154,9 @@ result<void> follow(run_feed& feed, viewer& view) {
         return {};
     }
     view.look();
+    // Nobody looks any more, or the disk is full.
+    if (view.unheard())
+      return view.written();
     std::array<pollfd, 3> ready{
       {{feed.descriptor(), POLLIN, 0},
        {signals.get(), POLLIN, 0},

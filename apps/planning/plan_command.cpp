@@ -91,11 +91,17 @@ result<void> check_model(const planner::job_spec& job,
                           fmt::join(names, ", ")));
 }
 
+/// `code`, unless what was printed is lost.
+int end_of(const console::terminal& out, int code) {
+  auto written = console::check_written(out);
+  return written ? code : refuse(written.error());
+}
+
 int print(const result<std::string>& text, console::terminal& out) {
   if (!text)
     return refuse(text.error());
   out.write(*text);
-  return 0;
+  return end_of(out, 0);
 }
 
 } // namespace
@@ -144,7 +150,7 @@ int plan_transfer(const plan_arguments& args) {
                         report::printable(answer.error().message())});
   auto out = console::make_terminal(STDOUT_FILENO);
   out->write(answer->text);
-  return answer->has_problems ? exit_problems : 0;
+  return end_of(*out, answer->has_problems ? exit_problems : 0);
 }
 
 } // namespace troupe::planning

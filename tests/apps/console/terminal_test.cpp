@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/apps/console/terminal.hpp"
 
+#include <cerrno>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -104,6 +105,19 @@ BOOST_AUTO_TEST_CASE(the_environment_is_respected) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(what_is_lost_is_told) {
+  auto full = ::open("/dev/full", O_WRONLY);
+  BOOST_REQUIRE(full >= 0);
+  auto uut = make_terminal(full);
+  BOOST_TEST(check_written(*uut).has_value());
+  uut->write("hello\n");
+  auto written = check_written(*uut);
+  BOOST_REQUIRE(!written);
+  BOOST_TEST(written.error().message()
+             == "the output cannot be written: No space left on device");
+  ::close(full);
+}
+
 BOOST_AUTO_TEST_CASE(a_pipe_is_not_live_and_its_end_is_survived) {
   auto* before = std::signal(SIGPIPE, SIG_IGN);
   int fds[2];
@@ -115,9 +129,13 @@ BOOST_AUTO_TEST_CASE(a_pipe_is_not_live_and_its_end_is_survived) {
   char text[6];
   BOOST_REQUIRE(::read(fds[0], text, 6) == 6);
   BOOST_TEST(std::string(text, 6) == "hello\n");
+  BOOST_TEST(uut->lost() == 0);
   ::close(fds[0]);
   uut->write("nobody reads this\n");
   uut->write("nor this\n");
+  BOOST_TEST(uut->lost() == EPIPE);
+  // Whoever goes has read enough.
+  BOOST_TEST(check_written(*uut).has_value());
   ::close(fds[1]);
   std::signal(SIGPIPE, before);
 }

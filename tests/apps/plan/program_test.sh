@@ -177,6 +177,11 @@ if ((EUID == 0)); then
     2>&1 | grep -q 'No space' || full=
 fi
 if [[ -c $full ]]; then
+  if "$program" plan "${cpu[@]}" cpu:2 --json >"$full" 2>"$work/told"; then
+    complain 'output to a full disk: ends well'
+  fi
+  grep -q 'No space left' "$work/told" ||
+    complain 'output to a full disk: does not say so'
   refused 'a full disk' 'free some space' "${cpu[@]}" cpu:2 --svg "$full"
   [[ -c $full ]] || complain 'a full disk: the device is gone'
 fi

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <boost/test/unit_test.hpp>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <pty.h>
@@ -191,6 +192,21 @@ BOOST_AUTO_TEST_CASE(a_driver_that_is_killed_is_told_as_lost) {
   auto [code, text] = look({"shown"});
   BOOST_TEST(code == 2);
   BOOST_TEST(contains(text, "it has ended"), text);
+}
+
+BOOST_AUTO_TEST_CASE(it_ends_when_nobody_reads_what_it_prints) {
+  auto driver = endless_run();
+  int ends[2];
+  // Nobody who is started holds the other end.
+  BOOST_REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  program_options options;
+  options.output = ends[1];
+  auto watcher = start({"monitor", "shown", "--json"}, options);
+  ::close(ends[1]);
+  BOOST_TEST(troupe::test::wait_readable(ends[0], soon()));
+  ::close(ends[0]);
+  BOOST_TEST(watcher->wait(soon()).value_or(-999) == 0);
+  interrupt(*driver);
 }
 
 // Some die, some never read, one sends what nobody wants.
