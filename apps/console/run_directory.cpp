@@ -235,13 +235,18 @@ bool run_directory::finished() const {
 
 result<void> run_directory::rewind(std::int64_t episode) const {
   std::error_code ignored;
-  std::filesystem::remove(summary_file(), ignored);
   if (std::filesystem::exists(ledger_file(), ignored))
     if (auto done = write_rows(ledger_file(),
                                rows_until(ledger_file(), episode));
         !done)
       return done;
-  return write_rows(metrics_file(), rows_until(metrics_file(), episode));
+  if (auto done = write_rows(metrics_file(),
+                             rows_until(metrics_file(), episode));
+      !done)
+    return done;
+  // Last: a run that cannot go on, because the disk is full, keeps it.
+  std::filesystem::remove(summary_file(), ignored);
+  return {};
 }
 
 std::vector<episode_row> run_directory::rows() const {

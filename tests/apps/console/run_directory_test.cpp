@@ -273,6 +273,15 @@ BOOST_AUTO_TEST_CASE(a_run_belongs_to_one_at_a_time) {
   BOOST_TEST(second->name() == "first");
 }
 
+BOOST_AUTO_TEST_CASE(a_run_that_cannot_be_rewound_keeps_its_summary) {
+  auto uut = uut_type::create(root, "first", "grpo");
+  BOOST_REQUIRE(uut);
+  std::ofstream{uut->summary_file()} << "{}";
+  std::filesystem::create_directory(uut->metrics_file());
+  BOOST_TEST(!uut->rewind(2));
+  BOOST_TEST(content(uut->summary_file()) == "{}");
+}
+
 BOOST_AUTO_TEST_CASE(a_rewound_run_keeps_whole_lines_up_to_the_episode) {
   auto uut = uut_type::create(root, "first", "grpo");
   BOOST_REQUIRE(uut);
