@@ -17,6 +17,7 @@
 #include "troupe/actors/node/system_config.hpp"
 #include "troupe/actors/process/crash_stack.hpp"
 #include "troupe/actors/process/host_side.hpp"
+#include "troupe/actors/process/last_words.hpp"
 #include "troupe/comm/devices/factory.hpp"
 #include "troupe/core/log.hpp"
 
@@ -129,6 +130,7 @@ int host_main(const module_registry& registry,
   if (!args)
     return give_up(args.error());
   process::write_stack_on_crash();
+  process::say_what_ran_out(process::last_act::as_before);
   // The log is a file: what a module prints would lie in a buffer and be lost
   // with the process.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);

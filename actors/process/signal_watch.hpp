@@ -10,7 +10,8 @@
 namespace troupe::process {
 
 /// Blocks SIGINT and SIGTERM in the calling thread and those it starts later:
-/// call first thing in main. SIGPIPE is ignored.
+/// call before there are any, and only if a `signal_watch` follows. SIGPIPE is
+/// ignored.
 void hold_signals();
 
 /// A thread that hears SIGINT and SIGTERM while it lives: `on_signal` gets 1

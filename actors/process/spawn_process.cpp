@@ -148,6 +148,14 @@ void block_signals(signal_set which) noexcept {
   ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
 }
 
+void open_standard_streams() noexcept {
+  for (auto x : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    // The lowest free number is given, which is this one. Kept over exec.
+    if (::fcntl(x, F_GETFD) < 0 && errno == EBADF
+        && ::open("/dev/null", O_RDWR) < 0)
+      return;
+}
+
 void detach_standard_streams() noexcept {
   auto null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int x = 0; x <= 2; ++x)

@@ -44,6 +44,12 @@ void block_signals(signal_set which) noexcept;
 /// no process for `what`.
 [[nodiscard]] result<std::int32_t> fork_unheard(std::string_view what);
 
+/// Opens /dev/null for each of stdin, stdout and stderr that whoever started
+/// the program has closed: else a file or socket of ours would get that number,
+/// and what is printed, or `detach_standard_streams`, would spoil it. First
+/// thing in main.
+void open_standard_streams() noexcept;
+
 /// stdin from /dev/null; stdout and stderr too.
 void detach_standard_streams() noexcept;
 

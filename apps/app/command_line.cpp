@@ -2,8 +2,10 @@
 #include "troupe/apps/app/command_line.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <string_view>
 
 #include <CLI/CLI.hpp>
@@ -15,7 +17,9 @@
 #include "troupe/actors/node/gpu_probe.hpp"
 #include "troupe/actors/node/guarded_launcher.hpp"
 #include "troupe/actors/node/host_main.hpp"
+#include "troupe/actors/process/last_words.hpp"
 #include "troupe/actors/process/signal_watch.hpp"
+#include "troupe/actors/process/spawn_process.hpp"
 #include "troupe/apps/app/app.hpp"
 #include "troupe/apps/app/node_command.hpp"
 #include "troupe/apps/app/run_command.hpp"
@@ -42,6 +46,22 @@ app* find(const std::vector<app*>& apps, std::string_view name) {
   });
   return i == apps.end() ? nullptr : *i;
 }
+
+/// What CLI11 prints, in 80 columns.
+class narrow_help : public CLI::Formatter {
+public:
+  narrow_help() { column_width(name_columns); }
+
+  std::string make_option_desc(const CLI::Option* option) const override {
+    auto lines = console::wrap(option->get_description(),
+                               columns - name_columns);
+    return fmt::format("{}", fmt::join(lines, "\n"));
+  }
+
+private:
+  static constexpr std::size_t columns = 80;
+  static constexpr std::size_t name_columns = 30;
+};
 
 /// The application that a configuration is for.
 result<app*> select(const std::vector<app*>& apps, const std::string& file) {
@@ -220,13 +240,17 @@ int run_verb(const std::vector<app*>& apps, run_arguments args) {
 } // namespace
 
 int run_program(const std::vector<app*>& apps, int argc, char** argv) {
+  process::open_standard_streams();
   // A host keeps the usual meaning of signals: SIGTERM is the guard's request.
   if (argc > 1 && std::string_view{argv[1]} == node::host_verb)
     return host(apps, argc, argv);
   if (argc > 1 && std::string_view{argv[1]} == node::gpu_verb)
     return node::tell_gpus();
-  process::hold_signals();
+  process::say_what_ran_out(process::last_act::exit);
+  std::signal(SIGPIPE, SIG_IGN);
   CLI::App cli{"Runs RLHF applications on actors."};
+  // Verbs take it over.
+  cli.formatter(std::make_shared<narrow_help>());
   cli.name(std::filesystem::path{argv[0]}.filename().string());
   cli.require_subcommand(1);
   auto* run_app = cli.add_subcommand("run", "Runs an application");
@@ -285,16 +309,19 @@ int run_program(const std::vector<app*>& apps, int argc, char** argv) {
     cli.exit(x);
     return exit_bad_input;
   }
-  if (node_app->parsed())
-    return run_node(node_args);
   if (certs_app->parsed())
     return make_certs(certs_args);
-  if (monitor_app->parsed())
-    return monitoring::monitor(monitor_args);
   if (scale_app->parsed())
     return scale(scale_args);
-  return plan_app->parsed() ? plan_verb(apps, plan_args)
-                            : run_verb(apps, run_args);
+  if (plan_app->parsed())
+    return plan_verb(apps, plan_args);
+  // These end in an order of their own; the others when a signal says so.
+  process::hold_signals();
+  if (node_app->parsed())
+    return run_node(node_args);
+  if (monitor_app->parsed())
+    return monitoring::monitor(monitor_args);
+  return run_verb(apps, run_args);
 }
 
 } // namespace troupe::app_command

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <exception>
 #include <fstream>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -19,11 +21,13 @@
 #include "troupe/actors/node/gpu_probe.hpp"
 #include "troupe/actors/node/process_info.hpp"
 #include "troupe/actors/process/guard_client.hpp"
+#include "troupe/actors/process/signal_watch.hpp"
 #include "troupe/actors/process/sweeper.hpp"
 #include "troupe/apps/app/run_view.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/run_directory.hpp"
 #include "troupe/apps/console/summary.hpp"
+#include "troupe/core/exception.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/planner/placement.hpp"
 
@@ -207,9 +211,29 @@ result<void> find_checkpoint(prepared_job& job, const application& app) {
   return {};
 }
 
+/// Calls code of the application, which reports by throwing too.
+template <class F>
+auto ask_application(std::string_view what, F f) -> decltype(f()) {
+  try {
+    return f();
+  } catch (const std::exception& x) {
+    return fail(error_from(x).within(what));
+  } catch (...) {
+    return fail(errc::failed,
+                fmt::format("{}: it threw something that is no std::exception",
+                            what));
+  }
+}
+
 result<prepared_job> prepare(const application& app,
                              const run_arguments& args) {
   prepared_job job;
+  // Nothing has begun that would have to end in good order, and reading data or
+  // a checkpoint may take long.
+  auto watch = process::signal_watch::start(
+    [](int) { ::_exit(exit_interrupted); });
+  if (!watch)
+    return fail(watch.error());
   auto overrides = all_overrides(args);
   auto config = config::load(args.config_file, app.schema(), overrides);
   if (!config)
@@ -248,15 +272,21 @@ result<prepared_job> prepare(const application& app,
   if (!app.data)
     return fail(errc::invalid,
                 fmt::format("application '{}' declares no data", app.name));
-  auto data = app.data(job.config.runtime);
+  auto data = ask_application("making the data",
+                              [&] { return app.data(job.config.runtime); });
   if (!data)
     return fail(data.error());
   job.data = std::move(*data);
   if (auto fits = apply_data_options(job.config, app, *job.data); !fits)
     return fail(fits.error());
   if (app.check)
-    if (auto sound = app.check(job.config); !sound)
+    if (auto sound = ask_application("checking the configuration",
+                                     [&] { return app.check(job.config); });
+        !sound)
       return fail(sound.error());
+  // Whoever makes a folder has something to remove.
+  if (args.resume.empty())
+    watch->reset();
   if (auto chosen = args.resume.empty() ? make_directory(job, app)
                                         : find_checkpoint(job, app);
       !chosen)

@@ -124,7 +124,7 @@ program::program(const std::vector<std::string>& argv,
     ::dup2(to, 1);
     ::dup2(to, 2);
     if (options.closed_output)
-      ::close_range(1, 2, 0);
+      ::close_range(0, 2, 0);
     ::execve(argument_pointers[0], argument_pointers.data(),
              env_pointers.data());
     ::_exit(127);

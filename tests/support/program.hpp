@@ -21,7 +21,7 @@ struct program_options {
   std::vector<std::string> env;
   /// Where stdout and stderr go, together. Not taken over: -1 means a file.
   int output = -1;
-  /// Start without stdout and stderr.
+  /// Start without stdin, stdout and stderr.
   bool closed_output = false;
   /// Run in a new mount namespace as root, with a file system of this many
   /// bytes over `folder`; 0 means no. See `can_mount`.

@@ -193,6 +193,7 @@ int main(int argc, char** argv) {
     .options(fault::options());
   app.sync("trainer", "policy");
   app.data([]() -> troupe::result<std::unique_ptr<troupe::data_source>> {
+    driver_fault().reach("data");
     return std::make_unique<prompts>();
   });
   app.experience([](troupe::flow& f, troupe::flow::value in) {

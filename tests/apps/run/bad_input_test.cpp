@@ -80,6 +80,9 @@ const setting settings[] = {
   {"a way to sync that there is not",
    {"--set", "runtime.sync_mode=fast"},
    {"sync_mode", "fast", "in_place"}},
+  {"a buffer that no bucket fits",
+   {"--set", "runtime.sync_buffer_bytes_max=7"},
+   {"sync_buffer_bytes_max", "8 bytes", "is 7"}},
   {"an impossible tensor-parallel size",
    {"--set", "models.policy.tensor_model_parallel_size=3"},
    {"policy", "3"}},
@@ -209,7 +212,30 @@ BOOST_FIXTURE_TEST_CASE(a_file_that_cannot_be_read_is_refused, job_fixture) {
   refused(*this, {"run", "missing.yaml"}, {"missing.yaml"});
   refused(*this, {"run", "."}, {"."});
   refused(*this, {"run", "/proc/self/mem"}, {"/proc/self/mem"});
+  // Nobody will ever write to it.
+  refused(*this, {"run", fifo().string()}, {"held", "is a pipe"});
   refused(*this, {"run", ""}, {});
+}
+
+BOOST_FIXTURE_TEST_CASE(data_that_throws_is_refused, job_fixture) {
+  program_options options;
+  options.env = {"FAULTY_DRIVER=data throw"};
+  auto driver = start(run_command(), options);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 2);
+  BOOST_TEST(contains(driver->output(),
+                      "making the data: the data broke on purpose"),
+             driver->output());
+  BOOST_TEST(!fs::exists(runs()));
+}
+
+BOOST_FIXTURE_TEST_CASE(help_fits_a_terminal, job_fixture) {
+  for (const auto* verb :
+       {"run", "plan", "node", "certs", "monitor", "scale"}) {
+    auto driver = start({verb, "--help"});
+    BOOST_TEST(driver->wait(soon()).value_or(-999) == 0);
+    for (const auto& line : lines_of(driver->output()))
+      BOOST_TEST(line.size() <= 80u, line);
+  }
 }
 
 BOOST_FIXTURE_TEST_CASE(an_unknown_verb_is_refused, job_fixture) {

@@ -2,9 +2,11 @@
 // Ctrl-C and output that nobody reads.
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include "apps/run/job.hpp"
@@ -82,6 +84,18 @@ BOOST_DATA_TEST_CASE_F(job_fixture, the_second_interrupt_ends_at_once,
                                              << " ms");
   BOOST_TEST(left == "");
   BOOST_TEST(spent < 2000);
+}
+
+BOOST_FIXTURE_TEST_CASE(before_anything_has_begun_an_interrupt_ends_at_once,
+                        job_fixture) {
+  program_options options;
+  options.env.push_back(
+    fmt::format("FAULTY_DRIVER=data hold 0 {}", fifo().string()));
+  auto driver = start(run_command(), options);
+  static_cast<void>(wait_held());
+  driver->signal(SIGINT);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 130);
+  BOOST_TEST(!std::filesystem::exists(runs()));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_reader_that_goes_away_does_not_stop_the_run,

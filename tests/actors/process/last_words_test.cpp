@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "troupe/actors/process/last_words.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#include <boost/test/unit_test.hpp>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "actors/process/support.hpp"
+
+using namespace troupe::process;
+using namespace process_test;
+
+namespace {
+
+struct outcome {
+  std::string said;
+  int status = 0;
+};
+
+/// A child in which nobody catches what `f` throws.
+template <class F>
+outcome uncaught(last_act then, F f) {
+  std::array<int, 2> line{};
+  BOOST_REQUIRE(::pipe(line.data()) == 0);
+  auto child = ::fork();
+  BOOST_REQUIRE(child >= 0);
+  if (child == 0) {
+    rlimit no_core{0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    ::dup2(line[1], STDERR_FILENO);
+    ::close(line[0]);
+    ::close(line[1]);
+    // Boost has a handler of its own.
+    std::signal(SIGABRT, SIG_DFL);
+    say_what_ran_out(then);
+    [&]() noexcept { f(); }();
+    ::_exit(3);
+  }
+  unique_fd from{line[0]};
+  ::close(line[1]);
+  outcome out;
+  std::array<char, 4096> part{};
+  auto until = soon();
+  while (readable(from.get(), until)) {
+    auto count = ::read(from.get(), part.data(), part.size());
+    if (count <= 0)
+      break;
+    out.said.append(part.data(), static_cast<std::size_t>(count));
+  }
+  if (until.passed())
+    ::kill(child, SIGKILL);
+  ::waitpid(child, &out.status, 0);
+  return out;
+}
+
+[[noreturn]] void no_thread() {
+  throw std::system_error{EAGAIN, std::generic_category()};
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(last_words)
+
+BOOST_AUTO_TEST_CASE(a_limit_of_threads_is_named_with_what_to_raise) {
+  auto seen = uncaught(last_act::exit, no_thread);
+  BOOST_TEST_INFO(seen.said);
+  BOOST_TEST(WIFEXITED(seen.status));
+  BOOST_TEST(WEXITSTATUS(seen.status) == 1);
+  BOOST_TEST(seen.said.find("no thread can be started") != std::string::npos);
+  BOOST_TEST(seen.said.find("ulimit -u") != std::string::npos);
+  BOOST_TEST(seen.said.find("terminate called") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(so_is_memory) {
+  auto seen = uncaught(last_act::exit, [] { throw std::bad_alloc{}; });
+  BOOST_TEST_INFO(seen.said);
+  BOOST_TEST(WIFEXITED(seen.status));
+  BOOST_TEST(seen.said.find("out of memory (std::bad_alloc)")
+             != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_host_says_so_too_and_crashes_as_it_would_have) {
+  auto seen = uncaught(last_act::as_before, no_thread);
+  BOOST_TEST_INFO(seen.said);
+  BOOST_TEST(WIFSIGNALED(seen.status));
+  BOOST_TEST(WTERMSIG(seen.status) == SIGABRT);
+  BOOST_TEST(seen.said.find("no thread can be started") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_limit_ends_as_before) {
+  auto seen = uncaught(last_act::exit,
+                       [] { throw std::runtime_error{"out of tea"}; });
+  BOOST_TEST_INFO(seen.said);
+  BOOST_TEST(WIFSIGNALED(seen.status));
+  BOOST_TEST(WTERMSIG(seen.status) == SIGABRT);
+  BOOST_TEST(seen.said.find("ulimit") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
