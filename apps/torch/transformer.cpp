@@ -7,6 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_addmm_activation.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/layer_norm.h>
@@ -84,25 +85,31 @@ struct kv_cache::impl {
   std::int64_t rows = 0;
   std::int64_t capacity = 0;
   std::int64_t length = 0;
+  std::int64_t most_padding = 0;
   /// int64 [rows], where keys and values are; undefined if no row is padded.
   at::Tensor padding;
-  /// A layer's keys and values: [rows, heads, capacity, width / heads].
-  /// None before the first use, which knows device and type.
+  /// A layer's keys and values: [rows * heads, capacity, width / heads], as
+  /// products like them. None before the first use, which knows device and
+  /// type.
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
   /// In the types that passes need, made once for all tokens. They belong to
   /// the function that fills the cache: copies are gone before an offload or a
   /// sync.
   transformer_weights weights;
+  /// With padding: int64 [rows, capacity], and what the last position sees,
+  /// [rows, 1, 1, capacity]. Made when they are needed, for all tokens.
+  at::Tensor positions;
+  at::Tensor last_mask;
 
   void allocate(const transformer_config& config, at::TensorOptions options) {
     if (padding.defined())
       padding = padding.to(options.device());
     for (std::int64_t i = 0; i < config.layers; ++i)
       for (auto* blocks : {&keys, &values})
-        blocks->push_back(
-          at::empty({rows, config.heads, capacity, config.width / config.heads},
-                    options));
+        blocks->push_back(at::empty({rows * config.heads, capacity,
+                                     config.width / config.heads},
+                                    options));
   }
 };
 
@@ -112,6 +119,8 @@ kv_cache::kv_cache(const transformer_config&, std::int64_t capacity,
   impl_->rows = std::ssize(padding);
   impl_->capacity = capacity;
   impl_->padding = resident_padding(padding, {});
+  if (!padding.empty())
+    impl_->most_padding = std::ranges::max(padding);
 }
 
 kv_cache::~kv_cache() = default;
@@ -128,12 +137,16 @@ std::int64_t kv_cache::rows() const noexcept {
 
 void kv_cache::repeat_rows(std::int64_t times) {
   at::NoGradGuard no_grad;
-  impl_->rows *= times;
   for (auto* blocks : {&impl_->keys, &impl_->values})
     for (auto& x : *blocks)
-      x = x.repeat_interleave(times, 0);
+      x = x.view({impl_->rows, -1, x.size(1), x.size(2)})
+            .repeat_interleave(times, 0)
+            .flatten(0, 1);
+  impl_->rows *= times;
   if (impl_->padding.defined())
     impl_->padding = impl_->padding.repeat_interleave(times, 0);
+  impl_->positions.reset();
+  impl_->last_mask.reset();
 }
 
 // -- model --------------------------------------------------------------------
@@ -195,29 +208,24 @@ struct transformer::impl {
       .reshape({n * (t - from), config.width});
   }
 
+  [[nodiscard]] double score_scale() const {
+    return 1
+           / std::sqrt(static_cast<double>(config.width)
+                       / static_cast<double>(config.heads));
+  }
+
   /// One block on x [n * t, width]; the result holds positions `from` and
-  /// later. With a cache, keys and values of layer `index` are appended to it
-  /// and attention sees all that it holds.
-  at::Tensor run_block(const block_weights& p, std::size_t index,
-                       const at::Tensor& x, std::int64_t n, std::int64_t t,
-                       std::int64_t from, const at::Tensor& mask,
-                       kv_cache::impl* cache) const {
+  /// later. Differentiable.
+  at::Tensor run_block(const block_weights& p, const at::Tensor& x,
+                       std::int64_t n, std::int64_t t, std::int64_t from,
+                       const at::Tensor& mask) const {
     auto h = norm(x, p.attention_norm_weight, p.attention_norm_bias);
     auto q = to_heads(at::linear(tail(h, n, t, from), p.q_weight, p.q_bias), n,
                       t - from);
     auto k = to_heads(at::linear(h, p.k_weight, p.k_bias), n, t);
     auto v = to_heads(at::linear(h, p.v_weight, p.v_bias), n, t);
-    if (cache != nullptr) {
-      cache->keys[index].narrow(2, cache->length, t).copy_(k);
-      cache->values[index].narrow(2, cache->length, t).copy_(v);
-      k = cache->keys[index].narrow(2, 0, cache->length + t);
-      v = cache->values[index].narrow(2, 0, cache->length + t);
-    }
-    auto scale = 1
-                 / std::sqrt(static_cast<double>(config.width)
-                             / static_cast<double>(config.heads));
     // The mask is float32, and so is what is made with it.
-    auto weights = q.mul(scale)
+    auto weights = q.mul(score_scale())
                      .matmul(k.transpose(2, 3))
                      .add(mask.narrow(2, from, t - from))
                      .softmax(-1);
@@ -231,6 +239,72 @@ struct transformer::impl {
     return y.add(at::linear(up, p.down_weight, p.down_bias));
   }
 
+  /// The same behind the positions of a cache, to whose layer `index` keys and
+  /// values are appended; attention sees all that it holds. `mask` may be
+  /// undefined: nothing is hidden. Writes to `x`. For one token a row it is
+  /// launches that take the time: few operations, and no gradients.
+  at::Tensor append_block(kv_cache::impl& c, std::size_t index,
+                          const at::Tensor& x, std::int64_t n, std::int64_t t,
+                          std::int64_t from, const at::Tensor& mask) const {
+    const auto& p = c.weights.blocks[index];
+    auto queries = t - from;
+    auto products = [&](const at::Tensor& of, std::int64_t positions) {
+      return to_heads(of, n, positions)
+        .reshape({n * config.heads, positions, config.width / config.heads});
+    };
+    auto h = norm(x, p.attention_norm_weight, p.attention_norm_bias);
+    auto q = products(at::linear(tail(h, n, t, from), p.q_weight, p.q_bias)
+                        .mul_(score_scale()),
+                      queries);
+    auto& k = c.keys[index];
+    auto& v = c.values[index];
+    k.narrow(1, c.length, t)
+      .copy_(products(at::linear(h, p.k_weight, p.k_bias), t));
+    v.narrow(1, c.length, t)
+      .copy_(products(at::linear(h, p.v_weight, p.v_bias), t));
+    auto all = c.length + t;
+    auto scores = q.bmm(k.narrow(1, 0, all).transpose(1, 2));
+    if (mask.defined())
+      scores.view({n, config.heads, queries, all})
+        .add_(mask.narrow(2, from, queries));
+    // A device sums in float32 whatever the type is, and rounds once.
+    auto seen = scores.softmax(-1)
+                  .bmm(v.narrow(1, 0, all))
+                  .view({n, config.heads, queries, config.width / config.heads})
+                  .transpose(1, 2)
+                  .reshape({n * queries, config.width});
+    auto y = tail(x, n, t, from);
+    y.add_(at::linear(seen, p.out_weight, p.out_bias));
+    // ReLU comes with the product.
+    auto up = at::_addmm_activation(p.up_bias,
+                                    norm(y, p.mlp_norm_weight, p.mlp_norm_bias),
+                                    p.up_weight.t());
+    return y.add_(at::linear(up, p.down_weight, p.down_bias));
+  }
+
+  /// Of positions behind those of a cache: [t, width], or [n, t, width].
+  at::Tensor embedded_positions(kv_cache::impl& c, std::int64_t t) const {
+    if (!c.padding.defined())
+      return typed(position_embedding.narrow(0, c.length, t));
+    if (!c.positions.defined())
+      c.positions = position_ids(0, c.capacity, c.padding, settings.device);
+    return embedding(position_embedding, c.positions.narrow(1, c.length, t));
+  }
+
+  /// In the type that the model computes in, which holds 0 and -inf exactly.
+  /// Undefined if there is nothing to hide.
+  at::Tensor mask_behind(kv_cache::impl& c, std::int64_t t) const {
+    if (t > 1 || c.most_padding > c.length)
+      return typed(attention_mask(c.length, t, c.padding, settings.device));
+    if (!c.padding.defined())
+      return {};
+    // All rows are past their padding: from here on it alone is hidden.
+    if (!c.last_mask.defined())
+      c.last_mask = typed(
+        attention_mask(c.capacity - 1, 1, c.padding, settings.device));
+    return c.last_mask.narrow(3, 0, c.length + 1);
+  }
+
   /// No look-up may fail on the device. Copies tokens that lie there.
   void check_ids(const at::Tensor& tokens) const {
     auto ids = tokens.to(at::kCPU, at::kLong).contiguous();
@@ -239,34 +313,56 @@ struct transformer::impl {
                         ids.size(1));
   }
 
+  void check_length(std::int64_t positions) const {
+    if (positions > config.context)
+      throw std::invalid_argument{
+        fmt::format("transformer: {} positions, but the context is {}",
+                    positions, config.context)};
+  }
+
+  /// Multiplied in float32: at 8 a bfloat16 logit is off by up to 3 %, and the
+  /// ways of a cache and of a whole sequence would round apart.
+  at::Tensor logits_of(const at::Tensor& x,
+                       const transformer_weights& weights) const {
+    return at::linear(norm(x, weights.norm_weight, weights.norm_bias)
+                        .to(at::kFloat),
+                      weights.head);
+  }
+
   /// Logits [n, t - from, vocab] of positions `from` and later: the last block
   /// leaves the earlier ones out, as nobody looks at them any more.
   at::Tensor run(const at::Tensor& tokens, const at::Tensor& padding,
-                 std::int64_t from, const transformer_weights& weights,
-                 kv_cache::impl* cache) const {
-    auto device = torch_device(settings.device);
+                 std::int64_t from) const {
     auto n = tokens.size(0);
     auto t = tokens.size(1);
-    auto first = cache != nullptr ? cache->length : 0;
-    if (first + t > config.context)
-      throw std::invalid_argument{
-        fmt::format("transformer: {} positions, but the context is {}",
-                    first + t, config.context)};
-    auto x = embedding(token_embedding, tokens.to(device))
+    check_length(t);
+    auto used = weights();
+    auto x = embedding(token_embedding,
+                       tokens.to(torch_device(settings.device)))
                .add(embedding(position_embedding,
-                              position_ids(first, t, padding, settings.device)))
+                              position_ids(0, t, padding, settings.device)))
                .view({n * t, config.width});
-    auto mask = attention_mask(first, t, padding, settings.device);
-    const auto& blocks = weights.blocks;
-    for (std::size_t i = 0; i < blocks.size(); ++i)
-      x = run_block(blocks[i], i, x, n, t, i + 1 == blocks.size() ? from : 0,
-                    mask, cache);
-    // Multiplied in float32: at 8 a bfloat16 logit is off by up to 3 %, and the
-    // ways of a cache and of a whole sequence would round apart.
-    return at::linear(norm(x, weights.norm_weight, weights.norm_bias)
-                        .to(at::kFloat),
-                      weights.head)
-      .view({n, t - from, config.vocab_size});
+    auto mask = attention_mask(0, t, padding, settings.device);
+    for (const auto& block : used.blocks)
+      x = run_block(block, x, n, t, &block == &used.blocks.back() ? from : 0,
+                    mask);
+    return logits_of(x, used).view({n, t - from, config.vocab_size});
+  }
+
+  /// Logits [n, vocab] of the last of `tokens`, behind those of the cache.
+  at::Tensor append(const at::Tensor& tokens, kv_cache::impl& c) const {
+    auto n = tokens.size(0);
+    auto t = tokens.size(1);
+    check_length(c.length + t);
+    auto x = embedding(token_embedding,
+                       tokens.to(torch_device(settings.device)))
+               .add_(embedded_positions(c, t))
+               .view({n * t, config.width});
+    auto mask = mask_behind(c, t);
+    auto count = c.weights.blocks.size();
+    for (std::size_t i = 0; i < count; ++i)
+      x = append_block(c, i, x, n, t, i + 1 == count ? t - 1 : 0, mask);
+    return logits_of(x, c.weights);
   }
 };
 
@@ -307,7 +403,7 @@ at::Tensor transformer::logits(const at::Tensor& tokens,
                   tokens.size(0))};
   impl_->check_ids(tokens);
   return impl_->run(tokens, resident_padding(padding, impl_->settings.device),
-                    from, impl_->weights(), nullptr);
+                    from);
 }
 
 at::Tensor transformer::next_logits(kv_cache& cache,
@@ -330,9 +426,9 @@ at::Tensor transformer::next_logits_of_drawn(kv_cache& cache,
     c.allocate(impl_->config, impl_->options);
     c.weights = impl_->weights();
   }
-  auto last = impl_->run(tokens, c.padding, t - 1, c.weights, &c);
+  auto last = impl_->append(tokens, c);
   c.length += t;
-  return last.squeeze(1);
+  return last;
 }
 
 } // namespace troupe::torch

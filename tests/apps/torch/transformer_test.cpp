@@ -88,6 +88,58 @@ BOOST_AUTO_TEST_CASE(left_padding_changes_nothing) {
   BOOST_TEST(largest_difference(last[0], expected[4]) < 1e-5);
 }
 
+BOOST_AUTO_TEST_CASE(a_cache_may_be_filled_in_any_portions) {
+  transformer model{small, 1};
+  at::NoGradGuard no_grad;
+  auto tokens = to_torch(counting(3, 8));
+  using counts = std::vector<std::int64_t>;
+  // Portions of one token begin inside the padding, at its end, and behind it.
+  for (const auto& padding :
+       {counts{0, 0, 0}, counts{3, 0, 2}, counts{1, 4, 5}})
+    for (const auto& portions :
+         {counts{1, 1, 1, 1, 1, 1, 1, 1}, counts{3, 1, 1, 3}, counts{5, 2, 1},
+          counts{1, 6, 1}}) {
+      auto whole = model.logits(tokens, padding);
+      kv_cache cache{small, 8, padding};
+      std::int64_t end = 0;
+      for (auto portion : portions) {
+        auto next = model.next_logits(cache, tokens.narrow(1, end, portion));
+        end += portion;
+        BOOST_TEST(largest_difference(next, whole.select(1, end - 1)) < 1e-5);
+      }
+      BOOST_TEST(cache.length() == 8);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(repeated_rows_keep_their_padding) {
+  transformer model{small, 1};
+  at::NoGradGuard no_grad;
+  auto tokens = to_torch(counting(2, 8));
+  const std::vector<std::int64_t> padding{0, 3};
+  auto whole = model.logits(tokens, padding);
+  kv_cache cache{small, 8, padding};
+  model.next_logits(cache, tokens.narrow(1, 0, 5));
+  // What was made for the rows before is made anew.
+  model.next_logits(cache, tokens.narrow(1, 5, 1));
+  cache.repeat_rows(2);
+  for (std::int64_t i : {6, 7}) {
+    auto next = model.next_logits(cache,
+                                  tokens.narrow(1, i, 1).repeat_interleave(2,
+                                                                           0));
+    auto expected = whole.select(1, i).repeat_interleave(2, 0);
+    BOOST_TEST(largest_difference(next, expected) < 1e-5);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(tokens_that_were_drawn_are_taken_as_they_are) {
+  transformer model{small, 1};
+  auto tokens = to_torch(counting(2, 5));
+  kv_cache checked{small, 8, {0, 1}};
+  kv_cache drawn{small, 8, {0, 1}};
+  auto first = model.next_logits(checked, tokens);
+  BOOST_TEST(model.next_logits_of_drawn(drawn, tokens).equal(first));
+}
+
 BOOST_AUTO_TEST_CASE(no_position_sees_a_later_one) {
   transformer model{small, 1};
   at::NoGradGuard no_grad;
