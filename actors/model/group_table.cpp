@@ -94,6 +94,9 @@ result<bytes> group_table::open(const protocol::group_seat& seat) {
                   fmt::format("this process has no sockets to others: no {} "
                               "links",
                               seat.backend));
+    // Nobody sends before our address is known.
+    if (seat.kind == protocol::seat_kind::receiver)
+      mesh_->expect(seat.group);
     address = encode(self_);
   } else {
     auto endpoint = make_endpoint(seat);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/process/peer_mesh.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
@@ -9,6 +10,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -85,6 +87,9 @@ struct peer_mesh::impl {
   std::map<std::int32_t, peer_ptr> peers;
   std::map<std::int32_t, incarnation> gone;
   std::map<std::uint64_t, pending> calls;
+  /// Tags whose descriptors are closed as they come; the oldest goes first.
+  std::set<std::string, std::less<>> discarded;
+  std::deque<std::string> discarded_in_order;
   std::uint64_t last_request = 0;
   bool stopping = false;
 
@@ -286,6 +291,9 @@ struct peer_mesh::impl {
 
   bool keep(const peer_ptr& from, const protocol::give& x, unique_fd file) {
     std::lock_guard guard{mutex};
+    // Late: closed here.
+    if (discarded.count(x.tag) > 0)
+      return true;
     if (from->mailbox_size >= mailbox_max)
       return false;
     ++from->mailbox_size;
@@ -372,6 +380,32 @@ struct peer_mesh::impl {
                                 name_of(slot), tag));
       changed.wait_for(lock, until.left());
     }
+  }
+
+  void discard(std::string_view tag) {
+    std::lock_guard guard{mutex};
+    for (auto& [slot, x] : peers)
+      if (auto i = x->mailbox.find(tag); i != x->mailbox.end()) {
+        x->mailbox_size -= i->second.size();
+        x->mailbox.erase(i);
+      }
+    if (!discarded.emplace(tag).second)
+      return;
+    discarded_in_order.emplace_back(tag);
+    if (discarded_in_order.size() > discarded_max) {
+      discarded.erase(discarded_in_order.front());
+      discarded_in_order.pop_front();
+    }
+  }
+
+  void expect(std::string_view tag) {
+    std::lock_guard guard{mutex};
+    auto i = discarded.find(tag);
+    if (i == discarded.end())
+      return;
+    discarded.erase(i);
+    discarded_in_order.erase(
+      std::find(discarded_in_order.begin(), discarded_in_order.end(), tag));
   }
 };
 
@@ -466,12 +500,11 @@ result<unique_fd> peer_mesh::receive_fd(std::int32_t slot, incarnation life,
 }
 
 void peer_mesh::discard(std::string_view tag) {
-  std::lock_guard guard{impl_->mutex};
-  for (auto& [slot, x] : impl_->peers)
-    if (auto i = x->mailbox.find(tag); i != x->mailbox.end()) {
-      x->mailbox_size -= i->second.size();
-      x->mailbox.erase(i);
-    }
+  impl_->discard(tag);
+}
+
+void peer_mesh::expect(std::string_view tag) {
+  impl_->expect(tag);
 }
 
 } // namespace troupe::process

@@ -51,6 +51,9 @@ public:
   /// peer.
   static constexpr std::size_t mailbox_max = 256;
 
+  /// Discarded tags that are remembered. What is late is late by moments.
+  static constexpr std::size_t discarded_max = 4096;
+
   /// A mesh without peers for the process in slot `self`.
   explicit peer_mesh(std::int32_t self);
 
@@ -111,8 +114,13 @@ public:
   receive_fd(std::int32_t slot, incarnation life, std::string_view tag,
              deadline until, const std::atomic<bool>* given_up = nullptr);
 
-  /// Closes the descriptors under `tag` that nobody has asked for.
+  /// Closes the descriptors under `tag` that nobody has asked for, and those
+  /// that come late as soon as they come: of the last `discarded_max` tags.
   void discard(std::string_view tag);
+
+  /// Keeps the descriptors under `tag` again that come from now on. For tags
+  /// that may have been discarded before.
+  void expect(std::string_view tag);
 
 private:
   struct impl;

@@ -178,6 +178,40 @@ BOOST_AUTO_TEST_CASE(an_abort_ends_the_wait_for_a_neighbour) {
   }
 }
 
+// What came late for the first of them is closed, not what comes for the next.
+BOOST_AUTO_TEST_CASE(a_link_to_a_neighbour_may_be_opened_again) {
+  process::peer_mesh near{0};
+  process::peer_mesh far{1};
+  incarnation life{1};
+  auto ends = process::make_socket_pair();
+  BOOST_REQUIRE(ends);
+  near.add_peer(1, life, std::move(ends->first));
+  far.add_peer(0, life, std::move(ends->second));
+  model::group_table sender{hub, &far, {node_id{0}, 1, life}};
+  model::group_table receiver{hub, &near, {node_id{0}, 0, life}};
+  protocol::group_seat seat;
+  seat.group = "link";
+  seat.backend = "shm";
+  seat.size = 2;
+  for (int round = 0; round < 2; ++round) {
+    seat.kind = protocol::seat_kind::sender;
+    seat.rank = rank_id{0};
+    auto there = sender.open(seat).value();
+    seat.kind = protocol::seat_kind::receiver;
+    seat.rank = rank_id{1};
+    auto here = receiver.open(seat).value();
+    auto sending = std::async(std::launch::async, [&] {
+      return sender.connect("link", {there, here}, deadline::after(soon))
+        .has_value();
+    });
+    auto got = receiver.connect("link", {there, here}, deadline::after(soon));
+    BOOST_TEST(sending.get());
+    BOOST_TEST(got.has_value());
+    sender.close("link");
+    receiver.close("link");
+  }
+}
+
 // The executor packs what the link cannot offer.
 BOOST_AUTO_TEST_CASE(memory_that_cannot_be_shared_does_not_refuse_the_link) {
   process::peer_mesh near{0};

@@ -33,6 +33,16 @@ struct played_peer {
     return std::move(ends->second);
   }
 
+  /// Hands a descriptor to the mesh; false if it does not take it in time.
+  bool give(const char* tag, const unique_fd& file) {
+    auto message = peer_protocol::encode(peer_protocol::give{tag});
+    auto until = soon();
+    auto status = io_status::would_block;
+    while (status == io_status::would_block && !until.passed())
+      status = send_message(socket.get(), message, file.get());
+    return status == io_status::done;
+  }
+
   /// Starts a fetch and returns once its question has arrived.
   std::future<result<fetched_file>> begin_fetch(std::uint64_t& request) {
     auto call = std::async(std::launch::async, [this] {
@@ -320,6 +330,48 @@ BOOST_AUTO_TEST_CASE(what_nobody_will_ask_for_is_closed) {
   x.mesh.discard("old");
   x.mesh.discard("never seen");
   BOOST_TEST(open_descriptors() == before + 1);
+}
+
+BOOST_AUTO_TEST_CASE(what_comes_late_is_closed_and_counts_for_nothing) {
+  played_peer x;
+  x.mesh.discard("old");
+  auto before = open_descriptors();
+  auto file = event();
+  // More than anybody may leave in a mailbox.
+  for (std::size_t i = 0; i < 2 * troupe::process::peer_mesh::mailbox_max; ++i)
+    BOOST_REQUIRE(x.give("old", file));
+  BOOST_REQUIRE(x.give("new", file));
+  BOOST_TEST(x.mesh.receive_fd(1, first_life, "new", soon()).has_value());
+  BOOST_TEST(open_descriptors() == before + 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_discarded_tag_may_be_used_again) {
+  played_peer x;
+  auto file = event();
+  x.mesh.expect("link");
+  for (int i = 0; i < 2; ++i) {
+    x.mesh.discard("link");
+    x.mesh.expect("link");
+    BOOST_REQUIRE(x.give("link", file));
+    BOOST_TEST(x.mesh.receive_fd(1, first_life, "link", soon()).has_value());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(discarded_tags_are_remembered_up_to_a_bound) {
+  using mesh = troupe::process::peer_mesh;
+  played_peer x;
+  x.mesh.discard("first");
+  for (std::size_t i = 1; i < mesh::discarded_max; ++i)
+    x.mesh.discard(fmt::format("{}", i));
+  auto before = open_descriptors();
+  auto file = event();
+  for (auto kept : {false, true}) {
+    BOOST_REQUIRE(x.give("first", file));
+    BOOST_REQUIRE(x.give("mark", file));
+    BOOST_TEST(x.mesh.receive_fd(1, first_life, "mark", soon()).has_value());
+    BOOST_TEST(open_descriptors() == before + (kept ? 2 : 1));
+    x.mesh.discard("one more");
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_mailbox_has_a_bound) {
