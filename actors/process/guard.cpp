@@ -147,6 +147,10 @@ private:
         x.heard = now;
       if (!x.heard || x.silent_ms > 0 || now - *x.heard < config_.pulse_timeout)
         continue;
+      // Its core would be cut.
+      auto silence_max = config_.pulse_timeout + config_.core_grace;
+      if (now - *x.heard < silence_max && config_.dumps_core(x.pid))
+        continue;
       x.silent_ms = static_cast<std::uint32_t>(
         std::chrono::ceil<std::chrono::milliseconds>(now - *x.heard).count());
       ::kill(x.pid, SIGKILL);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "troupe/actors/process/host_types.hpp"
+#include "troupe/actors/process/process_tree.hpp"
 #include "troupe/core/deadline.hpp"
 
 namespace troupe::process {
@@ -30,6 +31,13 @@ struct guard_settings {
   /// is not held up. 0: nobody watches, so that a debugger may stop a host.
   duration pulse = duration::zero();
   duration pulse_timeout = duration::zero();
+
+  /// How much longer a host that has crashed may be silent while its core is
+  /// written: far less than the others wait for it in a collective.
+  duration core_grace = std::chrono::seconds{10};
+
+  /// Says which hosts that is; a test hands in its own.
+  bool (*dumps_core)(std::int32_t pid) noexcept = is_dumping_core;
 
   /// A node that has given the guard no sign of life for so long is taken for
   /// gone, and its hosts are ended. 0: it may be silent for ever. Needs `pulse`.

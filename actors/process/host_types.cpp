@@ -11,16 +11,21 @@
 namespace troupe::process {
 
 std::string host_exit::describe() const {
-  // One that crashes gives no signs while its memory is written to a file.
+  // One that crashes gives no signs while its core is written.
   auto crashed = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) != SIGKILL;
   if (silent_ms > 0 && !crashed)
     return fmt::format("frozen: no sign of life for {} ms, killed by the guard",
                        silent_ms);
   if (WIFSIGNALED(wait_status)) {
     auto signal = WTERMSIG(wait_status);
+    auto text = fmt::format("killed by signal {}", signal);
     if (auto* name = ::sigabbrev_np(signal))
-      return fmt::format("killed by signal {} (SIG{})", signal, name);
-    return fmt::format("killed by signal {}", signal);
+      text += fmt::format(" (SIG{})", name);
+    if (silent_ms > 0 && !WCOREDUMP(wait_status))
+      text += fmt::format("; its core dump, if any, was cut after {} ms "
+                          "without a sign of life",
+                          silent_ms);
+    return text;
   }
   if (WIFEXITED(wait_status))
     return fmt::format("exited with code {}", WEXITSTATUS(wait_status));

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <map>
@@ -80,6 +81,26 @@ std::vector<std::int32_t> descendants() {
   for (std::size_t i = 0; i < out.size(); ++i)
     add_children_of(out[i]);
   return out;
+}
+
+bool says_core_dumping(std::string_view status) noexcept {
+  // At the begin of a line: the first one holds a name of the process's choice.
+  constexpr std::string_view key = "\nCoreDumping:";
+  auto at = status.find(key);
+  if (at == std::string_view::npos)
+    return false;
+  at = status.find_first_not_of(" \t", at + key.size());
+  return at != std::string_view::npos && status[at] == '1';
+}
+
+bool is_dumping_core(std::int32_t pid) noexcept {
+  char path[32];
+  std::snprintf(path, sizeof(path), "/proc/%d/status", pid);
+  unique_fd file{::open(path, O_RDONLY | O_CLOEXEC)};
+  // Some 1.5 KiB; the line is in the middle.
+  char text[4096];
+  auto size = file ? ::read(file.get(), text, sizeof(text)) : -1;
+  return size > 0 && says_core_dumping({text, static_cast<std::size_t>(size)});
 }
 
 bool kill_descendants(deadline until) noexcept {

@@ -13,6 +13,13 @@ namespace troupe::process {
 /// Zombies are left out.
 [[nodiscard]] std::vector<std::int32_t> descendants();
 
+/// True if the system is writing the core of a process that has crashed, as
+/// `/proc/PID/status` says (Linux 4.15 and later; before that never).
+[[nodiscard]] bool is_dumping_core(std::int32_t pid) noexcept;
+
+/// The same of that file's text.
+[[nodiscard]] bool says_core_dumping(std::string_view status) noexcept;
+
 /// Kills every descendant and reaps them until none is left. Complete if this
 /// process is a child subreaper: whatever a dying process leaves behind becomes
 /// our child, so that even a fork bomb runs out of forkers. Returns false if

@@ -94,6 +94,32 @@ BOOST_AUTO_TEST_CASE(a_frozen_host_is_killed_and_called_frozen) {
   BOOST_TEST(!node.next_exit(deadline::after(500ms)));
 }
 
+BOOST_AUTO_TEST_CASE(a_core_is_written_for_a_while_and_not_for_ever) {
+  node_harness node{fresh_job_id(), 200ms, false, [](guard_settings& x) {
+                      x.core_grace = 600ms;
+                      x.dumps_core = [](std::int32_t) noexcept { return true; };
+                    }};
+  auto host = node.start(0);
+  BOOST_REQUIRE(host);
+  BOOST_TEST(
+    !node.call(0, simple_order(order::count_descriptors)).message.empty());
+  BOOST_TEST(!node.next_exit(deadline::after(100ms)));
+  BOOST_REQUIRE(freeze(host->pid));
+  auto x = node.next_exit(soon());
+  BOOST_REQUIRE(x);
+  BOOST_TEST(x->silent_ms >= 800u);
+}
+
+BOOST_AUTO_TEST_CASE(the_system_says_who_dumps_core) {
+  BOOST_TEST(!is_dumping_core(::getpid()));
+  BOOST_TEST(!is_dumping_core(-1));
+  BOOST_TEST(says_core_dumping("Name:\thost\nThreads:\t4\nCoreDumping:\t1\n"));
+  BOOST_TEST(!says_core_dumping("Name:\thost\nCoreDumping:\t0\nThreads:\t1\n"));
+  BOOST_TEST(!says_core_dumping("Name:\tCoreDumping:\t1\nState:\tS\n"));
+  BOOST_TEST(!says_core_dumping("Name:\thost\nCoreDumping:"));
+  BOOST_TEST(!says_core_dumping(""));
+}
+
 // A node's guard is older than the job that says how to watch.
 BOOST_AUTO_TEST_CASE(a_guard_that_hears_of_its_job_later_watches_as_it_says) {
   node_harness node{fresh_job_id(), 300ms, true};

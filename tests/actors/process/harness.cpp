@@ -32,7 +32,7 @@ std::string fresh_job_id() {
 }
 
 node_harness::node_harness(std::string job_id, duration pulse_timeout,
-                           bool told_later)
+                           bool told_later, const guard_change& change)
   : job_id_(std::move(job_id)) {
   guard_settings config;
   config.pulse = pulse_timeout / 10;
@@ -40,6 +40,8 @@ node_harness::node_harness(std::string job_id, duration pulse_timeout,
   config.node_grace = 3 * pulse_timeout;
   config.job_id = job_id_;
   config.executable = host_program();
+  if (change)
+    change(config);
   guard_settings unknown;
   unknown.job_id = fresh_job_id();
   unknown.executable = config.executable;

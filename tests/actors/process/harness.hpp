@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -42,12 +43,16 @@ enum class order : std::uint8_t {
 /// before any thread.
 class node_harness {
 public:
+  /// What else a test wants of its guard.
+  using guard_change = std::function<void(troupe::process::guard_settings&)>;
+
   /// With a `pulse_timeout` everybody gives ten signs of life in that time; the
   /// node may be silent three times as long. If `told_later` the guard hears of
   /// job and pulses after it was started.
   explicit node_harness(std::string job_id = fresh_job_id(),
                         troupe::duration pulse_timeout = {},
-                        bool told_later = false);
+                        bool told_later = false,
+                        const guard_change& change = {});
 
   ~node_harness();
 

@@ -23,6 +23,9 @@ BOOST_AUTO_TEST_CASE(an_exit_describes_itself) {
   BOOST_TEST(silent(9).starts_with("frozen: no sign of life for 900 ms"));
   // Its core was being written.
   BOOST_TEST(silent(11 | 0x80) == "killed by signal 11 (SIGSEGV)");
+  BOOST_TEST(silent(11)
+             == "killed by signal 11 (SIGSEGV); its core dump, if any, was "
+                "cut after 900 ms without a sign of life");
 }
 
 BOOST_AUTO_TEST_CASE(a_job_id_cannot_lead_a_path_astray) {
