@@ -134,8 +134,10 @@ int host_main(const module_registry& registry,
   // The log is a file: what a module prints would lie in a buffer and be lost
   // with the process.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+  std::string network;
   if (args->cuda_device >= 0)
-    comm::devices::prepare_process(args->log_path + ".nccl");
+    network = comm::devices::prepare_process(args->log_path + ".nccl",
+                                             args->address);
   auto side = process::host_side::from_environment();
   if (!side)
     return give_up(side.error());
@@ -144,6 +146,8 @@ int host_main(const module_registry& registry,
                                level_of(args->log_level)});
       !opened)
     return give_up(opened.error());
+  if (!network.empty())
+    log::info(to_string(args->host), "{}", network);
   if (prepare)
     prepare(args->num_threads);
   process::store_settings store_config;

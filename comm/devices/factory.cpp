@@ -10,13 +10,16 @@
 #include "troupe/comm/devices/cuda_device.hpp"
 #include "troupe/comm/devices/environment.hpp"
 #include "troupe/comm/nccl/factory.hpp"
+#include "troupe/comm/nccl/network.hpp"
 #include "troupe/comm/nccl/version.hpp"
 #include "troupe/core/log.hpp"
 
 namespace troupe::comm::devices {
 
-void prepare_process(const std::string& log_prefix) {
+std::string prepare_process(const std::string& log_prefix,
+                            const std::string& address) {
   nccl::route_debug_output(log_prefix);
+  return nccl::use_network_of(address);
 }
 
 result<device_ptr> make_device(std::int32_t number) {

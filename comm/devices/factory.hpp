@@ -9,8 +9,11 @@
 namespace troupe::comm::devices {
 
 /// Before the first thread of a process that will work on a device: what NCCL
-/// has to say (`NCCL_DEBUG`) goes to files that begin with `log_prefix`.
-void prepare_process(const std::string& log_prefix);
+/// has to say (`NCCL_DEBUG`) goes to files that begin with `log_prefix`, and its
+/// sockets are on the network of `address`, this machine's for others, unless
+/// that is empty. Gives back what was chosen, for the log; may be empty.
+[[nodiscard]] std::string prepare_process(const std::string& log_prefix,
+                                          const std::string& address);
 
 /// Starts CUDA in this process on the GPU with this number, and NCCL if it can
 /// be had. Fails with `errc::unavailable` and the reason: no CUDA in this
