@@ -151,7 +151,7 @@ result<void> follow(run_feed& feed, viewer& view) {
       if (!goes_on)
         return fail(goes_on.error());
       if (!*goes_on)
-        return {};
+        return view.written();
     }
     view.look();
     // Nobody looks any more, or the disk is full.
