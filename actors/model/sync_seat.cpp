@@ -6,6 +6,7 @@
 
 #include <fmt/core.h>
 
+#include "troupe/actors/model/module_failure.hpp"
 #include "troupe/actors/model/parameter_listing.hpp"
 #include "troupe/actors/protocol/program_codec.hpp"
 #include "troupe/comm/transfer/copy_engine.hpp"
@@ -170,11 +171,15 @@ sync_seat::ready(const protocol::transfer& request, const group_table& groups) {
       return fail(found.error());
   auto all = sends;
   all.insert(all.end(), receives.begin(), receives.end());
+  {
+    // Before anything can go wrong: whoever gives up takes them along.
+    std::lock_guard guard{mutex_};
+    links_ = std::move(all);
+    link_names_ = std::move(names);
+  }
   auto made = executor::make(*program, std::move(tensors), std::move(sends),
                              std::move(receives), options_);
   std::lock_guard guard{mutex_};
-  links_ = std::move(all);
-  link_names_ = std::move(names);
   if (!made)
     return fail(made.error());
   executor_ = std::move(*made);
@@ -225,7 +230,8 @@ sync_seat::run(const protocol::transfer& request, const group_table& groups,
     try {
       return attempt();
     } catch (const std::exception& x) {
-      return fail(errc::failed, fmt::format("sync {}: {}", name_, x.what()));
+      auto why = failure_of(x, device_.get());
+      return fail(why.within(fmt::format("sync {}", name_)));
     }
   }();
   std::unique_lock guard{mutex_};

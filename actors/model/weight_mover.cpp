@@ -5,6 +5,8 @@
 
 #include <fmt/core.h>
 
+#include "troupe/actors/model/module_failure.hpp"
+
 namespace troupe::model {
 
 namespace {
@@ -41,7 +43,7 @@ protected:
         return protocol::transfer_reports{std::move(*reports)};
       } catch (const std::exception& y) {
         return protocol::to_caf(
-          {errc::failed, fmt::format("sync {}: {}", x.program, y.what())});
+          failure_of(y).within(fmt::format("sync {}", x.program)));
       }
     }};
   }

@@ -63,7 +63,7 @@ public:
 
   [[nodiscard]] std::shared_ptr<const comm::transfer::copy_engine_maker>
   engines() override {
-    return nullptr;
+    return maker;
   }
 
   [[nodiscard]] result<void> put(std::byte* to, std::span<const std::byte> from,
@@ -107,6 +107,8 @@ public:
   std::vector<std::string> uuids = {"GPU-stub"};
   /// Of every group.
   comm::endpoint_ptr endpoint;
+  /// Without one the host's copy.
+  std::shared_ptr<const comm::transfer::copy_engine_maker> maker;
   int entered = 0;
   int copies = 0;
   /// What the last copy was given.

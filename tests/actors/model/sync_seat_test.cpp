@@ -1,18 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/model/sync_seat.hpp"
 
+#include <memory>
+#include <new>
 #include <thread>
 
 #include <boost/test/unit_test.hpp>
 
 #include "support/one_channel.hpp"
+#include "support/stub_device.hpp"
 #include "troupe/actors/protocol/program_codec.hpp"
+#include "troupe/comm/transfer/copy_engine.hpp"
 
 using namespace troupe;
 using model::sync_seat;
 using protocol::transfer_mode;
 
 namespace {
+
+class full_device : public comm::transfer::copy_engine_maker {
+public:
+  [[nodiscard]] result<std::unique_ptr<comm::transfer::copy_engine>>
+  make() const override {
+    throw std::bad_alloc{};
+  }
+};
 
 /// Two ranks of one process with one tensor each, joined by an inproc link.
 struct fixture {
@@ -174,6 +186,29 @@ BOOST_AUTO_TEST_CASE(ws_5_a_rank_that_fails_does_not_keep_its_peer_waiting) {
                         to_string(again.second ? error{}
                                                : again.second.error()));
   BOOST_TEST(to == from, boost::test_tools::per_element());
+}
+
+// A sync that chose to stage goes in place then.
+BOOST_AUTO_TEST_CASE(memory_that_runs_out_on_the_way_is_told_as_such) {
+  auto gpu = std::make_shared<test::stub_device>(3);
+  gpu->maker = std::make_shared<full_device>();
+  sync_seat seat{"t2p", gpu};
+  install(seat, test::sending(4), a);
+  auto parameters = one("w", from);
+  parameters.front().device = gpu->where();
+  BOOST_REQUIRE(seat.bind(parameters));
+  protocol::transfer request;
+  request.links = 1;
+  request.timeout_ms = 10'000;
+  auto sent = seat.run(request, source_groups, a);
+  BOOST_REQUIRE(!sent);
+  BOOST_TEST((sent.error().code() == errc::exhausted));
+  BOOST_TEST(sent.error().message().starts_with("sync t2p: "));
+  // Its peer does not wait for it.
+  request.timeout_ms = 60'000;
+  auto got = destination.run(request, destination_groups, b);
+  BOOST_REQUIRE(!got);
+  BOOST_TEST((got.error().code() != errc::timed_out), got.error().message());
 }
 
 BOOST_AUTO_TEST_CASE(links_that_are_left_are_given_back) {
