@@ -28,7 +28,8 @@ namespace {
 
 constexpr std::string_view prefix = "episode-";
 constexpr const char* manifest_name = "MANIFEST";
-constexpr const char* state_name = "troupe.engine";
+constexpr std::string_view state_name = "troupe.engine";
+static_assert(state_name.starts_with(own_prefix));
 constexpr std::size_t piece_bytes = std::size_t{4} << 20;
 
 using bytes_view = std::span<const std::byte>;
@@ -289,7 +290,7 @@ bool checkpoint_folder::holds_state(std::int64_t episode,
   fs::recursive_directory_iterator i{directory_of(episode) / model, problem};
   for (; !problem && i != fs::recursive_directory_iterator{};
        i.increment(problem)) {
-    auto ours = i->path().filename().string().starts_with("troupe");
+    auto ours = i->path().filename().string().starts_with(own_prefix);
     auto folder = i->is_directory(problem);
     if (problem || (!ours && !folder))
       return true;

@@ -18,6 +18,9 @@ namespace troupe::checkpoint {
 /// sweeper of a run that was killed.
 inline constexpr std::string_view unfinished_suffix = ".partial";
 
+/// Files of a checkpoint whose names begin with this are not a module's.
+inline constexpr std::string_view own_prefix = "troupe";
+
 /// A complete checkpoint.
 struct saved {
   /// After how many episodes; 0 is after the warm start.

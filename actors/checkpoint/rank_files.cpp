@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "troupe/actors/checkpoint/batch_file.hpp"
+#include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/core/exception.hpp"
 
 namespace troupe {
@@ -18,12 +19,13 @@ rank_files::rank_files(std::filesystem::path directory, rank_id rank)
 }
 
 std::filesystem::path rank_files::rank_file(std::string_view name) const {
-  if (name.empty() || name.front() == '.' || name.starts_with("troupe")
+  if (name.empty() || name.front() == '.'
+      || name.starts_with(checkpoint::own_prefix)
       || name.find('/') != std::string_view::npos)
     throw std::invalid_argument{
       fmt::format("'{}' cannot be the name of a checkpoint's file: it must be "
-                  "a plain file name and not begin with 'troupe'",
-                  name)};
+                  "a plain file name and not begin with '{}'",
+                  name, checkpoint::own_prefix)};
   return directory_ / fmt::format("{}.rank{}", name, rank_.value());
 }
 

@@ -11,6 +11,7 @@
 #include <fmt/core.h>
 
 #include "troupe/actors/checkpoint/batch_file.hpp"
+#include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/actors/checkpoint/file_io.hpp"
 #include "troupe/actors/model/parameter_listing.hpp"
 #include "troupe/actors/model/timed_communicator.hpp"
@@ -467,7 +468,8 @@ worker_state::directory_in(const std::string& checkpoint) const {
 std::filesystem::path
 worker_state::own_file(const std::filesystem::path& directory,
                        rank_id rank) const {
-  return directory / fmt::format("troupe.rank{}", rank.value());
+  return directory
+         / fmt::format("{}.rank{}", checkpoint::own_prefix, rank.value());
 }
 
 std::filesystem::path
