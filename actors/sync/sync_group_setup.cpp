@@ -86,7 +86,7 @@ public:
   /// True after the first failure, if others are missing: `end` must follow.
   [[nodiscard]] bool add(const result<ack>& x) {
     auto first = !x && !why_;
-    if (!x && (first || is_nearer(x.error())))
+    if (!x && (first || explains(x.error(), *why_)))
       why_ = x.error();
     if (--missing_ == 0)
       end();
@@ -100,10 +100,6 @@ public:
   }
 
 private:
-  [[nodiscard]] bool is_nearer(const error& x) const {
-    return is_consequence(why_->code()) && !is_consequence(x.code());
-  }
-
   std::size_t missing_;
   std::optional<error> why_;
   std::function<void(result<ack>)> done_;

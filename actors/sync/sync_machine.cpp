@@ -52,14 +52,19 @@ std::string_view to_string(sync_verb x) noexcept {
 namespace {
 
 /// Nobody can be waited for who is gone or does not answer.
-bool is_silence(errc x) {
-  return x == errc::lost || x == errc::timed_out;
+bool is_absent(const error& x) noexcept {
+  return x.code() == errc::lost || x.code() == errc::timed_out;
+}
+
+/// Errors that only say that somebody else had one.
+bool is_consequence(const error& x) noexcept {
+  return is_absent(x) || x.code() == errc::aborted;
 }
 
 } // namespace
 
-bool is_consequence(errc x) noexcept {
-  return is_silence(x) || x == errc::aborted;
+bool explains(const error& x, const error& known) noexcept {
+  return is_consequence(known) && !is_consequence(x);
 }
 
 void sync_machine::reset(std::vector<sync_member> members, sync_mode mode) {
@@ -109,7 +114,7 @@ bool sync_machine::waiting() const noexcept {
 
 bool sync_machine::lost(std::size_t member) const {
   const auto& x = seats_[member].failure;
-  return x && is_silence(x->code());
+  return x && is_absent(*x);
 }
 
 std::vector<std::size_t> sync_machine::awaited() const {
@@ -125,8 +130,7 @@ void sync_machine::note_failure(const error& why) {
     failed_in_ = state_;
   // Whoever is nearest to the cause speaks: a digest that differs explains why
   // its peers lost their links.
-  if (!failure_
-      || (is_consequence(failure_->code()) && !is_consequence(why.code())))
+  if (!failure_ || explains(why, *failure_))
     failure_ = why;
 }
 
@@ -157,7 +161,7 @@ sync_steps sync_machine::arrive(sync_verb verb, std::size_t member,
     arrivals_.push_back(member);
   if (failure) {
     note_failure(*failure);
-    if (is_silence(failure->code()))
+    if (is_absent(*failure))
       missing_.push_back(member);
     if (verb == sync_verb::open || verb == sync_verb::reopen)
       x.stale = x.unsure = true;

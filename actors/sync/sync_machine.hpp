@@ -96,8 +96,9 @@ enum class sync_verb : std::uint8_t {
 
 [[nodiscard]] std::string_view to_string(sync_verb x) noexcept;
 
-/// Errors that only say that somebody else had one.
-[[nodiscard]] bool is_consequence(errc x) noexcept;
+/// Whether `x` is nearer to the cause than `known`, which only says that somebody
+/// else had an error.
+[[nodiscard]] bool explains(const error& x, const error& known) noexcept;
 
 /// A rank that takes part.
 struct sync_member {
