@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "troupe/actors/call/grace.hpp"
+#include "troupe/actors/protocol/sync.hpp"
 
 // How the engine's steps write down and wait for a timeout.
 namespace troupe::engine {
@@ -15,11 +16,11 @@ namespace troupe::engine {
 // `among`: so many syncs go on at one time, and those that share devices wait
 // for each other.
 
-/// Programs, both ends of the links, warm-up; to leave both ends and all that
-/// again, in place; before that waiting for devices, which others may have for
-/// as long.
+/// Those of a preparation; before that waiting for devices, which others may have
+/// for as long.
 [[nodiscard]] constexpr int prepare_steps(std::size_t among) noexcept {
-  return 10 * (static_cast<int>(among) + 1);
+  return static_cast<int>(protocol::prepare_sync::steps)
+         * (static_cast<int>(among) + 1);
 }
 
 /// Who is left, and a preparation: where ranks may be dropped.

@@ -59,6 +59,10 @@ struct sync_options {
 /// that do not match, by model, rank and tensor; a model without any),
 /// exhausted (staged was asked for and does not fit), lost, timed_out.
 struct prepare_sync {
+  /// May each take the whole timeout: programs, both ends of the links, warm-up;
+  /// to leave both ends and all that again, if there is no room to stage.
+  static constexpr std::uint32_t steps = 10;
+
   manifests source;
   manifests destination;
   sync_options options;

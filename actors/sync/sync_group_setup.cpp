@@ -22,11 +22,6 @@ using protocol::ack;
 
 namespace {
 
-/// What another sync may do with its devices before ours have their turn, each
-/// for the whole timeout: programs, both ends of the links, warm-up; to leave
-/// both ends and all that again, if it cannot stage.
-constexpr std::uint32_t equip_steps = 10;
-
 bool all_train(const protocol::manifests& x) {
   for (const auto& rank : x.items)
     for (const auto& parameter : rank.parameters)
@@ -217,8 +212,9 @@ void sync_group::prepare(const protocol::prepare_sync& request,
     all.push_back(&x);
   call::lease_devices(calls_, desk_, "sync " + sync_name_, joined_devices(all),
                       call::lease_turn::last,
-                      std::max(1u, request.together) * equip_steps
-                        * patience(timeout_ms),
+                      // What others may do with them before our turn.
+                      std::max(1u, request.together)
+                        * protocol::prepare_sync::steps * patience(timeout_ms),
                       [=, this](result<call::device_lease> lease) {
                         if (!lease)
                           return finish(fail(lease.error()));
