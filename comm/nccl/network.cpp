@@ -3,32 +3,19 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 
 #include <fmt/core.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 
 #include "troupe/comm/gloo/address.hpp"
+#include "troupe/comm/nccl/version.hpp"
 
 namespace troupe::comm::nccl {
 
 namespace {
 
 constexpr auto variable = "NCCL_SOCKET_IFNAME";
-
-bool user_has_chosen(const std::vector<std::filesystem::path>& files) {
-  if (::getenv(variable) != nullptr)
-    return true;
-  auto begin = fmt::format("{}=", variable);
-  for (const auto& file : files) {
-    std::ifstream in{file};
-    for (std::string line; std::getline(in, line);)
-      if (line.starts_with(begin))
-        return true;
-  }
-  return false;
-}
 
 /// Without the port.
 bool same_host(const sockaddr* a, const sockaddr* b) {
@@ -62,19 +49,8 @@ std::string interface_of(const gloo::inet_address& where) {
 
 } // namespace
 
-std::vector<std::filesystem::path> settings_files() {
-  std::vector<std::filesystem::path> out;
-  if (const auto* own = ::getenv("NCCL_CONF_FILE"))
-    out.emplace_back(own);
-  else if (const auto* home = ::getenv("HOME"))
-    out.push_back(std::filesystem::path{home} / ".nccl.conf");
-  out.emplace_back("/etc/nccl.conf");
-  return out;
-}
-
-std::string use_network_of(const std::string& address,
-                           const std::vector<std::filesystem::path>& files) {
-  if (address.empty() || user_has_chosen(files))
+std::string use_network_of(const std::string& address) {
+  if (address.empty() || chosen_setting(variable))
     return {};
   std::string found;
   if (auto where = gloo::resolve(address, {}); where)
