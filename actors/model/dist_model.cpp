@@ -235,11 +235,12 @@ dist_model::behavior_type dist_model::make_behavior() {
     },
     [=, this](const close_groups& x) {
       auto out = owe_ack();
-      // A replica that was removed since has closed its own, and must not keep
-      // the others from hearing this.
+      // A replica that was removed since has closed its own, as has one that is
+      // being made anew: neither may keep the others from hearing this.
       auto there = x;
       std::erase_if(there.items, [this](const auto& item) {
-        return members_.count(item.to.replica) == 0;
+        auto i = members_.find(item.to.replica);
+        return i == members_.end() || !i->second.actor;
       });
       relay<ack>(there, [out](auto y) { out.deliver(std::move(y)); });
       return out.promise();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/model/scribe.hpp"
 
+#include <exception>
 #include <new>
 
 #include <caf/result.hpp>
@@ -8,6 +9,7 @@
 
 #include "troupe/actors/checkpoint/batch_file.hpp"
 #include "troupe/actors/protocol/errors.hpp"
+#include "troupe/core/exception.hpp"
 
 namespace troupe::model {
 
@@ -42,6 +44,8 @@ scribe::behavior_type scribe::make_behavior() {
       } catch (const std::bad_alloc&) {
         return protocol::to_caf(
           {errc::exhausted, "no memory to encode a checkpoint"});
+      } catch (const std::exception& x) {
+        return protocol::to_caf(error_from(x).within("writing a checkpoint"));
       }
     },
   };

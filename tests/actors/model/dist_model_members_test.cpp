@@ -224,6 +224,17 @@ BOOST_AUTO_TEST_CASE(a_replica_that_was_removed_is_closed) {
   BOOST_TEST(reported().empty());
 }
 
+// Its process, which had the links, has ended.
+BOOST_AUTO_TEST_CASE(links_of_a_replica_that_is_being_made_are_closed) {
+  auto policy = make(test::job_of("policy", 2, 1));
+  close_groups all;
+  all.timeout_ms = 1000;
+  for (auto replica : {0, 1})
+    all.items.push_back({{"policy", replica_id{replica}, rank_id{0}}, "link"});
+  auto closed = ask_and_run<ack>(policy, all);
+  BOOST_TEST(closed.get().has_value());
+}
+
 // A sync closes the links of its last plan, whoever is left of it.
 BOOST_AUTO_TEST_CASE(links_are_closed_although_one_of_their_replicas_is_gone) {
   auto policy = ready(3);

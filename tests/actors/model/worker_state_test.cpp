@@ -146,6 +146,8 @@ BOOST_AUTO_TEST_CASE(an_input_that_is_gone_is_an_error) {
   auto got = worker->invoke(request);
   BOOST_REQUIRE(!got);
   BOOST_TEST(got.error().message().find("fetching the input") == 0u);
+  // Who had it is gone, not this rank.
+  BOOST_TEST((got.error().code() == errc::aborted));
 }
 
 BOOST_AUTO_TEST_CASE(nothing_works_before_set_up) {
