@@ -6,8 +6,8 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
 #include "troupe/apps/torch/random.hpp"
@@ -125,7 +125,9 @@ completions generate(const transformer& model, const tensor& prompts,
                      const generation_settings& settings,
                      std::mt19937_64* generator) {
   check(prompts, padding, settings);
-  at::NoGradGuard no_grad;
+  // Everything made here ends here; parameters stay what they are, for whoever
+  // writes to them later.
+  c10::InferenceMode no_autograd;
   auto n = prompts.extents()[0];
   auto rows = n * settings.samples;
   auto width = settings.max_tokens;
