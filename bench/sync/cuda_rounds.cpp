@@ -134,10 +134,12 @@ public:
     for (const auto* bucket : {&buckets_.front(), &buckets_.back()})
       for (const auto& part : *bucket)
         for (auto row : {std::uint64_t{0}, rows_ - 1}) {
-          auto done = device.get(source, part.from.first + row * row_bytes)
+          auto done = device
+                        .get(source, part.from.first + row * row_bytes, ample())
                         .and_then([&] {
                           return device.get(target,
-                                            part.to.first + row * run_bytes);
+                                            part.to.first + row * run_bytes,
+                                            ample());
                         });
           if (!done)
             return fail(done.error());
