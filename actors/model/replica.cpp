@@ -49,13 +49,13 @@ bool may_talk(const protocol::run_checkpoint& x) {
 }
 
 template <class T>
-result<T> own_up(const protocol::worker_name&, result<T> x) {
+result<T> answer_of(const protocol::worker_name&, result<T> x) {
   return x;
 }
 
 /// In a sync each rank answers for itself.
-result<protocol::sync_standings> own_up(const protocol::worker_name& rank,
-                                        result<protocol::sync_standings> x) {
+result<protocol::sync_standings> answer_of(const protocol::worker_name& rank,
+                                           result<protocol::sync_standings> x) {
   if (x)
     return x;
   protocol::sync_standing out;
@@ -139,25 +139,6 @@ protocol::worker_spec replica::worker_spec(std::size_t rank) const {
   return x;
 }
 
-error replica::report(std::size_t rank, const std::string& operation,
-                      const error& what) {
-  protocol::error_report x;
-  x.level = spec_.on_trial ? protocol::severity::warning
-                           : protocol::severity::error;
-  x.code = what.code();
-  x.model = spec_.model;
-  x.replica = spec_.id;
-  x.rank = rank_id{static_cast<std::int32_t>(rank)};
-  x.node = hosts_[rank].node;
-  x.slot = hosts_[rank].slot;
-  x.operation = operation;
-  x.message = what.message();
-  x.attempt = spec_.attempt;
-  if (!closing_)
-    send(around_.errors, x);
-  return {what.code(), to_string(x)};
-}
-
 template <class Reply, class Handle, class Message>
 void replica::ask_one(const Handle& target, std::size_t rank,
                       const round_ptr& asked, milliseconds timeout,
@@ -171,10 +152,9 @@ void replica::ask_one(const Handle& target, std::size_t rank,
                       asked->missing.erase(rank);
                       // What was asked before a failure is of no interest.
                       if (!x && asked->era == era_) {
-                        const auto& operation = asked->operation;
-                        x = fail(
-                          report(rank, operation,
-                                 late_or(x.error(), operation, timeout)));
+                        x = fail(report(rank, *asked,
+                                        late_or(x.error(), asked->operation,
+                                                timeout)));
                         note_failure(asked, x.error());
                       }
                       done(std::move(x));
@@ -245,7 +225,7 @@ void replica::relay_to(const std::vector<Handle>& targets,
     auto at = static_cast<std::size_t>(rank.value());
     ask_one<Reply>(targets[at], at, asked, timeout, std::move(share),
                    [all, index, name = worker_name(at)](result<Reply> x) {
-                     all->set(index, own_up(name, std::move(x)));
+                     all->set(index, answer_of(name, std::move(x)));
                    });
     ++index;
   }
@@ -390,8 +370,11 @@ void replica::complete(protocol::worker_manifest manifest, milliseconds timeout,
 
 void replica::transfer(const protocol::transfer& request,
                        continuation<protocol::transfer_reports> done) {
-  relay_to<protocol::transfer_reports>(movers_, begin_round("weight sync"),
-                                       request, std::move(done));
+  auto asked = begin_round("weight sync");
+  if (request.on_trial)
+    asked->tried = begin_trial(request);
+  relay_to<protocol::transfer_reports>(movers_, asked, request,
+                                       std::move(done));
 }
 
 // -- calls ---------------------------------------------------------------------
@@ -526,6 +509,11 @@ replica::behavior_type replica::make_behavior() {
     },
     [=, this](const sync_order& x) {
       auto out = owe(static_cast<sync_standings*>(nullptr));
+      if (x.action == sync_action::own_up) {
+        own_up(x.sync);
+        out.deliver(sync_standings{});
+        return out.promise();
+      }
       // An application's hook deserves its name.
       relay<sync_standings>(x.action == sync_action::open
                               ? "on_sync"

@@ -95,6 +95,14 @@ private:
 
   // -- asking workers ---------------------------------------------------------
 
+  /// What went wrong while something is only tried; no failure of the job yet.
+  struct trial {
+    std::uint32_t links = 0;
+    std::vector<protocol::error_report> held_back;
+    /// It has failed for good; what comes late is told at once.
+    bool over = false;
+  };
+
   /// What ranks were asked together, and who has not answered.
   struct round {
     std::string operation;
@@ -104,6 +112,8 @@ private:
     /// Somebody gave another reason than having waited in vain, or has been
     /// named.
     bool explained = false;
+    /// Null unless it is a transfer on trial.
+    std::shared_ptr<trial> tried = {};
   };
 
   using round_ptr = std::shared_ptr<round>;
@@ -165,8 +175,25 @@ private:
   void get_operations(milliseconds timeout,
                       continuation<protocol::operations> done);
 
+  // -- naming failures --------------------------------------------------------
+
+  [[nodiscard]] protocol::error_report report_of(std::size_t rank,
+                                                 const std::string& operation,
+                                                 const error& what) const;
+  void tell(protocol::error_report x);
+  /// Tells the error_signal and returns it with the rank's name.
   [[nodiscard]] error report(std::size_t rank, const std::string& operation,
                              const error& what);
+  /// Or holds it back, if the round is on trial.
+  [[nodiscard]] error report(std::size_t rank, const round& asked,
+                             const error& what);
+
+  /// That of this generation of links.
+  [[nodiscard]] std::shared_ptr<trial>
+  begin_trial(const protocol::transfer& request);
+
+  /// The trial has failed for good.
+  void own_up(const std::string& sync);
 
   protocol::replica_spec spec_;
   replica_surroundings around_;
@@ -181,6 +208,8 @@ private:
   /// Of the ranks' machines, as far as they are known.
   std::map<node_id, protocol::node_actor> nodes_;
   bool closing_ = false;
+  /// By program; the last of each.
+  std::map<std::string, std::shared_ptr<trial>> trials_;
   /// How often the ranks were joined anew.
   std::uint64_t era_ = 0;
   /// What ranks were asked and may talk in and have not answered; without what

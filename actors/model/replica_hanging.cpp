@@ -39,7 +39,7 @@ void replica::look_for_hanging(const round_ptr& asked) {
     // Once, however many have waited.
     asked->explained = true;
     auto age = clock().now() - asked->since;
-    static_cast<void>(report(*asked->missing.begin(), asked->operation,
+    static_cast<void>(report(*asked->missing.begin(), *asked,
                              still_at_it(asked->operation, age)));
   });
 }

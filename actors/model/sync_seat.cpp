@@ -360,7 +360,8 @@ void sync_seat::close() noexcept {
     closed_ = true;
   }
   abort();
-  // An aborted run ends soon: every wait in it is woken.
+  // An aborted run ends soon: every wait in it is woken, but for one on a device
+  // that does not answer, which has the run's deadline.
   std::lock_guard run{running_};
   equipment old;
   {
@@ -423,19 +424,12 @@ std::vector<std::shared_ptr<sync_seat>> sync_table::all() const {
   return out;
 }
 
-namespace {
-
-bool belongs(const std::string& program, const std::string& sync) {
-  return program == sync || program.starts_with(sync + "/");
-}
-
-} // namespace
-
 bool sync_table::is_busy(const std::string& sync,
                          const std::string& program) const {
   std::lock_guard guard{mutex_};
   return std::ranges::any_of(seats_, [&](const auto& x) {
-    return x.first != program && belongs(x.first, sync) && x.second->is_busy();
+    return x.first != program && protocol::is_program_of(x.first, sync)
+           && x.second->is_busy();
   });
 }
 
@@ -448,7 +442,7 @@ bool sync_table::is_busy() const {
 void sync_table::committed(const std::string& sync) {
   std::lock_guard guard{mutex_};
   for (const auto& [name, seat] : seats_)
-    if (belongs(name, sync))
+    if (protocol::is_program_of(name, sync))
       seat->committed();
 }
 

@@ -145,6 +145,8 @@ worker_state::obey(const protocol::sync_order& request) {
         fences_.erase(request.sync);
         return {};
       }
+      // For its replica.
+      case sync_action::own_up: break;
     }
     return fail(errc::invalid, "an unknown step of a sync");
   }();

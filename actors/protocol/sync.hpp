@@ -21,7 +21,8 @@ struct sync_options {
   /// `reshard`, or `two_stage`: ChatLearn's mapping.
   std::string planner = "reshard";
   /// `auto`: staged if that is within `staging_bytes_max` and the warm-up finds
-  /// the memory, else in place; `staged` and `in_place` insist.
+  /// the memory, or the first run where nothing is warmed up; else in place.
+  /// `staged` and `in_place` insist.
   std::string mode = "auto";
   /// `auto`: the cheapest that is usable between two ranks; `gloo`: sockets
   /// everywhere.

@@ -12,6 +12,7 @@ std::string_view to_string(sync_action x) noexcept {
     case sync_action::swap: return "swap";
     case sync_action::open: return "open";
     case sync_action::reopen: return "reopen";
+    case sync_action::own_up: return "own up";
   }
   return "unknown";
 }
@@ -23,6 +24,10 @@ std::string_view to_string(transfer_mode x) noexcept {
     case transfer_mode::compare: return "compare";
   }
   return "unknown";
+}
+
+bool is_program_of(const std::string& program, const std::string& sync) {
+  return program == sync || program.starts_with(sync + "/");
 }
 
 std::string link_name(const std::string& program, std::uint32_t generation,

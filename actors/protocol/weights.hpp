@@ -179,6 +179,9 @@ enum class sync_action : std::uint8_t {
   /// Destination: drops what was staged and takes calls at the version it had.
   /// Refused if its parameters were written to.
   reopen,
+  /// Both: a transfer on trial has failed for good. The replicas report what
+  /// they have held back of it; the ranks hear nothing.
+  own_up,
 };
 
 [[nodiscard]] std::string_view to_string(sync_action x) noexcept;
@@ -265,6 +268,9 @@ struct transfer {
   bool warm_up = false;
   /// The source digests its own memory also where nothing needs it to.
   bool source_digest = false;
+  /// If memory lacks, something else is tried: what may come of that is no
+  /// failure of the job before `sync_action::own_up`.
+  bool on_trial = false;
   /// Which generation of the program's links (`link_name`).
   std::uint32_t links = 0;
   std::vector<order_seat> items;
@@ -272,8 +278,8 @@ struct transfer {
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, transfer& x) {
-    return f(x.program, x.mode, x.warm_up, x.source_digest, x.links, x.items,
-             x.timeout_ms);
+    return f(x.program, x.mode, x.warm_up, x.source_digest, x.on_trial, x.links,
+             x.items, x.timeout_ms);
   }
 };
 
@@ -311,6 +317,10 @@ struct transfer_reports {
     return f(x.items);
   }
 };
+
+/// Whether a sync has that program; it may have several.
+[[nodiscard]] bool is_program_of(const std::string& program,
+                                 const std::string& sync);
 
 /// The link of one channel; both ends make the same name.
 [[nodiscard]] std::string link_name(const std::string& program,

@@ -23,9 +23,6 @@ std::uint64_t elapsed_us(std::chrono::steady_clock::time_point since) {
     duration_cast<microseconds>(steady_clock::now() - since).count());
 }
 
-/// Ranks that have answered with a deadline or a death are not asked.
-constexpr auto look_timeout_ms = std::uint32_t{500};
-
 template <class T>
 std::optional<error> failure_of(const result<T>& x) {
   if (x)
@@ -232,19 +229,12 @@ void sync_group::take_in(sync_verb verb, std::size_t member,
   arrived(verb, member, std::nullopt);
 }
 
-protocol::transfer_mode sync_group::mode_of(sync_verb verb) const {
-  if (verb == sync_verb::compare)
-    return protocol::transfer_mode::compare;
-  return machine_.mode() == sync_mode::staged
-           ? protocol::transfer_mode::staged
-           : protocol::transfer_mode::in_place;
-}
-
 void sync_group::move(sync_verb verb, std::size_t member) {
   const auto& x = lanes_[run_->lane];
   protocol::transfer request;
   request.program = x.route.program;
   request.mode = mode_of(verb);
+  request.on_trial = verb == sync_verb::transfer && stages_on_trial();
   request.source_digest = run_->kind == sync_kind::run_validated;
   request.links = x.generation;
   request.items.push_back({machine_.members()[member].name});
@@ -309,6 +299,17 @@ void sync_group::end_run() {
   auto stages = failure && machine_.failed_in() == sync_state::transferring;
   if (stages && staging_lacks_memory(*failure))
     return run_in_place(*failure);
+  if (!stages || !stages_on_trial())
+    return conclude_run();
+  own_up([this, number = work_number_] {
+    if (current(number))
+      conclude_run();
+  });
+}
+
+void sync_group::conclude_run() {
+  auto failure = machine_.failure();
+  auto stages = failure && machine_.failed_in() == sync_state::transferring;
   auto why = stages ? with_remedy(*failure) : failure.value_or(error{});
   if (failure)
     why = explain(why);

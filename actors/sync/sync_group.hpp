@@ -58,6 +58,10 @@ private:
     bool open = false;
   };
 
+  /// For what takes no time, if it is answered at all: ranks that have answered
+  /// with a deadline or a death are not asked.
+  static constexpr std::uint32_t look_timeout_ms = 500;
+
   /// A rank's last answer.
   struct last_answer {
     sync_verb to = sync_verb::pin;
@@ -92,12 +96,19 @@ private:
   /// staging was our choice and there is no memory for it.
   void equip(std::uint32_t timeout_ms, continuation<protocol::ack> done);
 
+  /// It is our choice to stage: if memory lacks, it is tried in place.
+  [[nodiscard]] bool stages_on_trial() const;
+
   /// Whether a step that failed so is to be tried in place.
   [[nodiscard]] bool staging_lacks_memory(const error& why) const;
 
   /// From now on, and then `next`: what is staged goes with the links.
   void go_in_place(const error& why, std::uint32_t timeout_ms,
                    std::function<void()> next);
+
+  /// The trial has failed for good: the models report of whom they know, and
+  /// then `next`.
+  void own_up(const std::function<void()>& next);
 
   [[nodiscard]] result<void> plan(const protocol::prepare_sync& request);
 
@@ -166,6 +177,7 @@ private:
   void judge(sync_verb verb);
   [[nodiscard]] result<void> check(sync_verb verb) const;
   void end_run();
+  void conclude_run();
 
   /// Nobody has swapped: the run begins again, for it was the first to stage, if
   /// nothing was warmed up.

@@ -230,7 +230,11 @@ void sync_group::equip(std::uint32_t timeout_ms, continuation<ack> done) {
     if (staging_lacks_memory(x.error()))
       return go_in_place(x.error(), timeout_ms,
                          [=, this] { equip(timeout_ms, done); });
-    done(fail(with_remedy(x.error())));
+    auto failed = [=, this] { done(fail(with_remedy(x.error()))); };
+    if (stages_on_trial())
+      own_up(failed);
+    else
+      failed();
   };
   auto warm = [=, this](const result<ack>& linked) {
     if (!linked)
@@ -252,9 +256,28 @@ void sync_group::equip(std::uint32_t timeout_ms, continuation<ack> done) {
   });
 }
 
+bool sync_group::stages_on_trial() const {
+  return options_.mode != "staged" && machine_.mode() == sync_mode::staged;
+}
+
 bool sync_group::staging_lacks_memory(const error& why) const {
-  return options_.mode != "staged" && machine_.mode() == sync_mode::staged
-         && why.code() == errc::exhausted;
+  return stages_on_trial() && why.code() == errc::exhausted;
+}
+
+void sync_group::own_up(const std::function<void()>& next) {
+  auto both = std::make_shared<
+    call::gather<ack>>(2, [next](const result<std::vector<ack>>&) { next(); });
+  for (auto source : {true, false})
+    ask_side(source, protocol::sync_action::own_up, look_timeout_ms,
+             [both, source](const auto&) { both->set(source ? 0 : 1, ack{}); });
+}
+
+protocol::transfer_mode sync_group::mode_of(sync_verb verb) const {
+  if (verb == sync_verb::compare)
+    return protocol::transfer_mode::compare;
+  return machine_.mode() == sync_mode::staged
+           ? protocol::transfer_mode::staged
+           : protocol::transfer_mode::in_place;
 }
 
 void sync_group::go_in_place(const error& why, std::uint32_t timeout_ms,
@@ -421,6 +444,7 @@ void sync_group::warm_up(std::uint32_t timeout_ms, continuation<ack> done) {
       request.program = x.route.program;
       request.mode = mode_of(sync_verb::transfer);
       request.warm_up = true;
+      request.on_trial = stages_on_trial();
       request.links = x.generation;
       request.items.push_back({x.route.members[i].name});
       request.timeout_ms = timeout_ms;

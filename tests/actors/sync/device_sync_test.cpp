@@ -27,6 +27,13 @@ struct fixture : with_device, test::sync_run_fixture {
     // nop
   }
 
+  /// How many errors whoever watches the job has seen.
+  std::uint64_t errors_told() {
+    auto known = ask<error_history>(errors, get_errors{});
+    BOOST_REQUIRE(known);
+    return known->errors;
+  }
+
   /// Nothing was used after it was given back or before it was there.
   void is_clean() {
     auto hazards = cuda->hazards();
@@ -138,6 +145,39 @@ BOOST_AUTO_TEST_CASE(a_launch_that_fails_fails_the_sync_and_the_next_goes_on) {
   holds("b", 1, 1);
   runs(group);
   holds("b", 2, 2);
+}
+
+// Nobody ends a job because of what was only tried.
+BOOST_AUTO_TEST_CASE(memory_that_lacks_to_stage_is_no_error_in_place) {
+  for (auto warm_up : {true, false}) {
+    options.mode = "auto";
+    options.warm_up = warm_up;
+    options.free_groups = !warm_up;
+    auto lacks = [&] {
+      cuda->fail_next("allocate", comm::cuda::codes::out_of_memory);
+    };
+    if (warm_up)
+      lacks();
+    auto group = join();
+    set("a", 1, 2);
+    if (!warm_up)
+      lacks();
+    runs(group);
+    holds("b", 1, 2);
+    BOOST_TEST(errors_told() == 0u);
+  }
+  is_clean();
+}
+
+BOOST_AUTO_TEST_CASE(memory_that_lacks_where_staged_is_asked_for_is_an_error) {
+  options.mode = "staged";
+  options.warm_up = false;
+  auto group = join();
+  cuda->fail_next("allocate", comm::cuda::codes::out_of_memory);
+  auto got = run(group);
+  BOOST_REQUIRE(!got);
+  BOOST_TEST((got.error().code() == errc::exhausted));
+  BOOST_TEST(errors_told() > 0u);
 }
 
 BOOST_AUTO_TEST_CASE(the_host_s_memory_and_a_device_s_are_not_mixed) {

@@ -112,6 +112,7 @@ BOOST_AUTO_TEST_CASE(a_run_that_finds_no_memory_to_stage_goes_in_place) {
   // Its peer says so too, and sooner.
   trainer->failures["staged"] = {errc::lost, "the link is gone"};
   BOOST_TEST(run().value().version.value() == 1u);
+  BOOST_TEST(!logged("policy: own up"));
   BOOST_TEST(logged("policy: staged"));
   BOOST_TEST(logged("policy: in place"));
   BOOST_TEST(count("policy: commit") == 2u);
@@ -121,8 +122,37 @@ BOOST_AUTO_TEST_CASE(a_run_that_finds_no_memory_to_stage_goes_in_place) {
     BOOST_TEST(count(fmt::format("{}: leave", side)) == 2u);
   }
   log->clear();
+  policy->version = weight_version{1};
   BOOST_TEST(run().value().version.value() == 2u);
   BOOST_TEST(!logged("policy: staged"));
+}
+
+BOOST_AUTO_TEST_CASE(of_a_trial_that_fails_for_good_the_models_own_up_first) {
+  prepared("auto");
+  trainer->failures["staged"] = {errc::lost, "the link is gone"};
+  policy->held.insert("own up");
+  auto got = run();
+  BOOST_TEST(count("trainer: own up") == 1u);
+  BOOST_TEST(count("policy: own up") == 2u);
+  BOOST_TEST(!got.ready());
+  policy->held.clear();
+  policy->release();
+  run_jobs();
+  failed_in(got, errc::lost, "transferring");
+  BOOST_TEST(!logged("policy: in place"));
+  heals();
+}
+
+BOOST_AUTO_TEST_CASE(a_warm_up_that_fails_for_good_is_owned_up_to) {
+  options.mode = "auto";
+  options.warm_up = true;
+  policy->failures["warm up"] = {errc::lost, "the link is gone"};
+  BOOST_TEST((prepare().failure().code() == errc::lost));
+  BOOST_TEST(count("policy: own up") == 2u);
+  options.mode = "staged";
+  log->clear();
+  BOOST_TEST((prepare().failure().code() == errc::lost));
+  BOOST_TEST(!logged("policy: own up"));
 }
 
 BOOST_AUTO_TEST_CASE(a_run_that_lacks_memory_in_place_too_fails_once) {
