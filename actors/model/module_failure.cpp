@@ -56,20 +56,19 @@ error out_of_memory(const std::exception& x) {
 
 } // namespace
 
-error as_answer(const error& why, const comm::device* own) {
-  if (why.code() == errc::timed_out)
-    return protocol::given_up(why);
-  if (why.code() != errc::lost)
-    return why;
+error failure_of(const std::exception& x, const comm::device* own) {
+  if (is_out_of_memory(x))
+    return out_of_memory(x);
+  auto out = error_from(x);
+  if (out.code() == errc::timed_out)
+    return protocol::given_up(out);
+  if (out.code() != errc::lost)
+    return out;
   if (own != nullptr)
     if (auto here = own->memory(); !here && here.error().code() == errc::lost)
       return {errc::failed,
-              fmt::format("{} ({})", why.message(), here.error().message())};
-  return {errc::aborted, why.message()};
-}
-
-error failure_of(const std::exception& x, const comm::device* own) {
-  return is_out_of_memory(x) ? out_of_memory(x) : as_answer(error_from(x), own);
+              fmt::format("{} ({})", out.message(), here.error().message())};
+  return {errc::aborted, out.message()};
 }
 
 } // namespace troupe::model

@@ -21,6 +21,11 @@ milliseconds with_grace(milliseconds x) {
   return call::with_grace(x, call::layer::replica);
 }
 
+/// Whoever asked has given up and asks again.
+result<protocol::manifests> overtaken() {
+  return fail(errc::aborted, "the ranks join anew already");
+}
+
 } // namespace
 
 void replica::rejoin(const protocol::rejoin& request,
@@ -30,6 +35,8 @@ void replica::rejoin(const protocol::rejoin& request,
   milliseconds timeout{request.timeout_ms};
   // Who cannot join is replaced, and belongs to the attempt that has failed.
   auto finish = [=, this, attempt = request.attempt](result<manifests> x) {
+    if (x && era != era_)
+      return done(overtaken());
     if (x)
       spec_.attempt = attempt;
     done(std::move(x));
@@ -37,9 +44,8 @@ void replica::rejoin(const protocol::rejoin& request,
   auto joined = [=, this](result<std::vector<manifests>> answers) {
     if (!answers)
       return done(fail(answers.error()));
-    // Whoever asked has given up and asks again.
     if (era != era_)
-      return done(fail(errc::aborted, "the ranks join anew already"));
+      return done(overtaken());
     auto told = std::make_shared<manifests>();
     for (auto& x : *answers)
       for (auto& item : x.items)

@@ -13,10 +13,10 @@
 #include "troupe/actors/checkpoint/batch_file.hpp"
 #include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/actors/checkpoint/file_io.hpp"
-#include "troupe/actors/model/module_failure.hpp"
 #include "troupe/actors/model/parameter_listing.hpp"
 #include "troupe/actors/model/timed_communicator.hpp"
 #include "troupe/actors/model/version_key.hpp"
+#include "troupe/actors/protocol/errors.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/core/units.hpp"
 #include "troupe/planner/parallel_layout.hpp"
@@ -81,6 +81,15 @@ bool from_text(const std::string& text, std::mt19937_64& x) {
   std::istringstream in{text};
   in.imbue(std::locale::classic());
   return static_cast<bool>(in >> x);
+}
+
+/// As a rank's answer: it is not the rank that is gone or late, nor one of those
+/// that were asked with it.
+error of_the_input(const error& why) {
+  auto out = why.within("fetching the input");
+  if (out.code() == errc::lost || out.code() == errc::timed_out)
+    return {errc::aborted, out.message()};
+  return out;
 }
 
 } // namespace
@@ -373,8 +382,14 @@ result<ack> worker_state::connect(const protocol::connect_groups& request) {
       auto view = protocol::as_bytes(raw);
       addresses.emplace_back(view.begin(), view.end());
     }
-    if (auto done = probe_->groups.connect(item.group, addresses, until); !done)
-      return fail(as_answer(done.error(), services_.device.get()));
+    auto done = probe_->groups.connect(item.group, addresses, until);
+    if (done)
+      continue;
+    // Others did not come: this one has answered. That one is gone stays so:
+    // whoever has ranks join anew makes a replica with such a rank anew.
+    if (done.error().code() == errc::timed_out)
+      return fail(protocol::given_up(done.error()));
+    return fail(done.error());
   }
   // What the module has kept of its communicators stands for the new ones.
   if (context_)
@@ -421,7 +436,7 @@ worker_state::invoke(const protocol::invoke& request) {
     auto until = within(request.timeout_ms);
     auto input = services_.store->get(request.input, until);
     if (!input)
-      return fail(as_answer(input.error().within("fetching the input")));
+      return fail(of_the_input(input.error()));
     auto in_groups = context_->group_time();
     auto start = std::chrono::steady_clock::now();
     // Also a call that throws may have written.

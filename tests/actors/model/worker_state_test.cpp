@@ -142,6 +142,8 @@ BOOST_AUTO_TEST_CASE(an_input_that_is_gone_is_an_error) {
   gone.buffer = buffer_id{99};
   gone.row_end = gone.rows_total = 1;
   gone.slot = process::node_slot;
+  // Of a process that is no more.
+  gone.incarnation = incarnation{7};
   request.input.parts.push_back(gone);
   auto got = worker->invoke(request);
   BOOST_REQUIRE(!got);
