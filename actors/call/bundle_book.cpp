@@ -40,6 +40,12 @@ void bundle_book::fetch(std::uint64_t id, answer out) {
   tell(at);
 }
 
+void bundle_book::close() {
+  for (auto& [id, x] : std::exchange(open_, {}))
+    if (x.out)
+      x.out->deliver(fail(errc::lost, "it has ended"));
+}
+
 void bundle_book::tell(position at) {
   auto& x = at->second;
   auto all = x.left == 0;

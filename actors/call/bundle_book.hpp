@@ -57,8 +57,9 @@ public:
   /// Somebody asks for the rest of a bundle.
   void fetch(std::uint64_t id, answer out);
 
-  /// Forgets all: the promises they hold would keep their actor.
-  void clear() { open_.clear(); }
+  /// Ends with its actor, which the promises would keep: whoever waits hears
+  /// that it is gone.
+  void close();
 
   /// Bundles that are not answered in full.
   [[nodiscard]] std::size_t size() const noexcept { return open_.size(); }

@@ -36,7 +36,7 @@ const char* host::name() const {
 }
 
 void host::on_exit() {
-  bundles_.clear();
+  bundles_.close();
   // CAF's clock keeps us until the last reminder is due; what is on a device
   // does not wait for that, nor whoever waits for a worker.
   workers_.clear();

@@ -35,7 +35,7 @@ void node::on_exit() {
   // Owed answers hold the node.
   slots_.clear();
   ending_.clear();
-  bundles_.clear();
+  bundles_.close();
   settings_.others = protocol::neighbours_actor{};
 }
 

@@ -32,7 +32,7 @@ public:
 
   const char* name() const override { return "courier"; }
 
-  void on_exit() override { book.clear(); }
+  void on_exit() override { book.close(); }
 
   std::size_t bundles = 0;
   std::size_t parcels = 0;
