@@ -146,6 +146,7 @@ struct remote_machines::impl {
       settings.pulse_timeout.count());
     x.driver_grace_ms = static_cast<std::uint32_t>(
       settings.driver_grace.count());
+    x.core_grace_ms = static_cast<std::uint32_t>(settings.core_grace.count());
     x.debug = settings.debug;
     if (mark)
       x.checkpoints = {mark->file().string(), mark->token(),

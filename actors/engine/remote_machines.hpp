@@ -31,6 +31,8 @@ struct remote_settings {
   std::chrono::milliseconds pulse_timeout{800};
   /// How long nodes wait for a driver that has fallen silent.
   std::chrono::milliseconds driver_grace{30'000};
+  /// How long a crashed host may write its core.
+  std::chrono::milliseconds core_grace{10'000};
   /// A node's sign of life that comes so much later than it should is a warning;
   /// 0: never.
   std::chrono::milliseconds node_lag{0};

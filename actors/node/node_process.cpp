@@ -188,6 +188,7 @@ private:
     out.pulse = milliseconds{std::max(1u, x.pulse_ms)};
     out.pulse_timeout = milliseconds{std::max(1u, x.pulse_timeout_ms)};
     out.node_grace = milliseconds{std::max(1u, x.driver_grace_ms)};
+    out.core_grace = milliseconds{x.core_grace_ms};
     return out;
   }
 

@@ -210,6 +210,7 @@ private:
     config_.pulse = std::chrono::milliseconds{x.pulse_ms};
     config_.pulse_timeout = std::chrono::milliseconds{x.pulse_timeout_ms};
     config_.node_grace = std::chrono::milliseconds{x.node_grace_ms};
+    config_.core_grace = std::chrono::milliseconds{x.core_grace_ms};
     // The node's signs begin when it listens.
     node_heard_.reset();
   }

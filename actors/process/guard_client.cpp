@@ -294,9 +294,10 @@ struct guard_client::impl {
     config.pulse = x.pulse;
     config.pulse_timeout = x.pulse_timeout;
     config.node_grace = x.node_grace;
-    auto status = send(protocol::begin_job{x.job_id, in_ms(x.pulse),
-                                           in_ms(x.pulse_timeout),
-                                           in_ms(x.node_grace)});
+    config.core_grace = x.core_grace;
+    auto status = send(
+      protocol::begin_job{x.job_id, in_ms(x.pulse), in_ms(x.pulse_timeout),
+                          in_ms(x.node_grace), in_ms(x.core_grace)});
     if (status != io_status::done)
       return fail(lost_error());
     return {};

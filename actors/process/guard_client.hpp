@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -19,6 +20,15 @@ struct guard_settings {
   /// `is_job_id`.
   std::string job_id;
 
+  static constexpr duration core_grace_max = std::chrono::seconds{10};
+
+  /// A core is worth less than the name of who crashed: the others, who give up
+  /// after `collective_timeout`, have not done so by then.
+  [[nodiscard]] static constexpr duration
+  core_grace_within(duration collective_timeout) noexcept {
+    return std::min(core_grace_max, collective_timeout / 2);
+  }
+
   /// What the guard executes for a host that names no program of its own.
   std::string executable = "/proc/self/exe";
 
@@ -33,8 +43,8 @@ struct guard_settings {
   duration pulse_timeout = duration::zero();
 
   /// How much longer a host that has crashed may be silent while its core is
-  /// written: far less than the others wait for it in a collective.
-  duration core_grace = std::chrono::seconds{10};
+  /// written.
+  duration core_grace = core_grace_max;
 
   /// Says which hosts that is; a test hands in its own.
   bool (*dumps_core)(std::int32_t pid) noexcept = is_dumping_core;

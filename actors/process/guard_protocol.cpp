@@ -153,11 +153,13 @@ void put(encoder& out, const begin_job& x) {
   out.put(x.pulse_ms);
   out.put(x.pulse_timeout_ms);
   out.put(x.node_grace_ms);
+  out.put(x.core_grace_ms);
 }
 
 bool get(decoder& in, begin_job& x) {
   return in.get(x.job_id) && is_job_id(x.job_id) && in.get(x.pulse_ms)
-         && in.get(x.pulse_timeout_ms) && in.get(x.node_grace_ms);
+         && in.get(x.pulse_timeout_ms) && in.get(x.node_grace_ms)
+         && in.get(x.core_grace_ms);
 }
 
 /// Decodes the alternative whose index is `kind`.

@@ -79,6 +79,7 @@ struct begin_job {
   std::uint32_t pulse_ms = 0;
   std::uint32_t pulse_timeout_ms = 0;
   std::uint32_t node_grace_ms = 0;
+  std::uint32_t core_grace_ms = 0;
 };
 
 using message = std::variant<spawn, kill, shutdown, spawned, spawn_failed,

@@ -437,6 +437,8 @@ struct join_job {
   std::uint32_t pulse_timeout_ms = 0;
   /// How long to wait for a driver that has fallen silent.
   std::uint32_t driver_grace_ms = 0;
+  /// How long a crashed host may write its core.
+  std::uint32_t core_grace_ms = 0;
   /// A debugger may stop hosts: nobody takes them for frozen.
   bool debug = false;
   folder_proof checkpoints;
@@ -445,7 +447,7 @@ struct join_job {
   friend typename Inspector::result_type inspect(Inspector& f, join_job& x) {
     return f(x.wire, x.build, x.job, x.app, x.node, x.book, x.errors,
              x.store_bytes_max, x.log_level, x.pulse_ms, x.pulse_timeout_ms,
-             x.driver_grace_ms, x.debug, x.checkpoints);
+             x.driver_grace_ms, x.core_grace_ms, x.debug, x.checkpoints);
   }
 };
 

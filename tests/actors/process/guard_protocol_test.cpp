@@ -29,7 +29,7 @@ std::vector<protocol::message> one_of_each() {
           protocol::peer{node_slot, incarnation{0}},
           protocol::peer_gone{3, incarnation{7}},
           protocol::alive{},
-          protocol::begin_job{"job-1", 100, 800, 30'000}};
+          protocol::begin_job{"job-1", 100, 800, 30'000, 10'000}};
 }
 
 } // namespace
