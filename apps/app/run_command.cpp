@@ -350,17 +350,21 @@ bool tell_end(const prepared_job& job, const engine::run_outcome& outcome,
   return !lost;
 }
 
-/// The last words of a new run that has not begun. Nothing of it is kept: there
-/// is nothing to look at, and its name is free again.
-void forget_run(const engine::run_outcome& outcome,
-                const console::run_directory& directory, run_view& view) {
+/// The last words of a run that has not begun. Of a new one nothing is kept:
+/// there is nothing to look at, and its name is free again. One that was to go
+/// on stays as it was, with the log of the attempt.
+void tell_no_begin(const prepared_job& job, const engine::run_outcome& outcome,
+                   const console::run_directory& directory, run_view& view) {
   view.finish();
   auto report = make_failure(outcome, directory);
-  report.log_dir.clear();
-  report.far_logs.clear();
+  if (!job.resume) {
+    report.log_dir.clear();
+    report.far_logs.clear();
+  }
   view.terminal().write(
     console::render_failure(report, console::style_for(view.terminal())));
-  directory.discard();
+  if (!job.resume)
+    directory.discard();
 }
 
 /// What has to end when the driver does, however that ends. Forked before the
@@ -381,6 +385,7 @@ start_guard(const std::string& job, const config::runtime_config& runtime) {
     x.pulse = runtime.pulse;
     x.pulse_timeout = runtime.pulse_timeout;
     x.node_grace = runtime.driver_grace;
+    x.core_grace = x.core_grace_within(runtime.collective_timeout);
   }
   auto out = process::guard_client::start(x);
   if (!out)
@@ -493,6 +498,7 @@ int run(const application& app, const run_arguments& args) {
   run_view view{*directory, fmt::format("{} {}", app.name, directory->name()),
                 args.plain};
   std::optional<error> refused;
+  auto settled = !settles_later;
   if (!job->nodes.empty())
     settings.on_settled = [&](const config::job_config& x) -> result<void> {
       if (job->resume) {
@@ -500,10 +506,16 @@ int run(const application& app, const run_arguments& args) {
           refused = fits.error();
           return fits;
         }
-        if (auto kept = view.rewind(job->resume->episode); !kept)
+        if (auto kept = view.rewind(job->resume->episode); !kept) {
+          refused = kept.error();
           return kept;
+        }
       }
-      return write_config(x);
+      auto written = write_config(x);
+      if (!written)
+        refused = written.error();
+      settled = written.has_value();
+      return written;
     };
   auto driven = engine::drive(app, job->config, job->data, settings, view);
   auto& outcome = driven.outcome;
@@ -511,12 +523,15 @@ int run(const application& app, const run_arguments& args) {
     outcome = failed_outcome(outcome.error());
   watch->guard.reset();
   auto complete = true;
-  if (refused)
+  if (refused) {
     view.finish();
-  else if (driven.begun || job->resume)
+    if (!job->resume)
+      directory->discard();
+  } else if (driven.begun || (job->resume && settled)) {
     complete = tell_end(*job, *outcome, *directory, view);
-  else
-    forget_run(*outcome, *directory, view);
+  } else {
+    tell_no_begin(*job, *outcome, *directory, view);
+  }
   log::close();
   auto code = refused ? refuse(*refused) : exit_code(outcome->end);
   if (code == 0 && !complete)

@@ -37,6 +37,8 @@ public:
 
   int columns() const override { return inner_->columns(); }
 
+  int lost() const override { return inner_->lost(); }
+
 private:
   std::unique_ptr<console::terminal> inner_;
 };

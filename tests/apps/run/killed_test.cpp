@@ -131,7 +131,7 @@ BOOST_DATA_TEST_CASE_F(job_fixture, a_killed_guard_ends_the_run_and_every_host,
 BOOST_FIXTURE_TEST_CASE(a_driver_that_stood_still_for_too_long_says_so,
                         job_fixture) {
   auto words = fault_options({"policy", 1, 0, "generation", "hold"});
-  words.insert(words.end(), {"--set", "runtime.driver_grace_ms=500"});
+  words.insert(words.end(), {"--set", "runtime.driver_grace_ms=2000"});
   auto driver = start_run(words);
   static_cast<void>(wait_held());
   auto guard = find(*driver, role::guard).pid;
