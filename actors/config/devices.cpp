@@ -47,7 +47,8 @@ std::size_t count_named(std::string_view mask) {
                       && entry.front() <= '9');
     if (!device)
       return count;
-    if (comma == std::string_view::npos)
+    // CUDA takes one slice of one GPU, whatever follows.
+    if (comma == std::string_view::npos || entry.starts_with("MIG-"))
       return count + 1;
     mask.remove_prefix(comma + 1);
   }

@@ -3,12 +3,15 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
+#include <arpa/inet.h>
 #include <fmt/core.h>
 #include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
 #include <netinet/in.h>
 
-#include "troupe/comm/gloo/address.hpp"
 #include "troupe/comm/nccl/version.hpp"
 
 namespace troupe::comm::nccl {
@@ -34,17 +37,35 @@ bool same_host(const sockaddr* a, const sockaddr* b) {
   return false;
 }
 
-/// Empty if there is none.
-std::string interface_of(const gloo::inet_address& where) {
+bool is_number(const std::string& host) {
+  in6_addr raw{};
+  return ::inet_pton(AF_INET, host.c_str(), &raw) == 1
+         || ::inet_pton(AF_INET6, host.c_str(), &raw) == 1;
+}
+
+/// The interface that has `host`, of whose addresses it may be any. Not the
+/// loopback for a name: hosts files often give a machine's own name that, and
+/// others reach nothing there. Empty if there is none.
+std::string interface_of(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0)
+    return {};
+  std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> all{found,
+                                                           ::freeaddrinfo};
   ifaddrs* first = nullptr;
   if (::getifaddrs(&first) != 0)
     return {};
-  std::string found;
-  for (auto* x = first; x != nullptr && found.empty(); x = x->ifa_next)
-    if (same_host(x->ifa_addr, where.raw()))
-      found = x->ifa_name;
-  ::freeifaddrs(first);
-  return found;
+  std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> here{first, ::freeifaddrs};
+  auto named = !is_number(host);
+  for (const auto* at = found; at != nullptr; at = at->ai_next)
+    for (const auto* x = first; x != nullptr; x = x->ifa_next) {
+      auto loops = (x->ifa_flags & IFF_LOOPBACK) != 0;
+      if (same_host(x->ifa_addr, at->ai_addr) && !(named && loops))
+        return x->ifa_name;
+    }
+  return {};
 }
 
 } // namespace
@@ -52,12 +73,11 @@ std::string interface_of(const gloo::inet_address& where) {
 std::string use_network_of(const std::string& address) {
   if (address.empty() || chosen_setting(variable))
     return {};
-  std::string found;
-  if (auto where = gloo::resolve(address, {}); where)
-    found = interface_of(*where);
+  auto found = interface_of(address);
   if (found.empty())
     return fmt::
-      format("no network interface has this node's address {}: NCCL "
+      format("no network interface that others reach has this node's address "
+             "{}: NCCL "
              "chooses one by itself; set {} if others cannot reach it",
              address, variable);
   // Without '=' it is a prefix: eth1 would also be eth10.

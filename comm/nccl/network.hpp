@@ -11,8 +11,9 @@ namespace troupe::comm::nccl {
 /// choice alone (`chosen_setting`).
 ///
 /// Gives back what was chosen and why, for the log; empty if the user has. No
-/// interface may have the address (of a gateway, for example): then NCCL
-/// chooses, and the text says so. Before NCCL is used, before threads.
+/// interface may have the address (of a gateway, for example), or a name may only
+/// stand for this machine alone (127.0.0.1): then NCCL chooses, and the text
+/// says so. Before NCCL is used, before threads.
 [[nodiscard]] std::string use_network_of(const std::string& address);
 
 } // namespace troupe::comm::nccl

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/comm/nccl/version.hpp"
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +12,8 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 #include <link.h>
+#include <pwd.h>
+#include <unistd.h>
 
 namespace troupe::comm::nccl {
 
@@ -36,6 +39,18 @@ std::optional<std::string> setting_in(const std::filesystem::path& file,
     return std::string{text.substr(end + 1)};
   }
   return std::nullopt;
+}
+
+/// Where NCCL looks: in the list of users, whatever $HOME says. Empty if nobody
+/// has our number, as in some containers.
+std::filesystem::path home_of_user() {
+  std::array<char, 16384> text{};
+  passwd raw{};
+  passwd* found = nullptr;
+  if (::getpwuid_r(::getuid(), &raw, text.data(), text.size(), &found) != 0
+      || found == nullptr || found->pw_dir == nullptr)
+    return {};
+  return found->pw_dir;
 }
 
 void set_unless_chosen(const char* name, const std::string& value) {
@@ -111,11 +126,10 @@ std::optional<std::string> chosen_setting(const char* name) {
     return std::string{value};
   std::vector<std::filesystem::path> files;
   const auto* named = ::getenv("NCCL_CONF_FILE");
-  const auto* home = ::getenv("HOME");
   if (named != nullptr && *named != '\0')
     files.emplace_back(named);
-  else if (home != nullptr)
-    files.push_back(std::filesystem::path{home} / ".nccl.conf");
+  else if (auto home = home_of_user(); !home.empty())
+    files.push_back(home / ".nccl.conf");
   files.emplace_back("/etc/nccl.conf");
   for (const auto& file : files)
     if (auto value = setting_in(file, name))

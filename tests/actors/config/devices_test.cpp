@@ -134,8 +134,9 @@ result<device_request> behind(const char* mask, const char* devices) {
 
 // CUDA says nothing about the names behind one that is wrong.
 BOOST_AUTO_TEST_CASE(a_mask_that_hides_more_than_it_says_is_refused) {
-  for (const auto* good : {"0,1", "1, 0", "2,5,-1,3", "GPU-1,GPU-2", "7",
-                           "MIG-1/0/0,MIG-2", "0,1,", "", "NoDevFiles"}) {
+  for (const auto* good :
+       {"0,1", "1, 0", "2,5,-1,3", "GPU-1,GPU-2", "7", "MIG-1/0/0,MIG-2",
+        "MIG-1,MIG-2,MIG-3", "0,1,", "", "NoDevFiles"}) {
     auto named = behind(good, "cuda");
     BOOST_REQUIRE_MESSAGE(named.has_value(), good);
     BOOST_TEST(named->count == 2, good);

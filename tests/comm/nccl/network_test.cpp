@@ -62,6 +62,13 @@ BOOST_AUTO_TEST_CASE(an_address_of_nobody_here_leaves_the_choice_to_nccl) {
   BOOST_CHECK_EQUAL(chosen(), "");
 }
 
+// As in hosts files for a machine's own name.
+BOOST_AUTO_TEST_CASE(a_name_of_the_loopback_leaves_the_choice_to_nccl) {
+  auto said = nccl::use_network_of("localhost");
+  BOOST_CHECK_EQUAL(chosen(), "");
+  BOOST_CHECK(contains(said, "no network interface"));
+}
+
 BOOST_AUTO_TEST_CASE(the_users_choice_stays) {
   ::setenv(variable, "eth7", 1);
   BOOST_CHECK_EQUAL(nccl::use_network_of("127.0.0.1"), "");
