@@ -110,10 +110,12 @@ double forward_activations(const model_profile& model,
   auto bytes = tokens * layer_bytes(w, 0, tensor, recompute_policy::selective);
   if (stage == sizes.pipeline - 1 && !model.shape->scalar_head) {
     // A generator needs the logits of the last tokens, a scorer those of all.
-    auto rows = model.role == model_role::generate
-                  ? static_cast<double>(model.concurrent_sequences)
-                  : tokens;
-    bytes += 4 * rows * static_cast<double>(model.shape->vocab_size) / tensor;
+    // It draws from them in float64: probabilities and their sums.
+    auto generates = model.role == model_role::generate;
+    auto rows = generates ? static_cast<double>(model.concurrent_sequences)
+                          : tokens;
+    bytes += (generates ? 4 + 2 * 8 : 4) * rows
+             * static_cast<double>(model.shape->vocab_size) / tensor;
   }
   return bytes;
 }

@@ -13,15 +13,16 @@ namespace troupe::torch {
 /// -infinity, the logprob is not finite, which `check_logprob` refuses later.
 
 /// Draws from softmax(logits / temperature) by inverting the cumulative
-/// distribution at `u` float64 [rows] in [0, 1). Sums in double, so that on the
-/// same device the same logits and `u` always give the same token.
-/// `temperature` > 0.
-/// `room` is of `room_to_draw` and overwritten.
+/// distribution at `u` float64 [rows] in [0, 1). Sums in double. On the CPU the
+/// same logits and `u` always give the same token; on a GPU, where sums of parts
+/// may be taken in any order, up to rounding at the edge of two. `temperature`
+/// > 0. `room` is of `room_to_draw` and overwritten.
 void draw(const at::Tensor& logits, double temperature, const at::Tensor& u,
           const at::Tensor& room, at::Tensor tokens, at::Tensor logprobs);
 
-/// For all draws from logits of this shape: a host that asks the system for
-/// such blocks in each step takes longer for that than for drawing.
+/// For all draws from logits of this shape, 16 bytes for each: a host that asks
+/// the system for such blocks in each step takes longer for that than for
+/// drawing.
 [[nodiscard]] at::Tensor room_to_draw(const at::Tensor& logits);
 
 /// The most likely token, the first one among equals; its logprob is the one

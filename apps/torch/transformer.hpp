@@ -34,7 +34,8 @@ struct transformer_config {
 struct transformer_settings {
   dlpack::device device = {};
   /// float32 or bfloat16: weights in matrix products, hidden states, keys and
-  /// values. Attention weights, logits and losses are float32 in any case.
+  /// values, and attention weights behind a cache. Without one those are float32,
+  /// and logits and losses are in any case.
   dtype type = dtype::float32;
   /// A model that trains keeps its parameters in float32 and rounds them anew
   /// for each pass; gradients arrive in float32. One that does not keeps them

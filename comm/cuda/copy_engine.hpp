@@ -86,7 +86,7 @@ public:
   /// Waits for all work of the device. No event stands behind the work of
   /// streams that are not ours, and CUDA's own wait for all of it knows no
   /// deadline: a thread of its own does it. One that is given up stays until
-  /// the device is done; the next call waits for it first, so there is one.
+  /// the device is done; the next call waits for it first, so an engine has one.
   [[nodiscard]] result<void> settle(deadline until) override;
 
   [[nodiscard]] result<void> copy(std::span<const transfer::keyed_copy> what,
