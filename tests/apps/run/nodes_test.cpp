@@ -378,6 +378,24 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_of_other_ranks_is_refused_with_nodes_too) {
   BOOST_TEST(timeless_metrics(folder).size() == 4u);
 }
 
+BOOST_AUTO_TEST_CASE(a_run_that_finds_no_node_to_go_on_with_stays_as_it_was) {
+  start_nodes(2);
+  auto driver = start(words(saving(2, "alone")));
+  ends_with(*driver, 0);
+  auto folder = runs() / "alone";
+  auto config_before = read_file(folder / "config.yaml");
+  auto summary_before = read_file(folder / "summary.json");
+  kill_machine(machines[1]);
+  driver = start(
+    {"run", "--resume", "alone", "--set", "runtime.num_episode=4"});
+  auto said = ends_with(*driver, 1);
+  BOOST_TEST(contains(said, machines[1].address()), said);
+  BOOST_TEST(read_file(folder / "config.yaml") == config_before);
+  BOOST_TEST(read_file(folder / "summary.json") == summary_before);
+  BOOST_TEST(timeless_metrics(folder).size() == 2u);
+  machines.pop_back();
+}
+
 BOOST_AUTO_TEST_CASE(a_driver_that_wakes_after_its_grace_is_too_late) {
   start_nodes(2);
   auto driver = start(
