@@ -26,9 +26,8 @@ struct driven {
 /// Runs a job to its end: makes every actor of the driver, hands over to the
 /// engine, waits, and cleans up. With `on_failure: restart` a run that failed
 /// goes on from its last checkpoint: hosts and actors are ended, node and guard
-/// stay, and everything else is made anew. SIGINT and SIGTERM must be blocked in the
-/// calling thread and all others: the first ends the run in good order, the
-/// second at once.
+/// stay, and everything else is made anew. After `process::hold_signals`: the
+/// first signal ends the run in good order, the second at once.
 [[nodiscard]] driven drive(const application& app,
                            const config::job_config& config,
                            const std::shared_ptr<data_source>& data,

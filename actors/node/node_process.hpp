@@ -43,8 +43,8 @@ enum class node_end : std::uint8_t {
 };
 
 /// Serves one job, from waiting for its driver to having cleaned up after it.
-/// Call before any thread of the process exists, with SIGINT and SIGTERM
-/// blocked. The caller must end the process with `_exit`: threads may be left.
+/// Call before any thread of the process exists, after `process::hold_signals`.
+/// The caller must end the process with `_exit`: threads may be left.
 ///
 /// The job is over when the driver closes it, when the driver's process ends
 /// (noticed by TCP, at once), when the driver has given no sign of life for its

@@ -11,17 +11,18 @@
 
 namespace troupe::process {
 
-namespace {
-
 sigset_t ending_signals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  // What is ignored would arrive all the same once it is blocked.
+  struct sigaction hang_up {};
+  if (::sigaction(SIGHUP, nullptr, &hang_up) == 0
+      && hang_up.sa_handler != SIG_IGN)
+    sigaddset(&set, SIGHUP);
   return set;
 }
-
-} // namespace
 
 void hold_signals() {
   auto set = ending_signals();
@@ -65,8 +66,12 @@ void signal_watch::run() const {
     if (fds[1].revents != 0)
       return;
     signalfd_siginfo info;
-    if (fds[0].revents != 0
-        && ::read(signals_.get(), &info, sizeof(info)) == sizeof(info))
+    if (fds[0].revents == 0
+        || ::read(signals_.get(), &info, sizeof(info)) != sizeof(info))
+      continue;
+    // The system and the shell may both tell that the terminal is gone: nobody
+    // has lost patience.
+    if (info.ssi_signo != SIGHUP || count == 0)
       on_signal_(++count);
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <csignal>
 #include <functional>
 #include <thread>
 
@@ -9,13 +10,17 @@
 
 namespace troupe::process {
 
-/// Blocks SIGINT and SIGTERM in the calling thread and those it starts later:
-/// call before there are any, and only if a `signal_watch` follows. SIGPIPE is
+/// Those that ask a program to end: SIGINT, SIGTERM and, unless whoever started
+/// us has it ignored (nohup), SIGHUP, which says that the terminal is gone.
+[[nodiscard]] sigset_t ending_signals();
+
+/// Blocks `ending_signals` in the calling thread and those it starts later: call
+/// before there are any, and only if a `signal_watch` follows. SIGPIPE is
 /// ignored.
 void hold_signals();
 
-/// A thread that hears SIGINT and SIGTERM while it lives: `on_signal` gets 1
-/// for the first, 2 for the second, and so on.
+/// A thread that hears `ending_signals` while it lives: `on_signal` gets 1 for
+/// the first, 2 for the second, and so on. SIGHUP is never a second one.
 class signal_watch {
 public:
   [[nodiscard]] static result<std::unique_ptr<signal_watch>>

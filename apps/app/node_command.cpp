@@ -16,6 +16,7 @@
 #include "troupe/actors/net/certificates.hpp"
 #include "troupe/actors/node/gpu_probe.hpp"
 #include "troupe/actors/node/node_process.hpp"
+#include "troupe/actors/process/signal_watch.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/core/log.hpp"
 
@@ -93,24 +94,21 @@ result<node::node_process_settings> settings_of(const node_arguments& args) {
 
 /// True if a signal comes in that time.
 bool told_to_stop(const timespec& time) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (auto x : {SIGINT, SIGTERM})
-    sigaddset(&set, x);
+  auto set = process::ending_signals();
   return ::sigtimedwait(&set, nullptr, &time) > 0;
 }
 
 /// Waits for the process to end and hands signals on: the first in good order,
 /// the second at once. Returns how it ended, as waitpid has it.
 int wait_for(pid_t child, bool& stopped) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (auto x : {SIGINT, SIGTERM, SIGCHLD})
-    sigaddset(&set, x);
+  auto set = process::ending_signals();
+  sigaddset(&set, SIGCHLD);
   for (;;) {
     auto signal = ::sigwaitinfo(&set, nullptr);
-    if (signal == SIGINT || signal == SIGTERM) {
-      ::kill(child, stopped ? SIGKILL : SIGTERM);
+    if (signal > 0 && signal != SIGCHLD) {
+      // That the terminal is gone may be told twice.
+      if (!stopped || signal != SIGHUP)
+        ::kill(child, stopped ? SIGKILL : SIGTERM);
       stopped = true;
       continue;
     }

@@ -13,6 +13,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "troupe/actors/process/signal_watch.hpp"
 #include "troupe/apps/console/complaint.hpp"
 #include "troupe/apps/console/redraw.hpp"
 #include "troupe/apps/console/terminal.hpp"
@@ -124,10 +125,7 @@ private:
 };
 
 process::unique_fd watch_signals() {
-  sigset_t these;
-  ::sigemptyset(&these);
-  ::sigaddset(&these, SIGINT);
-  ::sigaddset(&these, SIGTERM);
+  auto these = process::ending_signals();
   return process::unique_fd{::signalfd(-1, &these, SFD_CLOEXEC | SFD_NONBLOCK)};
 }
 

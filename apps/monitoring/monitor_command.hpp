@@ -21,8 +21,8 @@ struct monitor_arguments {
 };
 
 /// The verb: shows a run until it ends, somebody presses q or Ctrl-C, or it
-/// stops telling. SIGINT and SIGTERM must be blocked. Returns the exit code: 0,
-/// 1 if the run was lost, 2 if there was none to look at.
+/// stops telling. After `process::hold_signals`. Returns the exit code: 0, 1 if
+/// the run was lost, 2 if there was none to look at.
 int monitor(const monitor_arguments& args);
 
 } // namespace troupe::monitoring

@@ -69,6 +69,19 @@ BOOST_FIXTURE_TEST_CASE(the_request_to_terminate_is_an_interrupt_too,
   BOOST_TEST(driver->wait(soon()).value_or(-999) == 130);
 }
 
+// The terminal is closed, the connection to the machine breaks: both the system
+// and the shell may say so.
+BOOST_FIXTURE_TEST_CASE(a_hang_up_is_an_interrupt_and_never_the_second,
+                        job_fixture) {
+  auto driver = start_with(moments[1]);
+  static_cast<void>(wait_held());
+  driver->signal(SIGHUP);
+  driver->signal(SIGHUP);
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 130);
+  BOOST_TEST(
+    contains(read_file(only_run() / "summary.json"), "\"interrupted\""));
+}
+
 BOOST_DATA_TEST_CASE_F(job_fixture, the_second_interrupt_ends_at_once,
                        boost::unit_test::data::make(moments), fault) {
   auto driver = start_with(fault);
