@@ -99,6 +99,14 @@ double training_activations(const model_profile& model,
   return bytes;
 }
 
+/// That it generates at a time.
+double sequences_of_rank(const model_profile& model,
+                         const parallel_sizes& sizes) {
+  auto copies = std::int64_t{sizes.data} * sizes.context;
+  return static_cast<double>((model.concurrent_sequences + copies - 1)
+                             / copies);
+}
+
 double forward_activations(const model_profile& model,
                            const parallel_sizes& sizes, std::int32_t stage) {
   if (!model.shape)
@@ -112,8 +120,7 @@ double forward_activations(const model_profile& model,
     // A generator needs the logits of the last tokens, a scorer those of all.
     // It draws from them in float64: probabilities and their sums.
     auto generates = model.role == model_role::generate;
-    auto rows = generates ? static_cast<double>(model.concurrent_sequences)
-                          : tokens;
+    auto rows = generates ? sequences_of_rank(model, sizes) : tokens;
     bytes += (generates ? 4 + 2 * 8 : 4) * rows
              * static_cast<double>(model.shape->vocab_size) / tensor;
   }
@@ -129,9 +136,7 @@ double kv_cache_bytes(const model_profile& model, const parallel_sizes& sizes,
                                          model.parameters.kv_heads);
   auto layers = static_cast<double>(
     layers_of_stage(model.parameters.layers(), sizes.pipeline, stage));
-  auto copies = std::int64_t{sizes.data} * sizes.context;
-  auto sequences = static_cast<double>((model.concurrent_sequences + copies - 1)
-                                       / copies);
+  auto sequences = sequences_of_rank(model, sizes);
   return 2 * w.kv / static_cast<double>(kv_ranks) * bytes_of(model.kv_cache)
          * layers * sequences * static_cast<double>(model.sequence_tokens);
 }

@@ -41,9 +41,15 @@ void bundle_book::fetch(std::uint64_t id, answer out) {
 }
 
 void bundle_book::close() {
-  for (auto& [id, x] : std::exchange(open_, {}))
-    if (x.out)
+  for (auto& [id, x] : std::exchange(open_, {})) {
+    if (!x.out)
+      continue;
+    // Whoever asks for the rest hears that, too.
+    if (x.answers.empty())
       x.out->deliver(fail(errc::lost, "it has ended"));
+    else
+      x.out->deliver(protocol::bundle_answers{std::move(x.answers), id});
+  }
 }
 
 void bundle_book::tell(position at) {

@@ -58,7 +58,7 @@ public:
   void fetch(std::uint64_t id, answer out);
 
   /// Ends with its actor, which the promises would keep: whoever waits hears
-  /// that it is gone.
+  /// what was answered, and that the actor is gone.
   void close();
 
   /// Bundles that are not answered in full.

@@ -122,7 +122,8 @@ result<void> job_nodes::join(caf::actor_system& system,
   x.pulse_timeout = runtime.pulse_timeout;
   x.driver_grace = runtime.driver_grace;
   x.core_grace = std::chrono::duration_cast<std::chrono::milliseconds>(
-    process::guard_settings::core_grace_within(runtime.collective_timeout));
+    process::guard_settings::core_grace_within(runtime.collective_timeout,
+                                               runtime.pulse_timeout));
   x.node_lag = runtime.node_lag;
   x.debug = runtime.debug;
   x.writes_checkpoints = runtime.save_episode_interval > 0;

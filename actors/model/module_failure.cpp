@@ -56,19 +56,20 @@ error out_of_memory(const std::exception& x) {
 
 } // namespace
 
-error failure_of(const std::exception& x, const comm::device* own) {
-  if (is_out_of_memory(x))
-    return out_of_memory(x);
-  auto out = error_from(x);
-  if (out.code() == errc::timed_out)
-    return protocol::given_up(out);
-  if (out.code() != errc::lost)
-    return out;
+error as_answer(const error& why, const comm::device* own) {
+  if (why.code() == errc::timed_out)
+    return protocol::given_up(why);
+  if (why.code() != errc::lost)
+    return why;
   if (own != nullptr)
     if (auto here = own->memory(); !here && here.error().code() == errc::lost)
       return {errc::failed,
-              fmt::format("{} ({})", out.message(), here.error().message())};
-  return {errc::aborted, out.message()};
+              fmt::format("{} ({})", why.message(), here.error().message())};
+  return {errc::aborted, why.message()};
+}
+
+error failure_of(const std::exception& x, const comm::device* own) {
+  return is_out_of_memory(x) ? out_of_memory(x) : as_answer(error_from(x), own);
 }
 
 } // namespace troupe::model

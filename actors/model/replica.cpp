@@ -373,6 +373,8 @@ void replica::transfer(const protocol::transfer& request,
   auto asked = begin_round("weight sync");
   if (request.on_trial)
     asked->tried = begin_trial(request);
+  else
+    trials_.erase(request.program);
   relay_to<protocol::transfer_reports>(movers_, asked, request,
                                        std::move(done));
 }

@@ -34,7 +34,8 @@ struct replica_surroundings {
 /// joins them, and hands each its share of every request.
 ///
 /// It is the one that names failures: an error of a worker is reported to the
-/// error_signal with model, replica, rank and operation before it is passed on.
+/// error_signal with model, replica, rank and operation before it is passed on;
+/// what may be missing memory only if the trial fails (`transfer::on_trial`).
 class replica : public protocol::replica_actor::base {
 public:
   /// Ends with `owner`.

@@ -32,6 +32,7 @@ void replica::rejoin(const protocol::rejoin& request,
                      continuation<protocol::manifests> done) {
   using protocol::manifests;
   auto era = ++era_;
+  trials_.clear();
   milliseconds timeout{request.timeout_ms};
   // Who cannot join is replaced, and belongs to the attempt that has failed.
   auto finish = [=, this, attempt = request.attempt](result<manifests> x) {

@@ -13,10 +13,10 @@
 #include "troupe/actors/checkpoint/batch_file.hpp"
 #include "troupe/actors/checkpoint/checkpoint_folder.hpp"
 #include "troupe/actors/checkpoint/file_io.hpp"
+#include "troupe/actors/model/module_failure.hpp"
 #include "troupe/actors/model/parameter_listing.hpp"
 #include "troupe/actors/model/timed_communicator.hpp"
 #include "troupe/actors/model/version_key.hpp"
-#include "troupe/actors/protocol/errors.hpp"
 #include "troupe/core/log.hpp"
 #include "troupe/core/units.hpp"
 #include "troupe/planner/parallel_layout.hpp"
@@ -385,11 +385,11 @@ result<ack> worker_state::connect(const protocol::connect_groups& request) {
     auto done = probe_->groups.connect(item.group, addresses, until);
     if (done)
       continue;
-    // Others did not come: this one has answered. That one is gone stays so:
-    // whoever has ranks join anew makes a replica with such a rank anew.
-    if (done.error().code() == errc::timed_out)
-      return fail(protocol::given_up(done.error()));
-    return fail(done.error());
+    auto why = as_answer(done.error(), services_.device.get());
+    // Whoever has ranks join anew makes a replica anew that cannot.
+    auto stays_lost = apart_ && done.error().code() == errc::lost
+                      && why.code() == errc::aborted;
+    return fail(stays_lost ? done.error() : why);
   }
   // What the module has kept of its communicators stands for the new ones.
   if (context_)

@@ -25,8 +25,10 @@ struct guard_settings {
   /// A core is worth less than the name of who crashed: the others, who give up
   /// after `collective_timeout`, have not done so by then.
   [[nodiscard]] static constexpr duration
-  core_grace_within(duration collective_timeout) noexcept {
-    return std::min(core_grace_max, collective_timeout / 2);
+  core_grace_within(duration collective_timeout,
+                    duration pulse_timeout) noexcept {
+    return std::clamp(collective_timeout / 2 - pulse_timeout, duration::zero(),
+                      core_grace_max);
   }
 
   /// What the guard executes for a host that names no program of its own.

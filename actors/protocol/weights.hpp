@@ -199,7 +199,8 @@ struct order_seat {
 /// the same two calls, so that no call runs at some of them and waits at others.
 /// Sender: sync_group. Answer: sync_standings, one a rank, in which each rank
 /// has its own failure: invalid (parameters changed their name, type or shape),
-/// unavailable, refused, failed (on_sync threw), lost, timed_out.
+/// unavailable, refused, failed (on_sync threw), lost, timed_out. None of an
+/// `own_up`.
 struct sync_order {
   std::string sync;
   /// Which of the sync's programs moves the weights this time.
@@ -259,8 +260,8 @@ enum class transfer_mode : std::uint8_t {
 [[nodiscard]] std::string_view to_string(transfer_mode x) noexcept;
 
 /// Runs ranks' programs, each on a thread of its own.
-/// Sender: sync_group. Answer: transfer_reports. Errors: lost, timed_out,
-/// aborted, corrupt, naming peer, bucket and tensors; the links are dead then.
+/// Sender: sync_group. Answer: transfer_reports. Errors: exhausted, lost,
+/// timed_out, aborted, corrupt, naming peer, bucket and tensors; the links are dead then.
 struct transfer {
   std::string program;
   transfer_mode mode = transfer_mode::in_place;

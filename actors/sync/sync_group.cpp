@@ -89,6 +89,8 @@ std::chrono::milliseconds sync_group::patience(std::uint32_t timeout_ms) {
 std::string_view sync_group::state_name() const {
   if (run_ && !run_->begun)
     return "waiting for devices";
+  if (run_ && run_->ending)
+    return "reporting a failure";
   return preparing_ ? "preparing" : to_string(machine_.state());
 }
 
@@ -110,6 +112,7 @@ result<void> sync_group::ready() const {
 void sync_group::run(sync_kind kind, std::uint32_t timeout_ms,
                      continuation<protocol::sync_report> done) {
   run_ = std::make_unique<progress>();
+  trial_ = {};
   ++work_number_;
   run_->kind = kind;
   run_->timeout_ms = timeout_ms;
@@ -157,7 +160,9 @@ void sync_group::perform(const sync_steps& steps) {
       default: order(step.verb, step.members);
     }
   }
-  if (--depth_ == 0 && run_ && machine_.finished())
+  // Answers that nobody waits for come later still.
+  if (--depth_ == 0 && run_ && machine_.finished()
+      && !std::exchange(run_->ending, true))
     end_run();
 }
 
@@ -258,6 +263,8 @@ void sync_group::arrived(sync_verb verb, std::size_t member,
                          const std::optional<error>& failure) {
   if (!failure)
     run_->answers[member] = {verb, clock().now()};
+  else if (verb == sync_verb::transfer && stages_on_trial())
+    begin_to_doubt(*failure);
   perform(machine_.arrive(verb, member, failure));
 }
 
@@ -297,10 +304,10 @@ result<void> sync_group::check(sync_verb verb) const {
 void sync_group::end_run() {
   auto failure = machine_.failure();
   auto stages = failure && machine_.failed_in() == sync_state::transferring;
-  if (stages && staging_lacks_memory(*failure))
-    return run_in_place(*failure);
   if (!stages || !stages_on_trial())
     return conclude_run();
+  if (staging_lacks_memory())
+    return run_in_place(*failure);
   own_up([this, number = work_number_] {
     if (current(number))
       conclude_run();
@@ -318,8 +325,10 @@ void sync_group::conclude_run() {
   auto devices = std::exchange(ended.devices, nullptr);
   auto& x = lanes_[ended.lane];
   x.linked = machine_.linked();
-  if (machine_.committed())
+  if (machine_.committed()) {
     version_ = ended.next;
+    x.has_staged = machine_.mode() == sync_mode::staged;
+  }
   if (ended.kind != sync_kind::compare)
     complete_ = machine_.committed() && !failure;
   // What it staged would lie idle: from now on only what trains travels.
@@ -465,72 +474,6 @@ void sync_group::start(sync_kind kind, std::uint32_t timeout_ms,
     else
       done(fail(planned.error()));
   });
-}
-
-// -- hang reports --------------------------------------------------------------
-
-void sync_group::look_around() {
-  reminded_ = false;
-  if (!run_ || machine_.finished())
-    return;
-  auto waited = clock().now() - phase_begin_;
-  if (waited < alarm()) {
-    reminded_ = true;
-    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(alarm()
-                                                                      - waited);
-    delayed_send(this, left + std::chrono::milliseconds{1},
-                 protocol::check_sync{});
-    return;
-  }
-  run_->operations.clear();
-  for (const auto& model : {source_, destination_})
-    calls_.ask<protocol::operations>(model, patience(look_timeout_ms),
-                                     protocol::get_operations{look_timeout_ms},
-                                     [this, phase = phase_](
-                                       result<protocol::operations> x) {
-                                       if (x && run_ && phase == phase_)
-                                         note_operations(std::move(x->items));
-                                     });
-}
-
-void sync_group::note_operations(std::vector<protocol::worker_status> xs) {
-  using std::chrono::duration_cast;
-  using std::chrono::milliseconds;
-  for (auto& x : xs) {
-    for (const auto& [member, last] : run_->answers)
-      if (x.silent && machine_.members()[member].name == x.worker) {
-        x.operation += fmt::format(" since it answered '{}'",
-                                   to_string(last.to));
-        x.age_ms = static_cast<std::uint64_t>(
-          duration_cast<milliseconds>(clock().now() - last.at).count());
-      }
-    run_->operations.push_back(std::move(x));
-  }
-}
-
-error sync_group::explain(const error& why) {
-  auto where = fmt::format("sync {} ({})", sync_name_,
-                           to_string(machine_.failed_in()));
-  auto out = why.within(where);
-  // Whoever gives up first breaks the links of others, who then say "lost".
-  auto hangs = why.code() == errc::timed_out
-               || ((why.code() == errc::lost || why.code() == errc::aborted)
-                   && !run_->operations.empty());
-  if (!hangs)
-    return out;
-  hang_report report;
-  report.sync = sync_name_;
-  report.state = machine_.failed_in();
-  report.mode = machine_.mode();
-  report.waited_ms = run_->timeout_ms;
-  report.operations = run_->operations;
-  for (auto i : machine_.missing())
-    report.missing.push_back(machine_.members()[i].name);
-  for (auto i : machine_.arrivals())
-    report.arrived.push_back(machine_.members()[i].name);
-  for (const auto& line : to_lines(report))
-    log::error("sync_group", "{}", line);
-  return {out.code(), out.message() + "; " + to_sentence(report)};
 }
 
 // -- messages ------------------------------------------------------------------

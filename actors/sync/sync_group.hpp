@@ -56,6 +56,8 @@ private:
     bool linked = false;
     /// Ranks may have something of the last generation.
     bool open = false;
+    /// Memory to stage was found since the links were built, and is kept.
+    bool has_staged = false;
   };
 
   /// For what takes no time, if it is answered at all: ranks that have answered
@@ -77,6 +79,8 @@ private:
     call::device_lease devices = {};
     /// It has its devices, if it needs any.
     bool begun = false;
+    /// All of its steps are done.
+    bool ending = false;
     weight_version next;
     std::vector<protocol::sync_standing> sources;
     std::vector<protocol::transfer_report> reports;
@@ -96,11 +100,26 @@ private:
   /// staging was our choice and there is no memory for it.
   void equip(std::uint32_t timeout_ms, continuation<protocol::ack> done);
 
-  /// It is our choice to stage: if memory lacks, it is tried in place.
+  /// It is our choice to stage, and nobody has found the memory for it yet: if it
+  /// lacks, it is tried in place.
   [[nodiscard]] bool stages_on_trial() const;
 
-  /// Whether a step that failed so is to be tried in place.
-  [[nodiscard]] bool staging_lacks_memory(const error& why) const;
+  /// What ranks have failed of in a trial.
+  struct trial {
+    bool has_failed = false;
+    bool lacks_memory = false;
+    /// Or what may come of that.
+    bool all_for_memory = true;
+    bool owned_up = false;
+  };
+
+  void note_trial_failure(const error& why);
+  /// In a run, whose others may be at it for long: if memory is not what lacks
+  /// it is told a moment later, not at the end.
+  void begin_to_doubt(const error& why);
+
+  /// Whether what has failed on trial is to be tried in place.
+  [[nodiscard]] bool staging_lacks_memory() const;
 
   /// From now on, and then `next`: what is staged goes with the links.
   void go_in_place(const error& why, std::uint32_t timeout_ms,
@@ -255,6 +274,8 @@ private:
   /// So many syncs may want the same devices at one time.
   std::uint32_t together_ = 1;
   bool broken_ = false;
+  /// Of the last run or preparation.
+  trial trial_;
   /// Everything has arrived once, with nobody left behind.
   bool complete_ = false;
   weight_version version_;

@@ -225,9 +225,12 @@ void sync_group::prepare(const protocol::prepare_sync& request,
 
 void sync_group::equip(std::uint32_t timeout_ms, continuation<ack> done) {
   auto warmed = [=, this](const result<ack>& x) {
-    if (x)
+    if (x) {
+      for (auto& y : lanes_)
+        y.has_staged = options_.warm_up;
       return done(x);
-    if (staging_lacks_memory(x.error()))
+    }
+    if (staging_lacks_memory())
       return go_in_place(x.error(), timeout_ms,
                          [=, this] { equip(timeout_ms, done); });
     auto failed = [=, this] { done(fail(with_remedy(x.error()))); };
@@ -257,14 +260,37 @@ void sync_group::equip(std::uint32_t timeout_ms, continuation<ack> done) {
 }
 
 bool sync_group::stages_on_trial() const {
-  return options_.mode != "staged" && machine_.mode() == sync_mode::staged;
+  return options_.mode != "staged" && machine_.mode() == sync_mode::staged
+         && !(run_ && lanes_[run_->lane].has_staged);
 }
 
-bool sync_group::staging_lacks_memory(const error& why) const {
-  return stages_on_trial() && why.code() == errc::exhausted;
+void sync_group::note_trial_failure(const error& why) {
+  trial_.has_failed = true;
+  trial_.lacks_memory = trial_.lacks_memory || why.code() == errc::exhausted;
+  // Whoever gives up takes the links along.
+  if (why.code() != errc::exhausted && why.code() != errc::lost
+      && why.code() != errc::aborted)
+    trial_.all_for_memory = false;
+}
+
+void sync_group::begin_to_doubt(const error& why) {
+  auto first = !trial_.has_failed;
+  note_trial_failure(why);
+  if (!first)
+    return;
+  calls_.after(others_may_answer, [this, number = work_number_] {
+    if (current(number) && !run_->ending && !staging_lacks_memory())
+      own_up([] {});
+  });
+}
+
+bool sync_group::staging_lacks_memory() const {
+  return stages_on_trial() && trial_.lacks_memory && trial_.all_for_memory
+         && !trial_.owned_up;
 }
 
 void sync_group::own_up(const std::function<void()>& next) {
+  trial_.owned_up = true;
   auto both = std::make_shared<
     call::gather<ack>>(2, [next](const result<std::vector<ack>>&) { next(); });
   for (auto source : {true, false})
@@ -373,6 +399,8 @@ void sync_group::build_links(std::size_t index, std::uint32_t timeout_ms,
   if (lanes_[index].open)
     leave_links(index, timeout_ms, [](const result<ack>&) {});
   lanes_[index].open = true;
+  // What was staged goes with the links.
+  lanes_[index].has_staged = false;
   auto generation = ++lanes_[index].generation;
   const auto& route = lanes_[index].route;
   auto sending = route.seats(protocol::seat_kind::sender, generation,
@@ -432,7 +460,11 @@ void sync_group::leave_links(std::size_t index, std::uint32_t timeout_ms,
 
 void sync_group::warm_up(std::uint32_t timeout_ms, continuation<ack> done) {
   auto all = std::make_shared<roll>(movers(), std::move(done));
-  auto heard = [=, this](const result<protocol::transfer_reports>& x) {
+  trial_ = {};
+  auto heard = [=, this, number = work_number_](
+                 const result<protocol::transfer_reports>& x) {
+    if (!x && at_work(number) && stages_on_trial())
+      note_trial_failure(x.error());
     if (all->add(x.map([](auto&&) { return ack{}; })))
       calls_.after(others_may_answer, [all] { all->end(); });
   };

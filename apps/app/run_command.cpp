@@ -385,7 +385,8 @@ start_guard(const std::string& job, const config::runtime_config& runtime) {
     x.pulse = runtime.pulse;
     x.pulse_timeout = runtime.pulse_timeout;
     x.node_grace = runtime.driver_grace;
-    x.core_grace = x.core_grace_within(runtime.collective_timeout);
+    x.core_grace = x.core_grace_within(runtime.collective_timeout,
+                                       runtime.pulse_timeout);
   }
   auto out = process::guard_client::start(x);
   if (!out)
@@ -476,7 +477,8 @@ int run(const application& app, const run_arguments& args) {
   auto log_file = directory->log_dir() / "driver.log";
   std::error_code ignored;
   // Of machines that may not be those of today.
-  std::filesystem::remove(directory->nodes_file(), ignored);
+  if (!settles_later)
+    std::filesystem::remove(directory->nodes_file(), ignored);
   if (auto opened = log::open(
         {log_file.string(), "driver", level_of(runtime.log_level)});
       !opened)
@@ -506,16 +508,11 @@ int run(const application& app, const run_arguments& args) {
           refused = fits.error();
           return fits;
         }
-        if (auto kept = view.rewind(job->resume->episode); !kept) {
-          refused = kept.error();
+        if (auto kept = view.rewind(job->resume->episode); !kept)
           return kept;
-        }
+        settled = true;
       }
-      auto written = write_config(x);
-      if (!written)
-        refused = written.error();
-      settled = written.has_value();
-      return written;
+      return write_config(x);
     };
   auto driven = engine::drive(app, job->config, job->data, settings, view);
   auto& outcome = driven.outcome;

@@ -130,8 +130,13 @@ BOOST_AUTO_TEST_CASE(a_run_that_finds_no_memory_to_stage_goes_in_place) {
 BOOST_AUTO_TEST_CASE(of_a_trial_that_fails_for_good_the_models_own_up_first) {
   prepared("auto");
   trainer->failures["staged"] = {errc::lost, "the link is gone"};
+  trainer->held.insert("unpin");
   policy->held.insert("own up");
   auto got = run();
+  // An answer that nobody waits for ends the run no second time.
+  trainer->held.clear();
+  trainer->release();
+  run_jobs();
   BOOST_TEST(count("trainer: own up") == 1u);
   BOOST_TEST(count("policy: own up") == 2u);
   BOOST_TEST(!got.ready());
@@ -140,6 +145,47 @@ BOOST_AUTO_TEST_CASE(of_a_trial_that_fails_for_good_the_models_own_up_first) {
   run_jobs();
   failed_in(got, errc::lost, "transferring");
   BOOST_TEST(!logged("policy: in place"));
+  heals();
+}
+
+// Who is still at it may be so for long.
+BOOST_AUTO_TEST_CASE(a_link_that_breaks_is_told_before_the_others_are_done) {
+  prepared("auto");
+  trainer->failures["staged"] = {errc::lost, "the link is gone"};
+  policy->held.insert("staged 1/0");
+  auto got = run();
+  advance_time(499ms);
+  BOOST_TEST(!logged("policy: own up"));
+  advance_time(1ms);
+  BOOST_TEST(logged("policy: own up"));
+  BOOST_TEST(!got.ready());
+  policy->held.clear();
+  policy->release();
+  run_jobs();
+  failed_in(got, errc::lost, "transferring");
+}
+
+// Somebody has named it, and the job ends of that.
+BOOST_AUTO_TEST_CASE(memory_that_is_not_all_that_lacks_is_not_tried_in_place) {
+  prepared("auto");
+  trainer->failures["staged"] = {errc::corrupt, "the digests differ"};
+  policy->failures["staged"] = {errc::exhausted, "no 4 GiB of memory"};
+  auto got = run();
+  BOOST_TEST((got.failure().code() != errc::lost));
+  BOOST_TEST(logged("policy: own up"));
+  BOOST_TEST(!logged("policy: in place"));
+}
+
+BOOST_AUTO_TEST_CASE(what_was_staged_once_is_no_trial_any_more) {
+  prepared("auto");
+  run().value();
+  log->clear();
+  policy->failures["staged 1/0"] = {errc::exhausted, "no 4 GiB of memory"};
+  auto got = run();
+  failed_in(got, errc::exhausted, "transferring");
+  BOOST_TEST(got.failure().message().find("sync_mode") != std::string::npos);
+  BOOST_TEST(!logged("policy: in place"));
+  BOOST_TEST(!logged("policy: own up"));
   heals();
 }
 
