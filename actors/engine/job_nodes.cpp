@@ -141,12 +141,11 @@ result<void> job_nodes::join(caf::actor_system& system,
     spec.devices.resize(static_cast<std::size_t>(machine.num_device));
     cluster_.nodes.push_back(std::move(spec));
   }
-  write_down();
   return {};
 }
 
 void job_nodes::write_down() const {
-  if (settings_.nodes_file.empty())
+  if (local() || settings_.nodes_file.empty())
     return;
   auto written = write_nodes_file(settings_.nodes_file, settings_.job,
                                   settings_.nodes, machines_->all());

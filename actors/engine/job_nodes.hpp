@@ -49,6 +49,9 @@ public:
     return nodes_;
   }
 
+  /// Notes the machines for people who look for a run's logs.
+  void write_down() const;
+
   /// The node is an actor of this process, for the driver to end.
   [[nodiscard]] bool local() const noexcept { return !machines_; }
 
@@ -92,9 +95,6 @@ private:
   /// Waits for a machine that was lost, and takes it anew.
   [[nodiscard]] result<void>
   bring_back(std::size_t node, const node_patience& patience, deadline until);
-
-  /// For people who look for a run's logs.
-  void write_down() const;
 
   /// Asks all nodes at once; the answers stand in their order. One that is
   /// known to be lost is not waited for.

@@ -55,6 +55,7 @@ result<run_outcome> run_driver::run(const std::shared_ptr<data_source>& data,
   if (settings_.on_settled)
     if (auto good = settings_.on_settled(config_); !good)
       return stop_early(good.error());
+  nodes_.write_down();
   auto plan = make_plan();
   if (!plan)
     return stop_early(plan.error());

@@ -14,13 +14,13 @@ class device;
 namespace troupe::model {
 
 /// What a rank has met on its way, as its answer: as it was, but for one who
-/// found others missing (`errc::timed_out`, `errc::lost`). It gives up for want of
-/// them, which is `errc::aborted`: as the answer of a rank the other two would
+/// found others missing (`errc::timed_out`, `errc::lost`). It gives up for want
+/// of them, which is `errc::aborted`: as the answer of a rank the other two would
 /// say that the rank itself does not answer or is gone.
 ///
 /// What looks like a lost peer may be the process's own device: `own`, if there
-/// is one, is asked, and if that is lost it is `errc::failed`: its process has to
-/// end.
+/// is one, is asked, and if that is lost it is `errc::failed`: its process has
+/// to end.
 [[nodiscard]] error as_answer(const error& why,
                               const comm::device* own = nullptr);
 

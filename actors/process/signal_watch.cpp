@@ -58,7 +58,8 @@ signal_watch::~signal_watch() {
 }
 
 void signal_watch::run() const {
-  int count = 0;
+  auto heard = false;
+  auto count = 0;
   for (;;) {
     pollfd fds[] = {{signals_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
     if (::poll(fds, 2, -1) < 0 && errno != EINTR)
@@ -69,10 +70,13 @@ void signal_watch::run() const {
     if (fds[0].revents == 0
         || ::read(signals_.get(), &info, sizeof(info)) != sizeof(info))
       continue;
-    // The system and the shell may both tell that the terminal is gone: nobody
-    // has lost patience.
-    if (info.ssi_signo != SIGHUP || count == 0)
+    // That the terminal is gone may be told twice, before or after another
+    // signal: nobody has lost patience.
+    if (info.ssi_signo != SIGHUP)
       on_signal_(++count);
+    else if (!heard)
+      on_signal_(1);
+    heard = true;
   }
 }
 

@@ -20,7 +20,8 @@ namespace troupe::process {
 void hold_signals();
 
 /// A thread that hears `ending_signals` while it lives: `on_signal` gets 1 for
-/// the first, 2 for the second, and so on. SIGHUP is never a second one.
+/// the first, 2 for the second, and so on. SIGHUP does not count: it is 1 if
+/// nothing came before it, and else not told.
 class signal_watch {
 public:
   [[nodiscard]] static result<std::unique_ptr<signal_watch>>

@@ -261,7 +261,8 @@ enum class transfer_mode : std::uint8_t {
 
 /// Runs ranks' programs, each on a thread of its own.
 /// Sender: sync_group. Answer: transfer_reports. Errors: exhausted, lost,
-/// timed_out, aborted, corrupt, naming peer, bucket and tensors; the links are dead then.
+/// timed_out, aborted, corrupt, naming peer, bucket and tensors; the links are
+/// dead then.
 struct transfer {
   std::string program;
   transfer_mode mode = transfer_mode::in_place;

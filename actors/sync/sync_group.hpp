@@ -100,7 +100,7 @@ private:
   /// staging was our choice and there is no memory for it.
   void equip(std::uint32_t timeout_ms, continuation<protocol::ack> done);
 
-  /// It is our choice to stage, and nobody has found the memory for it yet: if it
+  /// It is our choice to stage, and the memory for it was not found yet: if it
   /// lacks, it is tried in place.
   [[nodiscard]] bool stages_on_trial() const;
 

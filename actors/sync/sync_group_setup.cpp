@@ -274,12 +274,12 @@ void sync_group::note_trial_failure(const error& why) {
 }
 
 void sync_group::begin_to_doubt(const error& why) {
-  auto first = !trial_.has_failed;
+  auto before = trial_;
   note_trial_failure(why);
-  if (!first)
+  if (before.has_failed && before.all_for_memory == trial_.all_for_memory)
     return;
   calls_.after(others_may_answer, [this, number = work_number_] {
-    if (current(number) && !run_->ending && !staging_lacks_memory())
+    if (current(number) && !trial_.owned_up && !staging_lacks_memory())
       own_up([] {});
   });
 }

@@ -103,12 +103,15 @@ bool told_to_stop(const timespec& time) {
 int wait_for(pid_t child, bool& stopped) {
   auto set = process::ending_signals();
   sigaddset(&set, SIGCHLD);
+  auto has_asked = false;
   for (;;) {
     auto signal = ::sigwaitinfo(&set, nullptr);
     if (signal > 0 && signal != SIGCHLD) {
-      // That the terminal is gone may be told twice.
-      if (!stopped || signal != SIGHUP)
-        ::kill(child, stopped ? SIGKILL : SIGTERM);
+      // That the terminal is gone may be told twice, beside another signal.
+      auto asked = signal != SIGHUP;
+      if (asked || !stopped)
+        ::kill(child, asked && has_asked ? SIGKILL : SIGTERM);
+      has_asked = has_asked || asked;
       stopped = true;
       continue;
     }

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <netinet/in.h>
+#include <nlohmann/json.hpp>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "apps/run/job.hpp"
+
+namespace run_test {
+
+/// What the design allows between the end of a driver and the end of all.
+inline constexpr auto clean_up_bound = std::chrono::seconds{2};
+
+/// A port that nobody else has right now.
+inline std::uint16_t free_port() {
+  auto fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  BOOST_REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&address), size)
+                == 0);
+  BOOST_REQUIRE(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size)
+                == 0);
+  ::close(fd);
+  return ntohs(address.sin_port);
+}
+
+struct nodes_fixture : job_fixture {
+  struct machine {
+    std::uint16_t port = 0;
+    std::unique_ptr<program> node;
+
+    [[nodiscard]] std::string address() const {
+      return fmt::format("127.0.0.1:{}", port);
+    }
+  };
+
+  std::vector<machine> machines;
+  /// Of each node.
+  std::string devices = "cpu:1";
+
+  /// The program `node` for a machine that has its port.
+  void start_node(machine& x, const std::vector<std::string>& more = {},
+                  const program_options& options = {}) {
+    std::vector<std::string> words{"node", "--listen", x.address(), "--devices",
+                                   devices};
+    words.insert(words.end(), more.begin(), more.end());
+    x.node = start(words, options);
+  }
+
+  /// Nodes that can be joined; `more` are options of theirs.
+  void start_nodes(int count, const std::vector<std::string>& more = {}) {
+    for (auto i = 0; i < count; ++i) {
+      machine x;
+      x.port = free_port();
+      start_node(x, more);
+      machines.push_back(std::move(x));
+    }
+    for (const auto& x : machines)
+      BOOST_REQUIRE(says(x, "waiting for a job at"));
+  }
+
+  /// Ends everything on a machine.
+  void kill_machine(machine& x) {
+    x.node->signal(SIGKILL);
+    BOOST_TEST(x.node->wait(soon()).value_or(-999) == -SIGKILL);
+  }
+
+  ~fixture() {
+    for (const auto& x : machines)
+      x.node->signal(SIGTERM);
+    for (const auto& x : machines)
+      BOOST_TEST(x.node->wait(soon()).value_or(-999) == 0);
+  }
+
+  /// Waits for something to become true that nobody tells.
+  bool eventually(const std::function<bool()>& holds,
+                  troupe::deadline until = soon()) {
+    while (!holds()) {
+      if (until.passed())
+        return false;
+      // No node ends by itself: this only takes its time.
+      static_cast<void>(
+        machines.front().node->wait(within(std::chrono::milliseconds{20})));
+    }
+    return true;
+  }
+
+  bool says(const machine& x, std::string_view text, int times = 1) {
+    return eventually([&] {
+      auto output = x.node->output();
+      auto count = 0;
+      for (auto at = output.find(text); at != std::string::npos;
+           at = output.find(text, at + 1))
+        ++count;
+      return count >= times;
+    });
+  }
+
+  [[nodiscard]] std::string addresses() const {
+    std::vector<std::string> out;
+    for (const auto& x : machines)
+      out.push_back(x.address());
+    return fmt::format("{}", fmt::join(out, ","));
+  }
+
+  [[nodiscard]] std::vector<std::string>
+  words(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> out{"run", config().string(), "--nodes",
+                                 addresses()};
+    out.insert(out.end(), more.begin(), more.end());
+    return out;
+  }
+
+  [[nodiscard]] static pid_t first_child(pid_t parent) {
+    std::string text = read_file(
+      fmt::format("/proc/{0}/task/{0}/children", parent));
+    return std::atoi(text.c_str());
+  }
+
+  /// The process in which a node serves its job: the program's child.
+  [[nodiscard]] static pid_t job_process_of(const machine& x) {
+    return first_child(x.node->pid());
+  }
+
+  /// Hosts that are there, by their command lines' node ids.
+  [[nodiscard]] std::vector<pid_t> hosts(int node = -1) {
+    constexpr std::size_t node_argument = 4;
+    std::vector<pid_t> out;
+    for (const auto& x : everybody())
+      if (x.argv.size() > node_argument && x.argv[1] == "__host"
+          && (node < 0 || std::atoi(x.argv[node_argument].c_str()) == node))
+        out.push_back(x.pid);
+    return out;
+  }
+
+  void no_hosts_left(troupe::deadline until) {
+    BOOST_TEST(eventually([&] { return hosts().empty(); }, until));
+  }
+
+  /// Waits for a driver to end with `code`, and shows what it said if it does
+  /// not. Gives back what it said.
+  static std::string ends_with(program& driver, int code,
+                               troupe::deadline until = soon()) {
+    auto status = driver.wait(until);
+    BOOST_TEST_CONTEXT("output:\n" << driver.output())
+    BOOST_TEST(status.value_or(-999) == code);
+    return flat(driver.output());
+  }
+
+  [[nodiscard]] std::string one_machine(const std::string& name,
+                                        int num_episode) {
+    auto driver = start_run(
+      {"--name", name, "--set",
+       fmt::format("runtime.num_episode={}", num_episode)});
+    BOOST_TEST(driver->wait(soon()).value_or(-999) == 0);
+    return name;
+  }
+
+  void check_same(const std::string& name, const std::string& expected) {
+    BOOST_TEST(
+      (timeless_metrics(runs() / name) == timeless_metrics(runs() / expected)));
+    BOOST_TEST(read_file(runs() / name / "ledger.jsonl")
+               == read_file(runs() / expected / "ledger.jsonl"));
+  }
+};
+
+inline std::vector<std::string> saving(int num_episode,
+                                       const std::string& name) {
+  return {"--name", name,
+          "--set",  "runtime.save_episode_interval=1",
+          "--set",  fmt::format("runtime.num_episode={}", num_episode)};
+}
+
+/// Goes on after failures.
+inline std::vector<std::string> persistent(int num_episode,
+                                           const std::string& name) {
+  auto out = saving(num_episode, name);
+  for (const auto* x : {"on_failure=restart", "restart_backoff_ms=10"})
+    out.insert(out.end(), {"--set", fmt::format("runtime.{}", x)});
+  return out;
+}
+
+inline constexpr const char* forever = "runtime.num_episode=1000000";
+
+} // namespace run_test
