@@ -3,9 +3,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include "actors/model/worker_fixture.hpp"
-#include "support/scratch.hpp"
+#include "actors/model/written_checkpoint.hpp"
 #include "support/stub_device.hpp"
-#include "troupe/actors/checkpoint/batch_file.hpp"
 #include "troupe/core/exception.hpp"
 
 using namespace troupe;
@@ -73,12 +72,7 @@ BOOST_AUTO_TEST_CASE(so_has_one_that_waits_in_set_up_on_sync_or_load) {
   BOOST_REQUIRE(fence(false, 1));
   notes->before = waits;
   test::scratch folder;
-  protocol::run_checkpoint request{false, folder.path().string(), 1000};
-  auto files = worker->save(request);
-  BOOST_REQUIRE(files);
-  for (const auto& [file, content] : *files)
-    BOOST_REQUIRE(checkpoint::write_batch(file, content));
-  request.load = true;
+  auto request = test::written_checkpoint(*worker, folder);
   BOOST_TEST(gave_up(worker->load(request)));
 }
 

@@ -8,12 +8,12 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "actors/model/written_checkpoint.hpp"
 #include "support/actor_fixture.hpp"
 #include "support/inproc_job.hpp"
 #include "support/one_channel.hpp"
 #include "support/scratch.hpp"
 #include "support/stub_device.hpp"
-#include "troupe/actors/checkpoint/batch_file.hpp"
 #include "troupe/actors/model/worker_state.hpp"
 #include "troupe/actors/protocol/program_codec.hpp"
 #include "troupe/actors/protocol/rendezvous.hpp"
@@ -390,12 +390,7 @@ BOOST_AUTO_TEST_CASE(checkpoints_find_the_memory_in_its_place) {
   test::scratch folder;
   BOOST_REQUIRE(set_up(offload));
   calls();
-  protocol::run_checkpoint request{false, folder.path().string(), 1000};
-  auto files = worker->save(request);
-  BOOST_REQUIRE(files);
-  for (const auto& [file, content] : *files)
-    BOOST_REQUIRE(checkpoint::write_batch(file, content));
-  request.load = true;
+  auto request = test::written_checkpoint(*worker, folder);
   BOOST_REQUIRE(worker->load(request));
   BOOST_TEST(calls()
                == (lines{"onload", "save", "offload", "onload", "load",

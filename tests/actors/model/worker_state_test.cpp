@@ -4,6 +4,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "actors/model/worker_fixture.hpp"
+#include "actors/model/written_checkpoint.hpp"
 #include "support/scratch.hpp"
 #include "support/stub_device.hpp"
 #include "support/why.hpp"
@@ -214,12 +215,7 @@ BOOST_AUTO_TEST_CASE(ws_2_a_worker_whose_on_sync_failed_stays_fenced) {
 BOOST_AUTO_TEST_CASE(what_a_module_saves_it_gets_back) {
   test::scratch folder;
   BOOST_REQUIRE(worker->set_up());
-  protocol::run_checkpoint request{false, folder.path().string(), 1000};
-  auto files = worker->save(request);
-  BOOST_REQUIRE(files);
-  for (const auto& [file, content] : *files)
-    BOOST_REQUIRE(checkpoint::write_batch(file, content));
-  request.load = true;
+  auto request = test::written_checkpoint(*worker, folder);
   auto loaded = worker->load(request);
   BOOST_REQUIRE_MESSAGE(loaded, test::why(loaded));
   auto file = (folder.path() / "policy/0/weight.rank0").string();
@@ -359,12 +355,7 @@ BOOST_AUTO_TEST_CASE(a_load_brings_ranks_together_whose_calls_differed) {
   BOOST_REQUIRE(worker->set_up());
   BOOST_TEST(call("echo").has_value());
   test::scratch folder;
-  protocol::run_checkpoint request{false, folder.path().string(), 1000};
-  auto files = worker->save(request);
-  BOOST_REQUIRE(files);
-  for (const auto& [file, content] : *files)
-    BOOST_REQUIRE(checkpoint::write_batch(file, content));
-  request.load = true;
+  auto request = test::written_checkpoint(*worker, folder);
   BOOST_REQUIRE(worker->load(request));
   BOOST_TEST(order(protocol::sync_action::pin)->items[0].writes == 0u);
 }

@@ -8,60 +8,26 @@
 
 #include <boost/test/unit_test.hpp>
 #include <execinfo.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "actors/process/support.hpp"
+#include "actors/process/run_child.hpp"
 
 using namespace troupe::process;
 using namespace process_test;
 
 namespace {
 
-struct outcome {
-  std::string said;
-  int status = 0;
-};
-
 /// A child that crashes by `signal`, as `prepare` has left things.
 template <class F>
-outcome crash(int signal, F prepare) {
+child_end crash(int signal, F prepare) {
   // The library that walks stacks is not loaded by a child of many threads.
   std::array<void*, 1> here{};
   static_cast<void>(::backtrace(here.data(), 1));
-  std::array<int, 2> line{};
-  BOOST_REQUIRE(::pipe(line.data()) == 0);
-  auto child = ::fork();
-  BOOST_REQUIRE(child >= 0);
-  if (child == 0) {
-    rlimit no_core{0, 0};
-    ::setrlimit(RLIMIT_CORE, &no_core);
-    ::dup2(line[1], STDERR_FILENO);
-    ::close(line[0]);
-    ::close(line[1]);
-    // Boost has handlers of its own.
-    for (auto x : {SIGSEGV, SIGABRT})
-      std::signal(x, SIG_DFL);
+  return run_child([&] {
     prepare();
     ::raise(signal);
-    ::_exit(3);
-  }
-  unique_fd from{line[0]};
-  ::close(line[1]);
-  outcome out;
-  std::array<char, 4096> part{};
-  auto until = soon();
-  while (readable(from.get(), until)) {
-    auto count = ::read(from.get(), part.data(), part.size());
-    if (count <= 0)
-      break;
-    out.said.append(part.data(), static_cast<std::size_t>(count));
-  }
-  if (until.passed())
-    ::kill(child, SIGKILL);
-  ::waitpid(child, &out.status, 0);
-  return out;
+  });
 }
 
 } // namespace

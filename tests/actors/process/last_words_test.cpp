@@ -1,65 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/process/last_words.hpp"
 
-#include <array>
 #include <cerrno>
-#include <csignal>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 
 #include <boost/test/unit_test.hpp>
-#include <sys/resource.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "actors/process/support.hpp"
+#include "actors/process/run_child.hpp"
 
 using namespace troupe::process;
 using namespace process_test;
 
 namespace {
 
-struct outcome {
-  std::string said;
-  int status = 0;
-};
-
-/// A child in which nobody catches what `f` throws.
+/// In a child nobody catches what `f` throws.
 template <class F>
-outcome uncaught(last_act then, F f) {
-  std::array<int, 2> line{};
-  BOOST_REQUIRE(::pipe(line.data()) == 0);
-  auto child = ::fork();
-  BOOST_REQUIRE(child >= 0);
-  if (child == 0) {
-    rlimit no_core{0, 0};
-    ::setrlimit(RLIMIT_CORE, &no_core);
-    ::dup2(line[1], STDERR_FILENO);
-    ::close(line[0]);
-    ::close(line[1]);
-    // Boost has a handler of its own.
-    std::signal(SIGABRT, SIG_DFL);
+child_end uncaught(last_act then, F f) {
+  return run_child([&]() noexcept {
     say_what_ran_out(then);
-    [&]() noexcept { f(); }();
-    ::_exit(3);
-  }
-  unique_fd from{line[0]};
-  ::close(line[1]);
-  outcome out;
-  std::array<char, 4096> part{};
-  auto until = soon();
-  while (readable(from.get(), until)) {
-    auto count = ::read(from.get(), part.data(), part.size());
-    if (count <= 0)
-      break;
-    out.said.append(part.data(), static_cast<std::size_t>(count));
-  }
-  if (until.passed())
-    ::kill(child, SIGKILL);
-  ::waitpid(child, &out.status, 0);
-  return out;
+    f();
+  });
 }
 
 [[noreturn]] void no_thread() {

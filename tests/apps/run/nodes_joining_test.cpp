@@ -5,6 +5,18 @@
 using namespace run_test;
 using namespace std::chrono_literals;
 
+namespace {
+
+/// What a run's folder says of the run, but for its lines.
+std::vector<std::string> told_in(const std::filesystem::path& folder) {
+  std::vector<std::string> out;
+  for (const auto* name : {"config.yaml", "summary.json", "nodes.json"})
+    out.push_back(read_file(folder / name));
+  return out;
+}
+
+} // namespace
+
 BOOST_FIXTURE_TEST_SUITE(nodes_joining, nodes_fixture)
 
 BOOST_AUTO_TEST_CASE(a_killed_driver_is_resumed_on_the_same_nodes) {
@@ -24,9 +36,7 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_of_other_ranks_is_refused_with_nodes_too) {
   auto driver = start(words(saving(2, "cut")));
   ends_with(*driver, 0);
   auto folder = runs() / "cut";
-  auto config_before = read_file(folder / "config.yaml");
-  auto summary_before = read_file(folder / "summary.json");
-  auto nodes_before = read_file(folder / "nodes.json");
+  auto before = told_in(folder);
   std::vector<std::string> longer{"run", "--resume", "cut", "--set",
                                   "runtime.num_episode=4"};
   auto cut = longer;
@@ -40,9 +50,7 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_of_other_ranks_is_refused_with_nodes_too) {
              said);
   // Nothing has begun, and nothing that was there is lost.
   no_hosts_left(within(clean_up_bound));
-  BOOST_TEST(read_file(folder / "config.yaml") == config_before);
-  BOOST_TEST(read_file(folder / "summary.json") == summary_before);
-  BOOST_TEST(read_file(folder / "nodes.json") == nodes_before);
+  BOOST_TEST(told_in(folder) == before, boost::test_tools::per_element());
   BOOST_TEST(timeless_metrics(folder).size() == 2u);
   driver = start(longer);
   ends_with(*driver, 0);
@@ -54,17 +62,13 @@ BOOST_AUTO_TEST_CASE(a_run_that_finds_no_node_to_go_on_with_stays_as_it_was) {
   auto driver = start(words(saving(2, "alone")));
   ends_with(*driver, 0);
   auto folder = runs() / "alone";
-  auto config_before = read_file(folder / "config.yaml");
-  auto summary_before = read_file(folder / "summary.json");
-  auto nodes_before = read_file(folder / "nodes.json");
+  auto before = told_in(folder);
   kill_machine(machines[1]);
   driver = start(
     {"run", "--resume", "alone", "--set", "runtime.num_episode=4"});
   auto said = ends_with(*driver, 1);
   BOOST_TEST(contains(said, machines[1].address()), said);
-  BOOST_TEST(read_file(folder / "config.yaml") == config_before);
-  BOOST_TEST(read_file(folder / "summary.json") == summary_before);
-  BOOST_TEST(read_file(folder / "nodes.json") == nodes_before);
+  BOOST_TEST(told_in(folder) == before, boost::test_tools::per_element());
   BOOST_TEST(timeless_metrics(folder).size() == 2u);
   machines.pop_back();
 }
