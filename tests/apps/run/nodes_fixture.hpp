@@ -81,7 +81,7 @@ struct nodes_fixture : job_fixture {
     BOOST_TEST(x.node->wait(soon()).value_or(-999) == -SIGKILL);
   }
 
-  ~fixture() {
+  ~nodes_fixture() {
     for (const auto& x : machines)
       x.node->signal(SIGTERM);
     for (const auto& x : machines)
