@@ -264,7 +264,7 @@ void sync_group::arrived(sync_verb verb, std::size_t member,
   if (!failure)
     run_->answers[member] = {verb, clock().now()};
   else if (verb == sync_verb::transfer && stages_on_trial())
-    begin_to_doubt(*failure);
+    note_run_failure(*failure);
   perform(machine_.arrive(verb, member, failure));
 }
 
@@ -302,22 +302,25 @@ result<void> sync_group::check(sync_verb verb) const {
 }
 
 void sync_group::end_run() {
-  auto failure = machine_.failure();
-  auto stages = failure && machine_.failed_in() == sync_state::transferring;
-  if (!stages || !stages_on_trial())
+  if (!failed_on_the_way() || !stages_on_trial())
     return conclude_run();
   if (staging_lacks_memory())
-    return run_in_place(*failure);
+    return run_in_place(*machine_.failure());
   own_up([this, number = work_number_] {
     if (current(number))
       conclude_run();
   });
 }
 
+bool sync_group::failed_on_the_way() const {
+  return machine_.failure() && machine_.failed_in() == sync_state::transferring;
+}
+
 void sync_group::conclude_run() {
   auto failure = machine_.failure();
-  auto stages = failure && machine_.failed_in() == sync_state::transferring;
-  auto why = stages ? with_remedy(*failure) : failure.value_or(error{});
+  auto why = failure.value_or(error{});
+  if (failed_on_the_way())
+    why = with_remedy(why);
   if (failure)
     why = explain(why);
   auto ended = std::move(*run_);

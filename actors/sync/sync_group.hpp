@@ -114,9 +114,9 @@ private:
   };
 
   void note_trial_failure(const error& why);
-  /// In a run, whose others may be at it for long: if memory is not what lacks
-  /// it is told a moment later, not at the end.
-  void begin_to_doubt(const error& why);
+  /// Of a run, where the others may be at it for long: if it is not memory that
+  /// lacks, that is told a moment later and not at the end.
+  void note_run_failure(const error& why);
 
   /// Whether what has failed on trial is to be tried in place.
   [[nodiscard]] bool staging_lacks_memory() const;
@@ -195,7 +195,11 @@ private:
   void link();
   void judge(sync_verb verb);
   [[nodiscard]] result<void> check(sync_verb verb) const;
+  /// Goes in place, or has the models own up before it fails.
   void end_run();
+  /// While weights were moved.
+  [[nodiscard]] bool failed_on_the_way() const;
+  /// Answers whoever asked for the run.
   void conclude_run();
 
   /// Nobody has swapped: the run begins again, for it was the first to stage, if

@@ -273,7 +273,7 @@ void sync_group::note_trial_failure(const error& why) {
     trial_.all_for_memory = false;
 }
 
-void sync_group::begin_to_doubt(const error& why) {
+void sync_group::note_run_failure(const error& why) {
   auto before = trial_;
   note_trial_failure(why);
   if (before.has_failed && before.all_for_memory == trial_.all_for_memory)
