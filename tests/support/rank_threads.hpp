@@ -14,6 +14,10 @@ namespace troupe::test {
 template <class F>
 auto in_threads(std::size_t ranks, F body) {
   using value = std::invoke_result_t<F, std::size_t>;
+  // The values of a `vector<bool>` are bits of one word: threads that each
+  // write their own would undo each other's.
+  static_assert(!std::is_same_v<value, bool>,
+                "return a result, an int or a struct");
   std::vector<value> out(ranks);
   std::vector<std::thread> threads;
   for (std::size_t rank = 0; rank < ranks; ++rank)

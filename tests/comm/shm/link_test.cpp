@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -11,6 +12,7 @@
 
 #include "comm/conformance.hpp"
 #include "support/rank_threads.hpp"
+#include "support/why.hpp"
 #include "troupe/comm/shm/factory.hpp"
 #include "troupe/comm/shm/wire.hpp"
 
@@ -76,27 +78,27 @@ BOOST_AUTO_TEST_CASE(arena_memory_is_pulled_as_it_stands) {
     parts.push_back(home->allocate(size).value());
     parts.push_back(other->allocate(size).value());
   }
+  auto one = [&](std::size_t end, buffer& part, int value) -> result<void> {
+    if (end == 0) {
+      std::memset(part.data(), value, part.size());
+      return sender->push(part.bytes(), ample());
+    }
+    std::vector<std::byte> got(part.size());
+    auto done = receiver->pull(got, ample());
+    auto wanted = static_cast<std::byte>(value);
+    if (done && std::ranges::count(got, wanted) != std::ssize(got))
+      return fail(errc::corrupt, "other bytes were pulled");
+    return done;
+  };
   auto codes = test::in_threads(2, [&](std::size_t end) {
+    result<void> done;
     for (std::size_t round = 0; round < 3; ++round)
-      for (std::size_t i = 0; i < parts.size(); ++i) {
-        auto value = static_cast<int>(round * 16 + i + 1);
-        if (end == 0) {
-          std::memset(parts[i].data(), value, parts[i].size());
-          if (!sender->push(parts[i].bytes(), ample()))
-            return false;
-        } else {
-          std::vector<std::byte> got(parts[i].size());
-          if (!receiver->pull(got, ample())
-              || got
-                   != std::vector<std::byte>(got.size(),
-                                             static_cast<std::byte>(value)))
-            return false;
-        }
-      }
-    return true;
+      for (std::size_t i = 0; i < parts.size() && done; ++i)
+        done = one(end, parts[i], static_cast<int>(round * 16 + i + 1));
+    return done;
   });
-  BOOST_CHECK(codes[0]);
-  BOOST_CHECK(codes[1]);
+  for (const auto& x : codes)
+    BOOST_CHECK_MESSAGE(x, test::why(x));
 }
 
 BOOST_AUTO_TEST_CASE(an_end_works_in_one_direction) {
