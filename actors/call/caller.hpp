@@ -21,6 +21,7 @@
 #include <caf/unit.hpp>
 
 #include "troupe/actors/call/any_reply.hpp"
+#include "troupe/actors/call/exceptions.hpp"
 #include "troupe/actors/call/grace.hpp"
 #include "troupe/actors/call/outbox.hpp"
 #include "troupe/actors/call/pending_calls.hpp"
@@ -40,6 +41,7 @@ namespace troupe::call {
 ///  * The handler runs exactly once, on the actor, with the answer or an error;
 ///    never after the actor has quit: handlers are destroyed then, and the
 ///    promises they hold (reply.hpp) tell whoever waits.
+///  * If the actor throws, whoever waits for it hears what (exceptions.hpp).
 ///  * A target with a route (`route`) is asked through others, in the order of
 ///    the calls; what is asked while a `collection` lives takes one message for
 ///    all that begin with the same hop, and their answers one back. The next
@@ -52,6 +54,7 @@ class caller {
 public:
   explicit caller(Self* self) : self_(self) {
     self_->set_down_handler([this](caf::down_msg& x) { on_down(x); });
+    tell_exceptions(self_);
     // A handler may hold a promise of the actor, which holds the actor: unless
     // somebody lets go of it, neither is ever destroyed.
     self_->attach_functor([this] {

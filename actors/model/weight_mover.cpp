@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include "troupe/actors/call/exceptions.hpp"
 #include "troupe/actors/model/module_failure.hpp"
 
 namespace troupe::model {
@@ -19,7 +20,7 @@ public:
     : protocol::mover_actor::base(config),
       worker_(std::move(worker)),
       probe_(std::move(probe)) {
-    // nop
+    call::tell_exceptions(this);
   }
 
   const char* name() const override { return "transfer_agent"; }
@@ -63,7 +64,7 @@ weight_mover::weight_mover(caf::actor_config& config,
     worker_(std::move(worker)),
     probe_(std::move(probe)),
     threads_(threads) {
-  // nop
+  call::tell_exceptions(this);
 }
 
 const char* weight_mover::name() const {

@@ -3,6 +3,8 @@
 
 #include <caf/result.hpp>
 
+#include "troupe/actors/call/exceptions.hpp"
+
 namespace troupe::model {
 
 namespace {
@@ -26,7 +28,7 @@ worker::worker(caf::actor_config& config, protocol::worker_spec spec,
     state_(std::make_unique<worker_state>(std::move(spec), services,
                                           std::move(probe))),
     threads_(threads) {
-  // nop
+  call::tell_exceptions(this);
 }
 
 const char* worker::name() const {

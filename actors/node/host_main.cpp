@@ -5,6 +5,7 @@
 #include <future>
 
 #include <caf/actor_system.hpp>
+#include <caf/exit_reason.hpp>
 #include <caf/io/middleman.hpp>
 #include <caf/scoped_actor.hpp>
 #include <fmt/core.h>
@@ -76,8 +77,8 @@ result<protocol::node_actor> find_node(caf::actor_system& system,
   return *node;
 }
 
-/// Serves until the host is shut down; true, or false if the node is gone.
-result<bool> serve(caf::actor_system& system, const host_arguments& args,
+/// Serves until the host is shut down. Fails if nobody has done that.
+result<void> serve(caf::actor_system& system, const host_arguments& args,
                    const model::host_services& services,
                    remote_batches& remote) {
   auto found = find_node(system, args.node_port);
@@ -113,12 +114,16 @@ result<bool> serve(caf::actor_system& system, const host_arguments& args,
   if (!welcomed)
     return fail(welcomed.error().within("reporting to the node"));
   log::info(to_string(args.host), "serves as process {}", ::getpid());
-  auto good = true;
+  result<void> ended;
   // Waits for as long as the job runs: ends when node or host go down, and the
   // guard ends this process if it cannot.
-  self->receive(
-    [&](caf::down_msg& x) { good = x.source == control.address(); });
-  return good;
+  self->receive([&](caf::down_msg& x) {
+    if (x.source != control.address())
+      ended = fail(errc::lost, "the node is gone");
+    else if (x.reason && x.reason != caf::exit_reason::normal)
+      ended = fail(protocol::from_exit_reason(x.reason).within("its actor"));
+  });
+  return ended;
 }
 
 } // namespace
@@ -168,9 +173,6 @@ int host_main(const module_registry& registry,
   if (!served) {
     log::error(to_string(args->host), "{}", to_string(served.error()));
     code = give_up(served.error());
-  } else if (!*served) {
-    log::warning(to_string(args->host), "the node is gone");
-    code = 1;
   }
   log::close();
   std::fflush(nullptr);

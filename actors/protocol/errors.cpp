@@ -2,11 +2,14 @@
 #include "troupe/actors/protocol/errors.hpp"
 
 #include <string_view>
+#include <utility>
 
 #include <caf/exit_reason.hpp>
 #include <caf/message.hpp>
 #include <caf/sec.hpp>
 #include <fmt/core.h>
+
+#include "troupe/core/exception.hpp"
 
 namespace troupe::protocol {
 
@@ -97,6 +100,20 @@ error from_exit_reason(const caf::error& reason) {
   if (reason == caf::exit_reason::remote_link_unreachable)
     return {errc::lost, "its process is gone"};
   return {errc::lost, "it has ended (" + caf::to_string(reason) + ")"};
+}
+
+error from_exception(const std::exception_ptr& x) {
+  try {
+    std::rethrow_exception(x);
+  } catch (const std::exception& problem) {
+    auto words = error_from(problem).message();
+    // Of one that says nothing, it is a sentence already.
+    if (!words.starts_with("it threw "))
+      words = fmt::format("it threw: {}", words);
+    return {errc::lost, std::move(words)};
+  } catch (...) {
+    return {errc::lost, "it threw something that is no std::exception"};
+  }
 }
 
 } // namespace troupe::protocol

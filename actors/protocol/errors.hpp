@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <exception>
+
 #include <caf/error.hpp>
 #include <caf/make_message.hpp>
 #include <caf/message.hpp>
@@ -33,5 +35,8 @@ namespace troupe::protocol {
 
 /// Why a target went down, as a sentence's end: "the process is gone", ...
 [[nodiscard]] error from_exit_reason(const caf::error& reason);
+
+/// What an actor ends with that threw `x`: `errc::lost`, with what it says.
+[[nodiscard]] error from_exception(const std::exception_ptr& x);
 
 } // namespace troupe::protocol

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/call/caller.hpp"
 
+#include <stdexcept>
+
 #include <boost/test/unit_test.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
@@ -21,7 +23,15 @@ using target_actor = caf::typed_actor<
   caf::replies_to<open_scope>::with<scope_opened>>;
 
 /// What a target does with a question.
-enum class manner { answers, refuses, keeps, drops, ends, answers_and_ends };
+enum class manner {
+  answers,
+  refuses,
+  keeps,
+  drops,
+  ends,
+  answers_and_ends,
+  throws
+};
 
 class target : public target_actor::base {
 public:
@@ -46,6 +56,7 @@ protected:
           return protocol::to_caf({errc::exhausted, "no scopes"});
         case manner::ends: quit(); return make_response_promise<scope_opened>();
         case manner::answers_and_ends: quit(); return scope_opened{1};
+        case manner::throws: throw std::runtime_error{"no thread"};
         case manner::drops: return make_response_promise<scope_opened>();
         default: break;
       }
@@ -56,6 +67,7 @@ protected:
 
 private:
   manner how_;
+  call::caller<target> calls_{this};
 };
 
 struct fixture : test::actor_fixture {
@@ -84,6 +96,12 @@ BOOST_AUTO_TEST_CASE(an_error_keeps_its_code_and_text) {
   auto got = ask(spawn<target>(manner::refuses));
   run_jobs();
   BOOST_TEST((got.failure() == error{errc::exhausted, "no scopes"}));
+}
+
+BOOST_AUTO_TEST_CASE(whoever_waits_for_an_actor_that_throws_hears_what) {
+  auto got = ask(spawn<target>(manner::throws));
+  run_jobs();
+  BOOST_TEST((got.failure() == error{errc::lost, "it threw: no thread"}));
 }
 
 BOOST_AUTO_TEST_CASE(a_call_that_is_not_answered_ends_at_its_deadline) {

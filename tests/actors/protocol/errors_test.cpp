@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/protocol/errors.hpp"
 
+#include <exception>
+#include <stdexcept>
+
 #include <boost/test/unit_test.hpp>
 #include <caf/binary_deserializer.hpp>
 #include <caf/binary_serializer.hpp>
@@ -8,6 +11,7 @@
 #include <caf/sec.hpp>
 
 #include "support/actor_fixture.hpp"
+#include "troupe/core/exception.hpp"
 
 using namespace troupe;
 using protocol::from_caf;
@@ -112,6 +116,21 @@ BOOST_AUTO_TEST_CASE(every_error_of_the_runtime_has_a_text) {
       BOOST_TEST(!from_exit_reason(x).message().empty());
       BOOST_TEST(to_string(from_caf(x).code()) != "unknown");
     }
+}
+
+BOOST_AUTO_TEST_CASE(an_actor_that_throws_is_lost_and_says_why) {
+  auto thrown = [](auto x) {
+    return protocol::from_exception(std::make_exception_ptr(x));
+  };
+  BOOST_TEST((thrown(std::runtime_error{"no thread"})
+              == error{errc::lost, "it threw: no thread"}));
+  // Of ours, its sentence; and nothing is no sentence.
+  BOOST_TEST((thrown(troupe::exception{{errc::invalid, "no such seat"}})
+              == error{errc::lost, "it threw: no such seat"}));
+  for (const auto& x : {thrown(std::runtime_error{""}), thrown(7)}) {
+    BOOST_TEST((x.code() == errc::lost));
+    BOOST_TEST(x.message().starts_with("it threw "), x.message());
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_target_that_went_down_is_lost_whatever_the_reason) {
