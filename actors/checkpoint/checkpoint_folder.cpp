@@ -173,6 +173,9 @@ std::optional<std::string> find_damage(const fs::path& directory) {
   auto named = [&](const std::string& name, std::string_view what) {
     return fmt::format("{} {}", (directory / name).string(), what);
   };
+  // Of a file that lost its end, no other is to be blamed.
+  if (written->empty() || written->back() != '\n')
+    return named(manifest_name, "is cut off");
   for (const auto& [name, line] : lines_of(*written)) {
     auto i = found->find(name);
     if (i == found->end())

@@ -25,7 +25,7 @@ std::string_view keys_of(std::string_view operation) {
   if (is_joining(operation))
     return "runtime.setup_timeout_ms, runtime.sync_timeout_ms in a sync, "
            "runtime.rejoin_timeout_ms in a repair";
-  if (operation == "set up")
+  if (operation == "start" || operation == "set up")
     return "runtime.setup_timeout_ms, or runtime.rejoin_timeout_ms in a repair";
   if (operation == "save checkpoint")
     return "runtime.checkpoint_timeout_ms";

@@ -9,6 +9,7 @@
 
 #include "troupe/actors/call/gather.hpp"
 #include "troupe/actors/call/grace.hpp"
+#include "troupe/actors/model/late_answer.hpp"
 #include "troupe/actors/model/relay.hpp"
 #include "troupe/actors/model/replica.hpp"
 
@@ -29,7 +30,7 @@ milliseconds with_grace(milliseconds x) {
 void replica::start_worker(std::size_t rank, milliseconds timeout,
                            continuation<ack> done) {
   auto failed = [=, this](const error& why) {
-    done(fail(report(rank, "start", why)));
+    done(fail(report(rank, "start", late_or(why, "start", timeout))));
   };
   reach_node(spec_.ranks[rank].node, timeout,
              [=, this](const result<protocol::node_actor>& node) {

@@ -68,7 +68,11 @@ result<void> sync_seat::install(const protocol::install_programs& request,
   std::unique_lock run{running_, std::try_to_lock};
   if (!run) {
     abort();
-    run.lock();
+    if (!run.try_lock_for(std::chrono::milliseconds{request.timeout_ms}))
+      return fail(errc::timed_out,
+                  fmt::format("an earlier run of sync {} was given up and has "
+                              "not ended",
+                              name_));
   }
   std::unique_lock guard{mutex_};
   if (piece.index == 0) {

@@ -36,7 +36,7 @@ public:
   sync_seat& operator=(const sync_seat&) = delete;
 
   /// Takes the next piece of a program; the last one replaces the program. Ends
-  /// a run that is going on.
+  /// a run that is going on, and waits for that as long as the request says.
   [[nodiscard]] result<void> install(const protocol::install_programs& request,
                                      const protocol::program_chunk& piece);
 
@@ -108,7 +108,7 @@ private:
   std::string name_;
   comm::device_ptr device_;
   /// Held for the length of a run.
-  std::mutex running_;
+  std::timed_mutex running_;
   /// Shared by those who look in from outside, while they have copies of what
   /// the seat has.
   mutable std::shared_mutex visits_;

@@ -125,14 +125,19 @@ BOOST_AUTO_TEST_CASE(a_file_too_few_or_too_many_is_damage) {
   BOOST_TEST(latest_episode() == 2);
   std::ofstream{file_of(2).parent_path() / "x"} << "surprise";
   BOOST_TEST(latest_episode() == 1);
-  std::ofstream{uut.path() / "episode-00000001/MANIFEST"} << "";
-  auto none = uut.latest();
-  BOOST_REQUIRE(!none);
-  // What is wrong with each is told.
-  for (const auto* text :
-       {"policy/0/w.rank0 is missing", "policy/0/x does not belong there"})
-    BOOST_TEST(none.error().message().find(text) != std::string::npos,
-               none.error().message());
+  auto manifest = uut.path() / "episode-00000001/MANIFEST";
+  auto whole = fs::file_size(manifest);
+  for (auto left : {whole - 1, std::uintmax_t{0}}) {
+    fs::resize_file(manifest, left);
+    auto none = uut.latest();
+    BOOST_REQUIRE(!none);
+    // What is wrong with each is told.
+    for (const auto* text :
+         {"policy/0/w.rank0 is missing", "policy/0/x does not belong there",
+          "episode-00000001/MANIFEST is cut off"})
+      BOOST_TEST(none.error().message().find(text) != std::string::npos,
+                 none.error().message());
+  }
 }
 
 BOOST_AUTO_TEST_CASE(the_oldest_go) {

@@ -35,6 +35,8 @@ BOOST_AUTO_TEST_CASE(every_operation_has_its_key) {
     BOOST_TEST_INFO(operation << ": " << words);
     return words.find(key) != std::string::npos;
   };
+  BOOST_TEST(names("start", "runtime.setup_timeout_ms"));
+  BOOST_TEST(names("start", "runtime.rejoin_timeout_ms"));
   BOOST_TEST(names("set up", "runtime.setup_timeout_ms"));
   BOOST_TEST(names("connect groups", "runtime.setup_timeout_ms"));
   BOOST_TEST(names("connect groups", "runtime.sync_timeout_ms"));

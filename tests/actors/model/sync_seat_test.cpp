@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troupe/actors/model/sync_seat.hpp"
 
+#include <latch>
 #include <memory>
 #include <new>
 #include <thread>
@@ -24,6 +25,20 @@ public:
   make() const override {
     throw std::bad_alloc{};
   }
+};
+
+/// A device that answers nothing until it is let go.
+class stuck_device : public comm::transfer::copy_engine_maker {
+public:
+  [[nodiscard]] result<std::unique_ptr<comm::transfer::copy_engine>>
+  make() const override {
+    entered.count_down();
+    let_go.wait();
+    return fail(errc::failed, "was let go");
+  }
+
+  mutable std::latch entered{1};
+  mutable std::latch let_go{1};
 };
 
 /// Two ranks of one process with one tensor each, joined by an inproc link.
@@ -58,6 +73,7 @@ struct fixture {
                       const protocol::worker_name& to) {
     protocol::install_programs request;
     request.buffer_bytes_max = request.staging_bytes_max = 1 << 20;
+    request.timeout_ms = 60'000;
     for (const auto& piece : protocol::encode(program, to))
       BOOST_REQUIRE(seat.install(request, piece));
   }
@@ -254,6 +270,36 @@ BOOST_AUTO_TEST_CASE(a_new_program_ends_a_run_that_was_left_over) {
   other.join();
   BOOST_TEST(!got);
   BOOST_TEST(!until.passed());
+}
+
+BOOST_AUTO_TEST_CASE(a_run_that_cannot_be_ended_is_waited_for_in_vain) {
+  auto gpu = std::make_shared<test::stub_device>(3);
+  auto stuck = std::make_shared<stuck_device>();
+  gpu->maker = stuck;
+  sync_seat seat{"t2p", gpu};
+  install(seat, test::sending(4), a);
+  auto parameters = one("w", from);
+  parameters.front().device = gpu->where();
+  BOOST_REQUIRE(seat.bind(parameters));
+  protocol::transfer request;
+  request.links = 1;
+  request.timeout_ms = 60'000;
+  fixture::answer sent;
+  std::thread other{[&] { sent = seat.run(request, source_groups, a); }};
+  stuck->entered.wait();
+  protocol::install_programs later;
+  later.timeout_ms = 20;
+  auto pieces = protocol::encode(test::sending(4), a);
+  auto done = seat.install(later, pieces.front());
+  stuck->let_go.count_down();
+  other.join();
+  BOOST_TEST(!sent);
+  BOOST_REQUIRE(!done);
+  BOOST_TEST((done.error().code() == errc::timed_out));
+  BOOST_TEST(done.error().message()
+             == "an earlier run of sync t2p was given up and has not ended");
+  // And then it is as if nothing had been.
+  install(seat, test::sending(4), a);
 }
 
 BOOST_AUTO_TEST_CASE(pieces_out_of_order_are_refused) {
