@@ -129,6 +129,8 @@ struct guard_client::impl {
   deadline next_sign = deadline::after(duration::zero());
   time_point last_look = std::chrono::steady_clock::now();
   time_point guard_heard = std::chrono::steady_clock::now();
+  /// After the last time that we were held up for longer than the guard waits.
+  time_point woke{};
   std::atomic<bool> stopping = false;
   std::atomic<bool> overslept = false;
 
@@ -165,6 +167,15 @@ struct guard_client::impl {
            && config.node_grace > duration::zero();
   }
 
+  /// Asked wherever the time is read: the guard's end may be seen later than we
+  /// have woken up.
+  void note_gap(time_point now) {
+    if (!watches() || now - last_look <= config.node_grace)
+      return;
+    overslept = true;
+    woke = now;
+  }
+
   /// Once a pulse: gives a sign of life, and looks for the guard's. False if
   /// the guard is frozen; it is killed then, because it would not end the hosts
   /// if we ended now.
@@ -172,6 +183,12 @@ struct guard_client::impl {
     if (!watches() || !next_sign.passed())
       return true;
     auto now = std::chrono::steady_clock::now();
+    // What came while we slept was read before the first look that followed. A
+    // guard that is heard after that has slept too: the whole machine was
+    // suspended.
+    if (guard_heard > last_look && last_look > woke)
+      overslept = false;
+    note_gap(now);
     // Who was held up itself has heard nobody.
     if (now - last_look > config.pulse_timeout / 2)
       guard_heard = now;
@@ -258,9 +275,7 @@ struct guard_client::impl {
   }
 
   void guard_gone() {
-    overslept = watches()
-                && std::chrono::steady_clock::now() - last_look
-                     > config.node_grace;
+    note_gap(std::chrono::steady_clock::now());
     {
       std::lock_guard guard{mutex};
       lost = true;
