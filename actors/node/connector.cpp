@@ -10,10 +10,6 @@ namespace troupe::node {
 
 namespace {
 
-/// CAF takes a connection that is being made for one that has long been silent
-/// if its clock ticks meanwhile (once a second): it is made again then.
-constexpr auto tries_max = 3;
-
 result<way> open(caf::actor_system& system, const open_way& x, deadline until) {
   auto opened = net::tunnel::open(x.gate, x.identity, x.slot, until);
   if (!opened)
@@ -45,9 +41,9 @@ connector::behavior_type connector::make_behavior() {
       quit();
       auto until = deadline::after(std::chrono::milliseconds{x.timeout_ms});
       auto opened = open(system(), x, until);
-      for (auto tries = 1; tries < tries_max && !opened && !until.passed()
-                           && opened.error().code() == errc::unavailable;
-           ++tries)
+      // However many of CAF's ticks the other side sleeps through.
+      while (!opened && protocol::is_dropped_early(opened.error())
+             && !until.passed())
         opened = open(system(), x, until);
       if (!opened)
         return protocol::to_caf(opened.error());

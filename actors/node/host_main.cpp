@@ -26,11 +26,8 @@ namespace troupe::node {
 
 namespace {
 
+/// For finding the node, and for its answer.
 constexpr auto hello_timeout = std::chrono::seconds{10};
-
-/// CAF takes a connection that is being made for one that has long been silent
-/// if its clock ticks meanwhile (once a second): it is made again then.
-constexpr auto tries_max = 3;
 
 log::level level_of(const std::string& name) {
   if (name == "debug")
@@ -67,10 +64,11 @@ result<protocol::node_actor> find_node(caf::actor_system& system,
     return system.middleman().remote_actor<protocol::node_actor>("127.0.0.1",
                                                                  port);
   };
+  auto until = deadline::after(hello_timeout);
   auto node = find();
-  for (auto tries = 1; tries < tries_max && !node
-                       && node.error() == caf::sec::connection_timeout;
-       ++tries)
+  // However many of CAF's ticks the node sleeps through.
+  while (!node && protocol::is_dropped_early(protocol::from_caf(node.error()))
+         && !until.passed())
     node = find();
   if (!node)
     return fail(protocol::from_caf(node.error()).within("finding the node"));

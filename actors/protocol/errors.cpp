@@ -23,6 +23,9 @@ constexpr std::string_view silence = "no answer in time";
 /// Likewise, of a rank.
 constexpr std::string_view gave_up = "gave up: ";
 
+constexpr std::string_view
+  dropped_early = "the connection was dropped while it was being made";
+
 errc code_of(caf::sec x) {
   switch (x) {
     case caf::sec::request_timeout: return errc::timed_out;
@@ -43,6 +46,7 @@ errc code_of(caf::sec x) {
 std::string text_of(caf::sec what, const caf::error& x) {
   switch (what) {
     case caf::sec::request_timeout: return std::string{silence};
+    case caf::sec::connection_timeout: return std::string{dropped_early};
     case caf::sec::disconnect_during_handshake:
       return "the connection ended while it was being opened";
     default: return caf::to_string(x);
@@ -89,6 +93,10 @@ bool has_given_up(const error& x) noexcept {
 
 bool is_silence(const error& x) noexcept {
   return x.code() == errc::timed_out && x.message() == silence;
+}
+
+bool is_dropped_early(const error& x) noexcept {
+  return x.code() == errc::unavailable && x.message() == dropped_early;
 }
 
 error from_exit_reason(const caf::error& reason) {

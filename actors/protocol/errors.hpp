@@ -26,6 +26,11 @@ namespace troupe::protocol {
 /// something else was late.
 [[nodiscard]] bool is_silence(const error& x) noexcept;
 
+/// True if CAF has dropped a connection while it was being made: its clock ticks
+/// once a second, and takes one that has said nothing yet for one that has long
+/// been silent. It may be made again at once.
+[[nodiscard]] bool is_dropped_early(const error& x) noexcept;
+
 /// The answer of a rank that has waited in vain for another: `errc::aborted`,
 /// because `errc::timed_out` would say that it does not answer itself.
 [[nodiscard]] error given_up(const error& why);

@@ -107,6 +107,15 @@ BOOST_AUTO_TEST_CASE(silence_is_told_from_an_answer_about_something_late) {
   BOOST_TEST(!is_silence({errc::lost, "no answer in time"}));
 }
 
+BOOST_AUTO_TEST_CASE(a_connection_dropped_early_is_told_from_nobody_there) {
+  using protocol::is_dropped_early;
+  BOOST_TEST(
+    is_dropped_early(from_caf(caf::make_error(caf::sec::connection_timeout))));
+  BOOST_TEST(!is_dropped_early(
+    from_caf(caf::make_error(caf::sec::cannot_connect_to_node))));
+  BOOST_TEST(!is_dropped_early({errc::unavailable, "nobody listens there"}));
+}
+
 BOOST_AUTO_TEST_CASE(every_error_of_the_runtime_has_a_text) {
   for (auto i = 1; i < 256; ++i)
     for (auto category : {caf::atom("system"), caf::atom("exit"),

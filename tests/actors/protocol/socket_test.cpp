@@ -62,7 +62,13 @@ struct fixture {
     spawned.push_back(caf::actor_cast<caf::actor>(x));
     auto port = there.middleman().publish(x, 0, "127.0.0.1");
     BOOST_REQUIRE(port);
-    auto got = here.middleman().remote_actor<handle>("127.0.0.1", *port);
+    auto find = [&] {
+      return here.middleman().remote_actor<handle>("127.0.0.1", *port);
+    };
+    auto until = deadline::after(soon);
+    auto got = find();
+    while (!got && is_dropped_early(from_caf(got.error())) && !until.passed())
+      got = find();
     BOOST_REQUIRE_MESSAGE(got, here.render(got ? caf::error{} : got.error()));
     BOOST_REQUIRE(got->node() != here.node());
     return *got;
