@@ -95,16 +95,17 @@ BOOST_AUTO_TEST_CASE(a_frozen_process_falls_silent_and_is_heard_again) {
   auto sockets = make_sockets();
   // Before this process has threads.
   pulsing_child child{std::move(sockets.far)};
+  BOOST_REQUIRE(net_test::readable(sockets.near.get(), soon()));
   net_test::watched<seen> events;
-  auto link = net::pulse_link::adopt(std::move(sockets.near), {20ms, 400ms},
+  auto began = steady_clock().now();
+  auto link = net::pulse_link::adopt(std::move(sockets.near), {20ms, 1500ms},
                                      into(events));
   BOOST_REQUIRE(link);
-  auto frozen = steady_clock().now();
   child.send(SIGSTOP);
   BOOST_TEST(events.wait([](const seen& x) { return x.silent == 1; }));
-  auto took = steady_clock().now() - frozen;
-  BOOST_TEST((took >= 300ms));
-  BOOST_TEST((events.get().silence >= 400ms));
+  auto took = steady_clock().now() - began;
+  BOOST_TEST((took >= 1500ms));
+  BOOST_TEST((events.get().silence >= 1500ms));
   std::cout << "seen after "
             << std::chrono::round<std::chrono::milliseconds>(took).count()
             << " ms\n";
@@ -120,18 +121,22 @@ BOOST_AUTO_TEST_CASE(a_process_that_was_held_up_for_a_moment_is_late) {
   auto sockets = make_sockets();
   // Before this process has threads.
   pulsing_child child{std::move(sockets.far)};
+  // The first sign must have come: it is never late.
+  BOOST_REQUIRE(net_test::readable(sockets.near.get(), soon()));
   net_test::watched<seen> events;
   auto link = net::pulse_link::adopt(std::move(sockets.near),
                                      {20ms, 60s, 300ms}, into(events));
   BOOST_REQUIRE(link);
-  // The first sign must have come.
-  BOOST_TEST(!events.wait([](const seen& x) { return x.silent > 0; },
-                          deadline::after(200ms)));
-  child.send(SIGSTOP);
-  BOOST_TEST(!events.wait([](const seen& x) { return x.silent > 0; },
-                          deadline::after(600ms)));
-  child.send(SIGCONT);
-  BOOST_TEST(events.wait([](const seen& x) { return x.late > 0; }));
+  auto is_late = [](const seen& x) { return x.late > 0; };
+  auto until = soon();
+  // Once, unless this process was held up itself meanwhile.
+  do {
+    child.send(SIGSTOP);
+    BOOST_TEST(!events.wait([](const seen& x) { return x.silent > 0; },
+                            deadline::after(600ms)));
+    child.send(SIGCONT);
+  } while (!events.wait(is_late, until.at_most(2s)) && !until.passed());
+  BOOST_TEST(is_late(events.get()));
   BOOST_TEST((events.get().lateness >= 300ms));
   BOOST_TEST(events.get().silent == 0);
 }
