@@ -3,6 +3,9 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <charconv>
+#include <string>
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
@@ -41,7 +44,8 @@ BOOST_AUTO_TEST_CASE(who_listens_is_reached_with_a_socket_set_up) {
 }
 
 BOOST_AUTO_TEST_CASE(a_port_without_a_listener_is_unavailable) {
-  auto at = net_test::closed_port();
+  test::held_port held;
+  auto at = net_test::closed_port(held);
   auto x = net::dial(at, soon());
   BOOST_REQUIRE(!x);
   BOOST_TEST((x.error().code() == errc::unavailable));
@@ -57,15 +61,26 @@ BOOST_AUTO_TEST_CASE(a_black_hole_costs_its_own_deadline) {
   auto took = steady_clock().now() - began;
   BOOST_REQUIRE(!x);
   BOOST_TEST((x.error().code() == errc::timed_out));
-  BOOST_TEST(x.error().message()
-             == to_string(hole.at())
-                  + " does not answer within 150 ms (wrong address, or a "
-                    "firewall drops packets)");
+  // What was left of the 150 ms when it began.
+  std::string before = to_string(hole.at()) + " does not answer within ";
+  std::string after = " ms (wrong address, or a firewall drops packets)";
+  const auto& said = x.error().message();
+  BOOST_TEST_INFO(said);
+  BOOST_REQUIRE((said.starts_with(before) && said.ends_with(after)));
+  auto ms = 0;
+  const auto* end = said.data() + said.size() - after.size();
+  auto read = std::from_chars(said.data() + before.size(), end, ms);
+  BOOST_TEST((read.ec == std::errc{} && read.ptr == end));
+  BOOST_TEST(ms > 0);
+  BOOST_TEST(ms <= 150);
   BOOST_TEST((took >= std::chrono::milliseconds{150}));
-  BOOST_TEST((took < std::chrono::seconds{2}));
+  // TCP itself goes on for minutes.
+  BOOST_TEST((took < std::chrono::seconds{10}));
 }
 
 BOOST_AUTO_TEST_CASE(a_name_with_two_addresses_is_tried_at_both) {
+  if (!net_test::knows_localhost())
+    return;
   // localhost is ::1 and 127.0.0.1 on most machines; the server has one.
   net_test::server there{net_test::hold};
   BOOST_TEST(net::dial({"localhost", there.port()}, soon()).has_value());

@@ -56,6 +56,8 @@ BOOST_AUTO_TEST_CASE(literal_addresses_resolve_to_themselves) {
 }
 
 BOOST_AUTO_TEST_CASE(localhost_is_known) {
+  if (!net_test::knows_localhost())
+    return;
   auto x = resolve({"localhost", 80}, soon());
   BOOST_REQUIRE(x);
   for (const auto& address : *x)

@@ -3,6 +3,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <iostream>
+
 #include <sys/socket.h>
 
 #include "actors/net/support.hpp"
@@ -131,7 +133,12 @@ BOOST_AUTO_TEST_CASE(an_end_behind_bytes_that_nobody_takes_is_still_an_end) {
   auto began = steady_clock().now();
   left.reset();
   BOOST_TEST(has_ended());
-  BOOST_TEST((steady_clock().now() - began < 2 * net::splicer::linger));
+  auto took = steady_clock().now() - began;
+  std::cout << "ended after "
+            << std::chrono::round<std::chrono::milliseconds>(took).count()
+            << " ms\n";
+  // By itself: whoever does not read stays.
+  BOOST_TEST((took < 5 * net::splicer::linger));
 }
 
 BOOST_AUTO_TEST_CASE(a_pair_that_is_removed_closes_both_sides_in_silence) {

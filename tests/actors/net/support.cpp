@@ -7,6 +7,8 @@
 #include <cstring>
 #include <iostream>
 
+#include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -66,15 +68,18 @@ void server::accept_all() {
     if (!x)
       continue;
     ++accepted_;
+    unique_fd second{::fcntl(x.get(), F_DUPFD_CLOEXEC, 0)};
     std::lock_guard guard{mutex_};
-    open_.push_back(x.get());
+    open_.push_back(second.get());
     threads_.emplace_back(
-      [this, channel = std::shared_ptr{make_plain_stream(std::move(x))}] {
+      [this, channel = std::shared_ptr{make_plain_stream(std::move(x))},
+       known = std::make_shared<unique_fd>(std::move(second))] {
         treat_(*channel);
-        std::lock_guard inner{mutex_};
-        std::erase(open_, channel->fd());
-        // Closed here, so that nobody shuts another's descriptor.
         channel->release().reset();
+        std::lock_guard inner{mutex_};
+        std::erase(open_, known->get());
+        // Closed here, so that nobody shuts another's descriptor.
+        known->reset();
       });
   }
 }
@@ -108,9 +113,20 @@ black_hole::black_hole()
   [[maybe_unused]] auto first = await_ready(fillers_[0].get(), POLLOUT, soon());
 }
 
-endpoint closed_port() {
-  auto socket = must(listen_at(socket_address::loopback(0)));
-  return socket_address::of_socket(socket.get()).to_endpoint();
+endpoint closed_port(const test::held_port& x) {
+  return {"127.0.0.1", x.number()};
+}
+
+bool knows_localhost() {
+  addrinfo* found = nullptr;
+  auto problem = ::getaddrinfo("localhost", nullptr, nullptr, &found);
+  if (problem == 0) {
+    ::freeaddrinfo(found);
+    return true;
+  }
+  std::cout << "skipped: this machine has no address for localhost ("
+            << ::gai_strerror(problem) << "), see /etc/hosts" << std::endl;
+  return false;
 }
 
 std::unique_ptr<stream> connect_to(const endpoint& to) {

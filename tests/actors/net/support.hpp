@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "actors/process/support.hpp"
+#include "support/held_port.hpp"
 #include "troupe/actors/net/endpoint.hpp"
 #include "troupe/actors/net/stream.hpp"
 #include "troupe/actors/process/unique_fd.hpp"
@@ -56,6 +57,7 @@ private:
   troupe::net::endpoint at_;
   std::atomic<int> accepted_ = 0;
   std::mutex mutex_;
+  /// Second descriptors of what is treated: whoever treats it may close its own.
   std::vector<int> open_;
   std::vector<std::thread> threads_;
   std::thread acceptor_;
@@ -80,8 +82,13 @@ private:
   troupe::net::endpoint at_;
 };
 
-/// A port of 127.0.0.1 at which nobody listens.
-[[nodiscard]] troupe::net::endpoint closed_port();
+/// Where nobody listens as long as `x` lives.
+[[nodiscard]] troupe::net::endpoint
+closed_port(const troupe::test::held_port& x);
+
+/// Whether this machine has an address for the name `localhost`: a chroot may
+/// have no /etc/hosts. Says so if not.
+[[nodiscard]] bool knows_localhost();
 
 /// Connects; a null pointer if that fails.
 [[nodiscard]] std::unique_ptr<troupe::net::stream>

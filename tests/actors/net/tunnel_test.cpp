@@ -97,6 +97,7 @@ BOOST_AUTO_TEST_CASE(it_serves_one_connection) {
   bytes word(5);
   BOOST_REQUIRE(send_all(*x, word, soon()));
   BOOST_REQUIRE(receive_all(*x, word, soon()));
+  // The connection keeps its port: no other test can have it.
   BOOST_TEST(!net_test::connect_to({"127.0.0.1", way->local_port()}));
 }
 
@@ -126,7 +127,9 @@ BOOST_AUTO_TEST_CASE(no_such_slot_no_gate_and_no_listener_are_told_apart) {
              == to_string(gate->bound()) + ": no process in slot 3");
   // Something else listens there.
   BOOST_TEST((code(there.at(), 3).code() == errc::corrupt));
-  BOOST_TEST((code(net_test::closed_port(), 3).code() == errc::unavailable));
+  test::held_port held;
+  BOOST_TEST(
+    (code(net_test::closed_port(held), 3).code() == errc::unavailable));
   net_test::black_hole hole;
   BOOST_TEST((code(hole.at(), 3, std::chrono::milliseconds{100}).code()
               == errc::timed_out));
