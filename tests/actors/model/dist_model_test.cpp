@@ -99,6 +99,19 @@ BOOST_AUTO_TEST_CASE(an_error_names_its_rank_is_reported_and_passed_on) {
   BOOST_TEST((known[0].code == errc::failed));
 }
 
+BOOST_AUTO_TEST_CASE(a_call_that_takes_too_long_says_what_it_had) {
+  auto policy = ready(1);
+  // The replica gives up then, and before the model does.
+  notes->on_call = [this](worker_context&) {
+    sched.advance_time(std::chrono::milliseconds{1300});
+  };
+  auto got = call(policy, "echo", test::numbered(1));
+  BOOST_TEST((got.failure().code() == errc::timed_out));
+  BOOST_TEST(got.failure().message()
+             == "policy replica 0 rank 0, echo: not done in the 1.0 s it had: "
+                "see runtime.call_timeout_ms");
+}
+
 BOOST_AUTO_TEST_CASE(every_replica_that_fails_is_reported) {
   auto policy = ready(3);
   BOOST_TEST(!call(policy, "throws", test::numbered(3)).get());
