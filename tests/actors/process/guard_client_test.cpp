@@ -4,6 +4,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <fstream>
+#include <iostream>
 #include <sstream>
 #include <thread>
 
@@ -31,6 +32,14 @@ host_command run(std::int32_t slot, std::vector<std::string> arguments) {
   return x;
 }
 
+void say_how_long(const char* what,
+                  std::chrono::steady_clock::time_point began) {
+  auto spent = std::chrono::steady_clock::now() - began;
+  std::cout << what << ": seen after "
+            << std::chrono::round<std::chrono::milliseconds>(spent).count()
+            << " ms\n";
+}
+
 std::string content_of(const std::string& path) {
   std::ifstream in{path};
   std::stringstream text;
@@ -54,20 +63,22 @@ BOOST_AUTO_TEST_CASE(the_end_of_a_host_is_reported_with_its_code) {
   BOOST_TEST(x->describe() == "exited with code 3");
 }
 
-BOOST_AUTO_TEST_CASE(a_killed_host_is_reported_within_a_second) {
+BOOST_AUTO_TEST_CASE(a_killed_host_is_reported_by_itself) {
   node_harness node;
   auto host = node.start(0);
   BOOST_REQUIRE(host);
+  auto began = std::chrono::steady_clock::now();
   ::kill(host->pid, SIGKILL);
-  auto x = node.next_exit(deadline::after(std::chrono::seconds{1}));
+  auto x = node.next_exit(soon());
   BOOST_REQUIRE(x);
+  say_how_long("killed", began);
   BOOST_TEST(x->describe() == "killed by signal 9 (SIGKILL)");
   // Its slot is free for the next life.
   BOOST_TEST(node.start(0, 2).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(a_frozen_host_is_killed_and_called_frozen) {
-  node_harness node{fresh_job_id(), 300ms};
+  node_harness node{fresh_job_id(), 1500ms};
   auto frozen = node.start(0);
   BOOST_REQUIRE(frozen);
   BOOST_REQUIRE(node.start(1));
@@ -77,25 +88,21 @@ BOOST_AUTO_TEST_CASE(a_frozen_host_is_killed_and_called_frozen) {
       !node.call(slot, simple_order(order::count_descriptors)).message.empty());
   BOOST_TEST(!node.next_exit(deadline::after(100ms)));
   BOOST_REQUIRE(freeze(frozen->pid));
-  auto begin = std::chrono::steady_clock::now();
+  auto began = std::chrono::steady_clock::now();
   auto x = node.next_exit(soon());
-  auto spent = std::chrono::steady_clock::now() - begin;
   BOOST_REQUIRE(x);
+  say_how_long("frozen", began);
   BOOST_TEST(x->slot == 0);
-  BOOST_TEST(x->silent_ms >= 300u);
+  BOOST_TEST(x->silent_ms >= 1500u);
   BOOST_TEST(x->describe().starts_with("frozen: no sign of life for "));
-  BOOST_TEST_MESSAGE(
-    "frozen: seen after "
-    << std::chrono::duration_cast<std::chrono::milliseconds>(spent).count()
-    << " ms");
   // The other one is well.
   BOOST_TEST(
     !node.call(1, simple_order(order::count_descriptors)).message.empty());
-  BOOST_TEST(!node.next_exit(deadline::after(500ms)));
+  BOOST_TEST(!node.next_exit(deadline::after(2s)));
 }
 
 BOOST_AUTO_TEST_CASE(a_core_is_written_for_a_while_and_not_for_ever) {
-  node_harness node{fresh_job_id(), 200ms, false, [](guard_settings& x) {
+  node_harness node{fresh_job_id(), 1500ms, false, [](guard_settings& x) {
                       x.core_grace = 600ms;
                       x.dumps_core = [](std::int32_t) noexcept { return true; };
                     }};
@@ -107,7 +114,7 @@ BOOST_AUTO_TEST_CASE(a_core_is_written_for_a_while_and_not_for_ever) {
   BOOST_REQUIRE(freeze(host->pid));
   auto x = node.next_exit(soon());
   BOOST_REQUIRE(x);
-  BOOST_TEST(x->silent_ms >= 800u);
+  BOOST_TEST(x->silent_ms >= 2100u);
 }
 
 BOOST_AUTO_TEST_CASE(the_system_says_who_dumps_core) {
@@ -122,7 +129,7 @@ BOOST_AUTO_TEST_CASE(the_system_says_who_dumps_core) {
 
 // A node's guard is older than the job that says how to watch.
 BOOST_AUTO_TEST_CASE(a_guard_that_hears_of_its_job_later_watches_as_it_says) {
-  node_harness node{fresh_job_id(), 300ms, true};
+  node_harness node{fresh_job_id(), 1500ms, true};
   auto frozen = node.start(0);
   BOOST_REQUIRE(frozen);
   BOOST_TEST(
@@ -162,22 +169,23 @@ BOOST_AUTO_TEST_CASE(a_job_with_no_name_is_not_begun) {
 }
 
 BOOST_AUTO_TEST_CASE(who_has_never_given_a_sign_is_not_taken_for_frozen) {
-  node_harness node{fresh_job_id(), 100ms};
+  node_harness node{fresh_job_id(), 500ms};
   auto command = run(0, {"60"});
   command.executable = "/bin/sleep";
   BOOST_REQUIRE(node.guard->spawn(command, soon()));
-  BOOST_TEST(!node.next_exit(deadline::after(500ms)));
+  BOOST_TEST(!node.next_exit(deadline::after(1500ms)));
 }
 
 // It has heard nobody meanwhile, through no fault of theirs.
 BOOST_AUTO_TEST_CASE(a_guard_that_was_frozen_itself_kills_nobody) {
-  node_harness node{fresh_job_id(), 300ms};
+  // The node gives it three times as long.
+  node_harness node{fresh_job_id(), 1500ms};
   auto host = node.start(0);
   BOOST_REQUIRE(host);
   BOOST_TEST(!node.next_exit(deadline::after(100ms)));
   for (auto i = 0; i < 3; ++i) {
     BOOST_REQUIRE(freeze(node.guard->pid()));
-    BOOST_TEST(!node.next_exit(deadline::after(500ms)));
+    BOOST_TEST(!node.next_exit(deadline::after(2s)));
     ::kill(node.guard->pid(), SIGCONT);
     BOOST_TEST(!node.next_exit(deadline::after(200ms)));
   }
@@ -186,7 +194,7 @@ BOOST_AUTO_TEST_CASE(a_guard_that_was_frozen_itself_kills_nobody) {
 }
 
 BOOST_AUTO_TEST_CASE(a_frozen_guard_is_killed_and_its_hosts_with_it) {
-  node_harness node{fresh_job_id(), 300ms};
+  node_harness node{fresh_job_id(), 1s};
   auto host = node.start(0);
   BOOST_REQUIRE(host);
   auto pidfd = open_pidfd(host->pid);

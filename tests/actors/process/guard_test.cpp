@@ -3,6 +3,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <iostream>
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
@@ -19,8 +21,8 @@ using namespace process_test;
 
 namespace {
 
-/// What the design allows between the end of a driver and the end of all.
-constexpr auto clean_up_max = std::chrono::seconds{2};
+/// Everybody ends by themselves; how soon depends on who else has work here.
+constexpr auto clean_up_max = std::chrono::seconds{10};
 
 /// A driver in a process of its own, with its guard, hosts and orphans.
 struct foreign_driver {
@@ -61,6 +63,17 @@ struct foreign_driver {
       if (!ended(x, until))
         return false;
     return true;
+  }
+
+  /// Waits for that, and says how long it took.
+  [[nodiscard]] bool clean_up(duration at_most) const {
+    auto began = steady_clock().now();
+    auto gone = all_gone(deadline::after(at_most));
+    auto took = steady_clock().now() - began;
+    std::cout << (gone ? "all gone after " : "not gone after ")
+              << std::chrono::round<std::chrono::milliseconds>(took).count()
+              << " ms\n";
+    return gone;
   }
 };
 
@@ -110,8 +123,7 @@ BOOST_AUTO_TEST_CASE(nothing_outlives_a_driver_that_is_killed) {
   auto other = shared_memory_name(driver.job_id + "-other");
   make_file(other);
   ::kill(driver.pid, SIGKILL);
-  auto until = deadline::after(clean_up_max);
-  BOOST_TEST(driver.all_gone(until));
+  BOOST_TEST(driver.clean_up(clean_up_max));
   BOOST_TEST(::access(name.c_str(), F_OK) != 0);
   // Another job's memory is not ours to sweep.
   BOOST_TEST(::access(other.c_str(), F_OK) == 0);
@@ -125,15 +137,15 @@ BOOST_AUTO_TEST_CASE(nothing_outlives_a_driver_whose_hosts_are_frozen) {
     if (&x != &driver.others.front())
       ::syscall(SYS_pidfd_send_signal, x.get(), SIGSTOP, nullptr, 0);
   ::kill(driver.pid, SIGKILL);
-  BOOST_TEST(driver.all_gone(deadline::after(clean_up_max)));
+  BOOST_TEST(driver.clean_up(clean_up_max));
 }
 
 BOOST_AUTO_TEST_CASE(nothing_outlives_the_grace_of_a_driver_that_is_frozen) {
   foreign_driver driver;
   BOOST_REQUIRE(freeze(driver.pid));
-  // Three times its pulse timeout.
+  // Three times its pulse timeout: 4.5 s.
   BOOST_TEST(!driver.all_gone(deadline::after(std::chrono::milliseconds{500})));
-  BOOST_TEST(driver.all_gone(deadline::after(std::chrono::seconds{5})));
+  BOOST_TEST(driver.clean_up(soon().left()));
 }
 
 BOOST_AUTO_TEST_CASE(a_driver_that_comes_back_in_time_keeps_its_hosts) {
@@ -141,7 +153,7 @@ BOOST_AUTO_TEST_CASE(a_driver_that_comes_back_in_time_keeps_its_hosts) {
   for (auto i = 0; i < 3; ++i) {
     BOOST_REQUIRE(freeze(driver.pid));
     BOOST_TEST(!ended(driver.others.front(),
-                      deadline::after(std::chrono::milliseconds{600})));
+                      deadline::after(std::chrono::milliseconds{1800})));
     ::kill(driver.pid, SIGCONT);
     BOOST_TEST(!ended(driver.others.front(),
                       deadline::after(std::chrono::milliseconds{300})));

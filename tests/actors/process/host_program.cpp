@@ -138,7 +138,8 @@ int serve() {
 }
 
 int drive(int fd, const char* job_id) {
-  node_harness node{job_id, std::chrono::milliseconds{500}};
+  // Long, because all of them must live where nobody is stopped.
+  node_harness node{job_id, std::chrono::milliseconds{1500}};
   auto hand_over = [fd](const unique_fd& pidfd) {
     bytes one(1);
     send_message(fd, one, pidfd.get());

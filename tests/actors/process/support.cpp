@@ -31,6 +31,16 @@ std::size_t open_descriptors() {
   return count;
 }
 
+std::size_t await_descriptors(std::size_t count) {
+  auto until = soon();
+  auto now = open_descriptors();
+  while (now != count && !until.passed()) {
+    ::poll(nullptr, 0, 5);
+    now = open_descriptors();
+  }
+  return now;
+}
+
 bool readable(int fd, deadline until) {
   pollfd event{fd, POLLIN, 0};
   for (;;) {

@@ -22,6 +22,10 @@ namespace process_test {
 /// Descriptors this process has open.
 [[nodiscard]] std::size_t open_descriptors();
 
+/// Counts until there are `count` of them, or too long; says how many there
+/// are. For those that a thread closes a moment later: nobody tells of that.
+[[nodiscard]] std::size_t await_descriptors(std::size_t count);
+
 /// Polls until `fd` is readable.
 [[nodiscard]] bool readable(int fd, troupe::deadline until);
 
