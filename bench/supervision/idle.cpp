@@ -16,6 +16,9 @@ namespace troupe::bench {
 
 namespace {
 
+/// After the last report of an end: nothing more is to come.
+constexpr std::chrono::milliseconds quiet{500};
+
 /// CPU time of one process in seconds; 0 if it is gone.
 double cpu_seconds(std::int32_t pid) {
   std::ifstream in{fmt::format("/proc/{}/stat", pid)};
@@ -73,25 +76,37 @@ private:
 } // namespace
 
 result<void> measure_idle(troupe_node& node, std::int32_t processes,
-                          duration time, bench_report& out) {
-  auto model = node.start_model({processes, 1});
-  if (!model)
-    return fail(model.error().within("starting the workers"));
+                          duration time, std::size_t alarms_max,
+                          bench_report& out) {
   node.watch_errors();
-  auto before = all_cpu_seconds();
-  auto begin = std::chrono::steady_clock::now();
-  auto alarm = node.next_process_error(deadline::after(time));
-  if (alarm)
-    return fail(errc::failed, "a false alarm: " + alarm->message);
-  std::chrono::duration<double> spent = std::chrono::steady_clock::now()
-                                        - begin;
-  auto percent = 100 * (all_cpu_seconds() - before) / spent.count();
-  out.begin_section(
-    fmt::format("{} idle workers in as many processes, {:.0f} s", processes,
-                spent.count()));
-  out.add({"idle_cpu_percent", percent, std::nullopt, {}});
-  out.note("Of one core: workers, guard and driver together.");
-  return node.stop_hosts(*model);
+  for (std::size_t alarms = 0;; ++alarms) {
+    auto model = node.start_model({processes, 1});
+    if (!model)
+      return fail(model.error().within("starting the workers"));
+    auto before = all_cpu_seconds();
+    auto begin = std::chrono::steady_clock::now();
+    if (auto alarm = node.next_process_error(deadline::after(time))) {
+      if (alarms == alarms_max)
+        return fail(errc::failed, "a false alarm: " + alarm->message);
+      if (auto ended = node.stop_hosts(*model); !ended)
+        return ended;
+      // What stalled one host may have stalled others.
+      while (node.next_process_error(deadline::after(quiet)))
+        continue;
+      continue;
+    }
+    std::chrono::duration<double> spent = std::chrono::steady_clock::now()
+                                          - begin;
+    auto percent = 100 * (all_cpu_seconds() - before) / spent.count();
+    out.begin_section(
+      fmt::format("{} idle workers in as many processes, {:.0f} s", processes,
+                  spent.count()));
+    out.add({"idle_cpu_percent", percent, std::nullopt, {}});
+    out.note("Of one core: workers, guard and driver together.");
+    if (alarms > 0)
+      out.note(fmt::format("Begun anew after false alarms: {}.", alarms));
+    return node.stop_hosts(*model);
+  }
 }
 
 result<void> soak(troupe_node& node, duration time, bench_report& out) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "troupe/bench/support/bench_report.hpp"
@@ -9,9 +10,11 @@
 namespace troupe::bench {
 
 /// CPU time that `processes` idle workers, their guard and this process take,
-/// in percent of one core: the figure `idle_cpu_percent`.
+/// in percent of one core: the figure `idle_cpu_percent`. Begins anew after each
+/// of the first `alarms_max` false alarms and fails with one more.
 [[nodiscard]] result<void> measure_idle(troupe_node& node,
                                         std::int32_t processes, duration time,
+                                        std::size_t alarms_max,
                                         bench_report& out);
 
 /// Keeps every core busy for `time` beside eight idle hosts: the figure

@@ -80,8 +80,8 @@ result<void> measure_recovery(const std::filesystem::path& folder,
 
 result<void> measure_memory(const std::filesystem::path& folder,
                             std::int64_t episodes, bench_report& out) {
-  auto run = minimal_run::start(folder,
-                                {fmt::format("num_episode={}", episodes + 5)});
+  // More than are waited for: it must still be there when it is looked at.
+  auto run = minimal_run::start(folder, {"num_episode=1000000"});
   if (!run)
     return fail(run.error());
   auto at = [&](std::int64_t episode) -> result<double> {
@@ -89,7 +89,13 @@ result<void> measure_memory(const std::filesystem::path& folder,
                          [&] { return (*run)->last_episode() >= episode; });
     if (!came)
       return fail(came.error());
-    return static_cast<double>((*run)->resident_bytes()) / 1e6;
+    auto bytes = (*run)->resident_bytes();
+    if (bytes == 0)
+      return fail(errc::lost,
+                  fmt::format("the run ended before its memory was read at "
+                              "episode {}",
+                              episode));
+    return static_cast<double>(bytes) / 1e6;
   };
   auto before = at(episodes / 5);
   if (!before)
