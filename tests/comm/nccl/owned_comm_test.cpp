@@ -61,12 +61,13 @@ BOOST_AUTO_TEST_CASE(an_end_that_hangs_is_left_behind_and_released_late) {
     comm->keep(std::move(witness));
     machine.library->hang(function);
     auto start = std::chrono::steady_clock::now();
+    // Its thread has begun to finalize by then: one that is late aborts.
     if (function == "destroy"sv)
-      BOOST_CHECK(!comm->retire(ample().at_most(50ms)));
+      BOOST_CHECK(!comm->retire(ample().at_most(2s)));
     comm.reset();
     BOOST_CHECK(std::chrono::steady_clock::now() - start < at_once);
     // It has all that NCCL may still touch.
-    BOOST_CHECK_EQUAL(machine.library->hanging(), 1u);
+    BOOST_CHECK(soon_true([&] { return machine.library->hanging() == 1; }));
     BOOST_CHECK_EQUAL(machine.library->standing(), 1u);
     BOOST_CHECK(!kept.expired());
     machine.library->resume();
@@ -190,7 +191,11 @@ BOOST_AUTO_TEST_CASE(a_communicator_goes_within_its_bound) {
     BOOST_CHECK(std::chrono::steady_clock::now() - start < 2 * at_once);
     BOOST_CHECK_EQUAL(machine.library->standing(), 2u);
     machine.library->resume();
-    BOOST_CHECK(soon_true([&] { return machine.library->standing() == 0; }));
+    // Their memory may be freed late, too.
+    BOOST_CHECK(soon_true([&] {
+      return machine.library->standing() == 0
+             && machine.runtime->leaks().empty();
+    }));
     machine.check_clean();
   }
 }
