@@ -40,7 +40,8 @@ int until_it_fails(std::size_t rank, test::pipe_end& parent, const call& f,
   if (!group)
     return 97;
   for (auto first = true;; first = false) {
-    auto done = f(*group, deadline::after(patience));
+    // The first waits until all are there.
+    auto done = f(*group, first ? ample() : deadline::after(patience));
     if (!done)
       return static_cast<int>(done.error().code());
     // The parent strikes once all have been through it.

@@ -18,6 +18,9 @@ constexpr std::size_t sending = 0;
 constexpr std::size_t receiving = 1;
 constexpr std::size_t message_bytes = 16 << 20;
 
+/// Of the first message, which waits until the other process is there.
+constexpr duration first_patience = 60s;
+
 deadline ample() {
   return deadline::after(60s);
 }
@@ -38,14 +41,16 @@ int push_until_it_fails(int fd, bool from_arena, duration patience,
     return 97;
   std::vector<std::byte> own(from_arena ? 0 : message_bytes);
   auto data = from_arena ? (*home)->memory() : std::span{own};
+  auto limit = first_patience;
   for (std::uint8_t round = 1;; ++round) {
     std::memset(data.data(), round, data.size());
-    auto done = (*end)->push(data, deadline::after(patience));
+    auto done = (*end)->push(data, deadline::after(limit));
     std::memset(data.data(), 0xff, data.size());
     if (!done)
       return static_cast<int>(done.error().code());
     if (round == 1 && !parent.say(bytes(1)))
       return 96;
+    limit = patience;
   }
 }
 
@@ -55,14 +60,16 @@ int pull_until_it_fails(int fd, duration patience, test::pipe_end& parent) {
   if (!end)
     return 97;
   std::vector<std::byte> data(message_bytes);
+  auto limit = first_patience;
   for (std::uint8_t round = 1;; ++round) {
-    auto done = (*end)->pull(data, deadline::after(patience));
+    auto done = (*end)->pull(data, deadline::after(limit));
     if (!done)
       return static_cast<int>(done.error().code());
     if (!is_all(data, static_cast<std::byte>(round)))
       return 95;
     if (round == 1 && !parent.say(bytes(1)))
       return 96;
+    limit = patience;
   }
 }
 
