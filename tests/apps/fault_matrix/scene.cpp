@@ -8,12 +8,10 @@
 #include <sstream>
 #include <stdexcept>
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,21 +66,6 @@ int make_fifo(const fs::path& file) {
   return fd;
 }
 
-/// A port that was free a moment ago.
-std::uint16_t free_port() {
-  auto fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* raw = reinterpret_cast<sockaddr*>(&address);
-  auto good = ::bind(fd, raw, size) == 0 && ::getsockname(fd, raw, &size) == 0;
-  ::close(fd);
-  if (!good)
-    throw std::runtime_error{"no port for the test"};
-  return ntohs(address.sin_port);
-}
-
 std::string program_file() {
   // Beside the test's own program.
   return (fs::read_symlink("/proc/self/exe").parent_path() / "faulty_app")
@@ -124,7 +107,8 @@ scene::~scene() {
 
 bool scene::start_nodes() {
   for (auto i = 0; i < 2; ++i) {
-    gates_.push_back(fmt::format("127.0.0.1:{}", free_port()));
+    ports_.emplace_back();
+    gates_.push_back(fmt::format("127.0.0.1:{}", ports_.back().number()));
     troupe::test::program_options options;
     options.folder = folder_.path();
     options.env = {mark_, "TMPDIR=" + path("tmp").string()};

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "apps/support/job_processes.hpp"
+#include "support/held_port.hpp"
 #include "support/program.hpp"
 #include "support/scratch.hpp"
 
@@ -124,6 +125,7 @@ private:
   int go_ = -1;
   int order_ = -1;
   std::string heard_;
+  std::vector<troupe::test::held_port> ports_;
   std::vector<std::string> gates_;
   std::vector<std::unique_ptr<troupe::test::program>> nodes_;
   std::unique_ptr<troupe::test::program> driver_;

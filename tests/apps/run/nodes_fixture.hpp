@@ -7,46 +7,30 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <netinet/in.h>
 #include <nlohmann/json.hpp>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "apps/run/job.hpp"
+#include "support/held_port.hpp"
 
 namespace run_test {
 
 /// What the design allows between the end of a driver and the end of all.
 inline constexpr auto clean_up_bound = std::chrono::seconds{2};
 
-/// A port that nobody else has right now.
-inline std::uint16_t free_port() {
-  auto fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  BOOST_REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&address), size)
-                == 0);
-  BOOST_REQUIRE(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size)
-                == 0);
-  ::close(fd);
-  return ntohs(address.sin_port);
-}
-
 struct nodes_fixture : job_fixture {
   struct machine {
-    std::uint16_t port = 0;
+    troupe::test::held_port port;
     std::unique_ptr<program> node;
 
     [[nodiscard]] std::string address() const {
-      return fmt::format("127.0.0.1:{}", port);
+      return fmt::format("127.0.0.1:{}", port.number());
     }
   };
 
@@ -67,7 +51,6 @@ struct nodes_fixture : job_fixture {
   void start_nodes(int count, const std::vector<std::string>& more = {}) {
     for (auto i = 0; i < count; ++i) {
       machine x;
-      x.port = free_port();
       start_node(x, more);
       machines.push_back(std::move(x));
     }

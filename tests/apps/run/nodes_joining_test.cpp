@@ -85,7 +85,6 @@ BOOST_AUTO_TEST_CASE(a_machine_without_the_checkpoints_is_named_beforehand) {
   alone.folder = runs();
   alone.small_disk = 1'000'000;
   machine x;
-  x.port = free_port();
   start_node(x, {}, alone);
   machines.push_back(std::move(x));
   BOOST_REQUIRE(says(machines[1], "waiting for a job at"));
@@ -116,7 +115,8 @@ BOOST_AUTO_TEST_CASE(certificates_let_in_who_has_them) {
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_joined_is_said_in_a_sentence) {
   start_nodes(1);
-  auto closed = fmt::format("127.0.0.1:{}", free_port());
+  troupe::test::held_port nobody;
+  auto closed = fmt::format("127.0.0.1:{}", nobody.number());
   struct row {
     std::vector<std::string> words;
     int status;

@@ -57,7 +57,8 @@ BOOST_AUTO_TEST_CASE(latency_and_loss_change_nothing_but_the_time) {
   for (const auto& x : machines) {
     troupe::test::slow_relay_settings bad;
     bad.seed = seed++;
-    relays.push_back(std::make_unique<troupe::test::slow_relay>(x.port, bad));
+    relays.push_back(
+      std::make_unique<troupe::test::slow_relay>(x.port.number(), bad));
     gates.push_back(fmt::format("127.0.0.1:{}", relays.back()->port()));
   }
   auto driver = start({"run", config().string(), "--nodes",
