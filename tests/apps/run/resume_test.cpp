@@ -101,9 +101,17 @@ BOOST_AUTO_TEST_CASE(a_driver_killed_at_any_moment_goes_on_exactly) {
     if (status)
       break;
     driver->signal(SIGKILL);
-    BOOST_TEST(driver->wait(soon()).value_or(-999) == -SIGKILL);
-    ++kills;
+    auto ended = driver->wait(soon()).value_or(-999);
     BOOST_TEST(left_after(within(10s)) == "");
+    // Too late: it had come to its end, if not quite to that of its process.
+    if (ended == 0
+        || contains(read_file(runs() / "killed/summary.json"),
+                    "\"finished\"")) {
+      status = 0;
+      break;
+    }
+    BOOST_TEST(ended == -SIGKILL);
+    ++kills;
     if (!has_complete_checkpoint("killed")) {
       fs::remove_all(runs() / "killed");
       driver = start_run(words);
