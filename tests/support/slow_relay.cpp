@@ -158,7 +158,9 @@ struct slow_relay::impl {
                 + static_cast<int>(
                   random() % static_cast<unsigned>(settings.jitter_ms + 1));
     if (settings.lost_one_in > 0
-        && random() % static_cast<unsigned>(settings.lost_one_in) == 0) {
+        && (settings.seed + num_passed)
+               % static_cast<unsigned>(settings.lost_one_in)
+             == 0) {
       wait += settings.resend_ms;
       ++num_lost;
     }

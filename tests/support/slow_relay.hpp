@@ -13,7 +13,8 @@ struct slow_relay_settings {
   int delay_ms = 5;
   int jitter_ms = 10;
   /// One piece in so many waits for as long as TCP takes to send a lost packet
-  /// again; 0: none.
+  /// again, evenly, so that as many pieces hold one; the seed says which is the
+  /// first. 0: none.
   int lost_one_in = 100;
   int resend_ms = 200;
 };

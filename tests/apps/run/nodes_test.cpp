@@ -76,7 +76,7 @@ BOOST_AUTO_TEST_CASE(latency_and_loss_change_nothing_but_the_time) {
 BOOST_AUTO_TEST_CASE(nodes_serve_one_run_after_the_other_which_waits) {
   start_nodes(2);
   auto first = start(
-    words({"--name", "first", "--set", "runtime.num_episode=100"}));
+    words({"--name", "first", "--set", "runtime.num_episode=20"}));
   BOOST_REQUIRE(says(machines[0], "works for job"));
   auto second = start(words({"--name", "second"}));
   ends_with(*first, 0);
