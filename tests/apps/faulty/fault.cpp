@@ -67,6 +67,7 @@ std::vector<option_spec> fault::options() {
           {"fault_rank", std::int64_t{0}, "in which rank"},
           {"fault_nth", std::int64_t{0}, "at which time only, counted from 1"},
           {"fault_once", std::string{}, "a file: only whoever makes it fails"},
+          {"fault_while", std::string{}, "a file: only while it is there"},
           {"fault_order", std::string{},
            "a FIFO: a thread of the module's fails when a byte comes"},
           {"fault_fifo", std::string{}, "where the worker says so before"}};
@@ -77,6 +78,7 @@ fault::fault(const worker_context& ctx)
     action_(ctx.config().string("fault_action")),
     fifo_(ctx.config().string("fault_fifo")),
     once_(ctx.config().string("fault_once")),
+    while_(ctx.config().string("fault_while")),
     worker_(fmt::format("{}/{}/{}", ctx.model(), ctx.replica().value(),
                         ctx.rank().value())),
     nth_(ctx.config().integer("fault_nth")),
@@ -111,6 +113,8 @@ void fault::reach(std::string_view phase) {
     return;
   ++times_;
   if (nth_ > 0 && times_ != nth_)
+    return;
+  if (!while_.empty() && ::access(while_.c_str(), F_OK) != 0)
     return;
   if (!once_.empty() && !first_at(once_))
     return;

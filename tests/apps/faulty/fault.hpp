@@ -27,7 +27,7 @@ public:
   [[nodiscard]] static fault of_driver();
 
   /// Does what was asked for if `phase` is the phase that was asked for, each
-  /// time or the nth time only:
+  /// time, the nth time only or while a file is there:
   ///
   ///  * `hold`: says so in the FIFO, then stands still until it is released;
   ///  * the others of `act`, which say so before.
@@ -42,6 +42,7 @@ private:
   std::string action_;
   std::string fifo_;
   std::string once_;
+  std::string while_;
   std::string worker_;
   std::int64_t nth_ = 0;
   std::int64_t times_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Models that get more or fewer replicas while their run goes on.
 #include <chrono>
+#include <filesystem>
 
 #include <boost/test/unit_test.hpp>
 #include <fmt/format.h>
@@ -13,13 +14,27 @@ using nlohmann::json;
 
 namespace {
 
+constexpr auto num_episode = 100;
+
 struct fixture : job_fixture {
-  /// A run whose episodes take a while.
-  std::unique_ptr<program> begin(int num_episode) {
-    auto words = fault_options({"reward", 0, 0, "reward", "slow"});
+  /// A worker that does so for as long as the file is there.
+  std::vector<std::string> faulty_while(const wanted_fault& x,
+                                        const char* file) const {
+    auto out = fault_options(x);
+    out.insert(out.end(),
+               {"--set", fmt::format("models.{}.fault_while={}", x.model,
+                                     (folder() / file).string())});
+    return out;
+  }
+
+  /// A run whose episodes take a while until `hurry`.
+  std::unique_ptr<program> begin(const std::vector<std::string>& more = {}) {
+    write("slow", "");
+    auto words = faulty_while({"policy", 0, 0, "generation", "slow"}, "slow");
     words.insert(words.end(),
                  {"--name", "elastic", "--set",
                   fmt::format("runtime.num_episode={}", num_episode)});
+    words.insert(words.end(), more.begin(), more.end());
     auto driver = start_run(words);
     auto until = soon();
     while (!contains(driver->output(), "episode") && !until.passed())
@@ -27,6 +42,9 @@ struct fixture : job_fixture {
         break;
     return driver;
   }
+
+  /// All orders are given: the rest of the episodes takes no time.
+  void hurry() const { std::filesystem::remove(folder() / "slow"); }
 
   struct answer {
     int status = -999;
@@ -49,7 +67,7 @@ struct fixture : job_fixture {
 BOOST_FIXTURE_TEST_SUITE(scale, fixture)
 
 BOOST_AUTO_TEST_CASE(a_model_shrinks_and_grows_between_episodes) {
-  auto driver = begin(10);
+  auto driver = begin();
   auto fewer = order("policy", "1");
   BOOST_TEST(fewer.status == 0, fewer.text);
   BOOST_TEST(contains(fewer.text, "policy has 1 replica since episode"));
@@ -62,6 +80,7 @@ BOOST_AUTO_TEST_CASE(a_model_shrinks_and_grows_between_episodes) {
   BOOST_TEST(told["num_replica_before"] == 1);
   // A CPU model has room for more.
   BOOST_TEST(order("reward", "3").status == 0);
+  hurry();
   BOOST_TEST(driver->wait(soon()).value_or(-999) == 0, driver->output());
   auto said = flat(driver->output());
   BOOST_TEST(contains(said, "every replica equals its source bit for bit"));
@@ -71,30 +90,24 @@ BOOST_AUTO_TEST_CASE(a_model_shrinks_and_grows_between_episodes) {
     BOOST_TEST(row["begin"] == next);
     next = row["end"];
   }
-  BOOST_TEST(next == 160);
+  BOOST_TEST(next == 16 * num_episode);
   BOOST_TEST(!std::filesystem::exists(runs() / "elastic/orders"));
   BOOST_TEST(left_after(within(2s)) == "");
 }
 
 // The last checkpoint knows nothing of the new replicas.
 BOOST_AUTO_TEST_CASE(a_run_that_has_grown_goes_on_after_a_failure) {
-  auto words = fault_options({"policy", 0, 0, "generation", "slow"});
-  auto more = fault_options({"trainer", 0, 1, "training", "segv"});
-  words.insert(words.end(), more.begin(), more.end());
-  words.insert(words.end(),
-               {"--name", "elastic", "--set", "runtime.num_episode=12", "--set",
-                "models.trainer.fault_nth=6", "--set",
-                fmt::format("models.trainer.fault_once={}",
-                            (folder() / "once").string()),
-                "--set", "runtime.on_failure=restart", "--set",
-                "runtime.save_episode_interval=100"});
-  auto driver = start_run(words);
-  auto until = soon();
-  while (!contains(driver->output(), "episode") && !until.passed())
-    if (driver->wait(within(20ms)))
-      break;
+  auto more = faulty_while({"trainer", 0, 1, "training", "segv"}, "crash");
+  more.insert(more.end(), {"--set",
+                           fmt::format("models.trainer.fault_once={}",
+                                       (folder() / "once").string()),
+                           "--set", "runtime.on_failure=restart", "--set",
+                           "runtime.save_episode_interval=1000"});
+  auto driver = begin(more);
   auto x = order("reward", "3");
   BOOST_TEST(x.status == 0, x.text);
+  write("crash", "");
+  hurry();
   BOOST_TEST(driver->wait(soon()).value_or(-999) == 0, driver->output());
   auto said = flat(driver->output());
   BOOST_TEST(contains(said, "trainer replica 0 was made anew."), said);
@@ -108,7 +121,7 @@ BOOST_AUTO_TEST_CASE(a_run_that_has_grown_goes_on_after_a_failure) {
 }
 
 BOOST_AUTO_TEST_CASE(what_makes_no_sense_is_refused_and_the_run_goes_on) {
-  auto driver = begin(5);
+  auto driver = begin();
   auto refused = [&](const std::string& model, const std::string& count,
                      int status, std::string_view why) {
     auto x = order(model, count);
@@ -121,6 +134,7 @@ BOOST_AUTO_TEST_CASE(what_makes_no_sense_is_refused_and_the_run_goes_on) {
   refused("policy", "0", 2, "needs at least 1 replica");
   refused("policy", "3", 1, "needs a device that holds none already");
   refused("policy", "many", 2, "many");
+  hurry();
   BOOST_TEST(driver->wait(soon()).value_or(-999) == 0, driver->output());
   refused("policy", "1", 2, "takes no orders: it has ended");
   BOOST_TEST(order("policy", "1", {"--output-dir", "nowhere"}).status == 2);
@@ -128,21 +142,12 @@ BOOST_AUTO_TEST_CASE(what_makes_no_sense_is_refused_and_the_run_goes_on) {
 }
 
 BOOST_AUTO_TEST_CASE(a_replica_that_cannot_be_set_up_is_left_out) {
-  std::vector<std::string> words{"--name", "elastic", "--set",
-                                 "runtime.num_episode=10"};
   // Replica 1 of the reward is none of those that the run begins with.
-  auto broken = fault_options({"reward", 1, 0, "setup", "throw"});
-  words.insert(words.end(), broken.begin(), broken.end());
-  auto slow = fault_options({"policy", 0, 0, "generation", "slow"});
-  words.insert(words.end(), slow.begin(), slow.end());
-  auto driver = start_run(words);
-  auto until = soon();
-  while (!contains(driver->output(), "episode") && !until.passed())
-    if (driver->wait(within(20ms)))
-      break;
+  auto driver = begin(fault_options({"reward", 1, 0, "setup", "throw"}));
   auto x = order("reward", "2");
   BOOST_TEST(x.status == 1, x.text);
   BOOST_TEST(contains(x.text, "the setup broke on purpose"), x.text);
+  hurry();
   BOOST_TEST(driver->wait(soon()).value_or(-999) == 0, driver->output());
   BOOST_TEST(contains(flat(driver->output()), "reward keeps 1 replicas"));
 }
