@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,12 +35,16 @@ runtime:
   num_episode: 3
   sample_per_episode: 16
   output_dir: runs
+  # Who has no processor for a while is neither frozen nor slow: tests of those
+  # ask for less.
+  pulse_timeout_ms: 10000
+  straggler_min_ms: 30000
 )";
 
 } // namespace
 
 troupe::deadline soon() {
-  return within(std::chrono::seconds{30});
+  return within(soon_time);
 }
 
 std::string faulty_app() {
@@ -172,15 +177,25 @@ std::vector<job_process> job_fixture::processes(const program& driver) {
 
 job_process job_fixture::find(const program& driver, job_process::role part,
                               int slot) {
-  std::vector<job_process> found;
-  for (const auto& x : processes(driver))
-    if (x.part == part && (slot < 0 || x.slot == slot))
-      found.push_back(x);
-  BOOST_REQUIRE_EQUAL(found.size(), 1u);
-  return found.front();
+  // One that has just been forked has no part yet.
+  constexpr auto look_interval_ms = 10;
+  auto until = soon();
+  for (;;) {
+    auto found = processes(driver);
+    std::erase_if(found, [&](const job_process& x) {
+      return x.part != part || (slot >= 0 && x.slot != slot);
+    });
+    if (found.size() == 1)
+      return found.front();
+    BOOST_REQUIRE_MESSAGE(!until.passed(),
+                          fmt::format("{} such processes", found.size()));
+    ::poll(nullptr, 0, look_interval_ms);
+  }
 }
 
-std::string job_fixture::left_after(troupe::deadline until) const {
+std::string
+job_fixture::left_after(troupe::deadline until,
+                        std::chrono::milliseconds sweeping_max) const {
   std::vector<std::string> out;
   auto name = [&](const troupe::test::process_entry& x) {
     out.push_back(
@@ -191,7 +206,7 @@ std::string job_fixture::left_after(troupe::deadline until) const {
       name(x);
   if (out.empty()) {
     // It ends after everybody else, and then no file is left.
-    auto sweeping = within(sweep_bound);
+    auto sweeping = within(sweeping_max);
     for (const auto& x : troupe::test::wait_gone(mark_, sweeping))
       name(x);
     for (const auto& x : troupe::test::leftovers(runs()))

@@ -28,6 +28,8 @@ using troupe::test::read_rows;
 using troupe::test::timeless_metrics;
 
 /// Long enough for a busy machine; a test that gets here has failed.
+constexpr auto soon_time = std::chrono::seconds{30};
+
 [[nodiscard]] troupe::deadline soon();
 
 [[nodiscard]] inline troupe::deadline within(std::chrono::milliseconds x) {
@@ -129,14 +131,16 @@ public:
     return troupe::test::processes_with(mark_);
   }
 
-  /// Fails the test unless there is exactly one such process.
+  /// Waits until there is exactly one such process; fails the test otherwise.
   [[nodiscard]] job_process find(const program& driver, job_process::role part,
                                  int slot = -1);
 
   /// What is left of the job's processes when `until` passes and, within
-  /// `sweep_bound` from then, of their sweepers and files; for
+  /// `sweeping_max` from then, of their sweepers and files; for
   /// `BOOST_TEST(... == "")`.
-  [[nodiscard]] std::string left_after(troupe::deadline until) const;
+  [[nodiscard]] std::string
+  left_after(troupe::deadline until,
+             std::chrono::milliseconds sweeping_max = soon_time) const;
 
 private:
   /// An entry of the environment that only processes of this test have.

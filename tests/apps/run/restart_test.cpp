@@ -50,7 +50,9 @@ BOOST_AUTO_TEST_CASE(hosts_killed_at_any_moment_change_nothing_of_the_result) {
   BOOST_TEST_MESSAGE(fmt::format("restart: seed {}", seed));
   std::mt19937 random{seed};
   auto words = restarting(100);
-  words.insert(words.end(), {"--name", "disturbed"});
+  // Some of them are frozen.
+  words.insert(words.end(), {"--name", "disturbed", "--set",
+                             "runtime.pulse_timeout_ms=2000"});
   auto driver = start_run(words);
   auto kills = 0;
   std::optional<int> status;
