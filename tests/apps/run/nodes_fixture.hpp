@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -113,7 +114,10 @@ struct nodes_fixture : job_fixture {
   [[nodiscard]] static pid_t first_child(pid_t parent) {
     std::string text = read_file(
       fmt::format("/proc/{0}/task/{0}/children", parent));
-    return std::atoi(text.c_str());
+    // The signals that tests send go to a whole group for 0.
+    auto out = std::atoi(text.c_str());
+    BOOST_REQUIRE(out > 0);
+    return out;
   }
 
   /// The process in which a node serves its job: the program's child.
@@ -130,6 +134,38 @@ struct nodes_fixture : job_fixture {
           && (node < 0 || std::atoi(x.argv[node_argument].c_str()) == node))
         out.push_back(x.pid);
     return out;
+  }
+
+  /// Waits for the host of a machine that has one.
+  pid_t only_host(int node) {
+    std::vector<pid_t> out;
+    BOOST_REQUIRE(eventually([&] {
+      out = hosts(node);
+      return out.size() == 1;
+    }));
+    return out.front();
+  }
+
+  /// Has a rank of the trainer stand still in its fifth training, once however
+  /// often it begins anew: there are checkpoints, and the run does not end
+  /// before it is hit.
+  [[nodiscard]] std::vector<std::string>
+  parked(std::vector<std::string> options, int rank = 1) const {
+    auto more = fault_options({"trainer", 0, rank, "training", "hold"});
+    for (const auto& x :
+         {std::string{"fault_nth=5"},
+          fmt::format("fault_once={}", (folder() / "once").string())})
+      more.insert(more.end(), {"--set", fmt::format("models.trainer.{}", x)});
+    options.insert(options.end(), more.begin(), more.end());
+    return options;
+  }
+
+  /// Waits for that, on the second machine; gives back that host.
+  pid_t wait_parked(const std::string& name) {
+    auto held = wait_held().pid;
+    BOOST_REQUIRE(std::ranges::count(hosts(1), held) == 1);
+    BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint(name); }));
+    return held;
   }
 
   void no_hosts_left(troupe::deadline until) {
@@ -177,6 +213,18 @@ inline std::vector<std::string> persistent(int num_episode,
   for (const auto* x : {"on_failure=restart", "restart_backoff_ms=10"})
     out.insert(out.end(), {"--set", fmt::format("runtime.{}", x)});
   return out;
+}
+
+/// Of a run in which a node or its driver is frozen. Guards notice that they
+/// were held up themselves after half of the first.
+inline std::vector<std::string>
+impatient(std::vector<std::string> options,
+          std::chrono::milliseconds driver_grace) {
+  for (const auto& x :
+       {std::string{"pulse_timeout_ms=2000"},
+        fmt::format("driver_grace_ms={}", driver_grace.count())})
+    options.insert(options.end(), {"--set", fmt::format("runtime.{}", x)});
+  return options;
 }
 
 inline constexpr const char* forever = "runtime.num_episode=1000000";

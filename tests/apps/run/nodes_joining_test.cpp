@@ -21,8 +21,8 @@ BOOST_FIXTURE_TEST_SUITE(nodes_joining, nodes_fixture)
 
 BOOST_AUTO_TEST_CASE(a_killed_driver_is_resumed_on_the_same_nodes) {
   start_nodes(2);
-  auto driver = start(words(saving(20, "killed")));
-  BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint("killed"); }));
+  auto driver = start(words(parked(saving(20, "killed"))));
+  wait_parked("killed");
   driver->signal(SIGKILL);
   BOOST_TEST(driver->wait(soon()).value_or(-999) == -SIGKILL);
   no_hosts_left(within(clean_up_bound));

@@ -28,12 +28,12 @@ BOOST_AUTO_TEST_CASE(machines_of_several_devices_compute_and_recover_alike) {
   std::vector<std::string> four{"--set", "models.trainer.num_gpu=all",
                                 "--set", "models.policy.num_gpu=all",
                                 "--set", "models.reward.num_cpu=2"};
-  auto options = persistent(60, "shared");
+  auto options = parked(persistent(20, "shared"), 3);
   options.insert(options.end(), four.begin(), four.end());
   auto driver = start(words(options));
-  BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint("shared"); }));
+  auto victim = wait_parked("shared");
   BOOST_TEST(hosts(1).size() >= 2u);
-  ::kill(hosts(1).back(), SIGKILL);
+  ::kill(victim, SIGKILL);
   auto output = ends_with(*driver, 0);
   BOOST_TEST(contains(output, "Goes on after episode"));
   // What the machines had is what the run has, also if it goes on elsewhere.
@@ -42,7 +42,7 @@ BOOST_AUTO_TEST_CASE(machines_of_several_devices_compute_and_recover_alike) {
   BOOST_TEST(contains(settled, "num_gpu: 4"), settled);
   BOOST_TEST(!contains(settled, "num_gpu: all"));
   auto whole = start({"run", config().string(), "--devices", "cpu:4", "--name",
-                      "whole", "--set", "runtime.num_episode=60", four[0],
+                      "whole", "--set", "runtime.num_episode=20", four[0],
                       four[1], four[2], four[3], four[4], four[5]});
   ends_with(*whole, 0);
   check_same("shared", "whole");
@@ -88,8 +88,7 @@ BOOST_AUTO_TEST_CASE(nodes_serve_one_run_after_the_other_which_waits) {
 BOOST_AUTO_TEST_CASE(a_killed_host_of_another_machine_is_the_cause) {
   start_nodes(2);
   auto driver = start(words({"--name", "far", "--set", forever}));
-  BOOST_REQUIRE(eventually([&] { return hosts(1).size() == 1; }));
-  auto victim = hosts(1).front();
+  auto victim = only_host(1);
   BOOST_REQUIRE(says(machines[1], "works for job"));
   ::kill(victim, SIGKILL);
   BOOST_TEST(driver->wait(within(5s)).value_or(-999) == 1);
@@ -127,7 +126,7 @@ BOOST_AUTO_TEST_CASE(a_killed_node_is_the_cause_and_comes_back) {
 
 BOOST_AUTO_TEST_CASE(a_frozen_node_is_the_cause_and_cleans_up_when_it_wakes) {
   start_nodes(2);
-  auto driver = start(words({"--set", forever}));
+  auto driver = start(words(impatient({"--set", forever}, 30s)));
   BOOST_REQUIRE(eventually([&] { return hosts().size() == 3; }));
   auto frozen = job_process_of(machines[1]);
   auto begin = std::chrono::steady_clock::now();
@@ -149,8 +148,7 @@ BOOST_AUTO_TEST_CASE(a_frozen_node_is_the_cause_and_cleans_up_when_it_wakes) {
 // Only they know how many devices "all" are.
 BOOST_AUTO_TEST_CASE(a_driver_that_wakes_after_its_grace_is_too_late) {
   start_nodes(2);
-  auto driver = start(
-    words({"--set", forever, "--set", "runtime.driver_grace_ms=1000"}));
+  auto driver = start(words(impatient({"--set", forever}, 3s)));
   BOOST_REQUIRE(eventually([&] { return hosts().size() == 3; }));
   driver->signal(SIGSTOP);
   no_hosts_left(soon());
@@ -162,21 +160,21 @@ BOOST_AUTO_TEST_CASE(a_driver_that_wakes_after_its_grace_is_too_late) {
 
 BOOST_AUTO_TEST_CASE(a_run_that_loses_a_node_goes_on_with_the_same_result) {
   start_nodes(2);
-  auto driver = start(words(persistent(60, "lossy")));
-  BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint("lossy"); }));
+  auto driver = start(words(parked(persistent(20, "lossy"))));
+  wait_parked("lossy");
   ::kill(job_process_of(machines[1]), SIGKILL);
   auto status = driver->wait(soon());
   BOOST_TEST_CONTEXT("output:\n" << driver->output()) {
     BOOST_TEST(status.value_or(-999) == 0);
     BOOST_TEST(contains(flat(driver->output()), "Goes on after episode"));
   }
-  check_same("lossy", one_machine("whole", 60));
+  check_same("lossy", one_machine("whole", 20));
 }
 
 BOOST_AUTO_TEST_CASE(a_run_waits_for_a_node_that_somebody_starts_again) {
   start_nodes(2);
-  auto driver = start(words(persistent(60, "patient")));
-  BOOST_REQUIRE(eventually([&] { return has_complete_checkpoint("patient"); }));
+  auto driver = start(words(parked(persistent(20, "patient"))));
+  wait_parked("patient");
   kill_machine(machines[1]);
   BOOST_TEST(!driver->wait(within(5s)));
   start_node(machines[1]);
@@ -184,7 +182,7 @@ BOOST_AUTO_TEST_CASE(a_run_waits_for_a_node_that_somebody_starts_again) {
   BOOST_TEST(contains(output, fmt::format("Waiting for node 1 ({}",
                                           machines[1].address())));
   BOOST_TEST(contains(output, "Goes on after episode"));
-  check_same("patient", one_machine("whole", 60));
+  check_same("patient", one_machine("whole", 20));
 }
 
 BOOST_AUTO_TEST_CASE(
@@ -214,39 +212,37 @@ BOOST_AUTO_TEST_CASE(an_interruption_ends_the_wait_for_a_node) {
 
 BOOST_AUTO_TEST_CASE(a_node_without_its_guard_is_taken_anew) {
   start_nodes(2);
-  auto driver = start(words(persistent(60, "unguarded")));
-  BOOST_REQUIRE(
-    eventually([&] { return has_complete_checkpoint("unguarded"); }));
+  auto driver = start(words(parked(persistent(20, "unguarded"))));
+  wait_parked("unguarded");
   auto guard = first_child(job_process_of(machines[1]));
-  BOOST_REQUIRE(guard > 0);
   ::kill(guard, SIGKILL);
   auto output = ends_with(*driver, 0);
   BOOST_TEST(contains(output, "the guard process is gone"));
   BOOST_TEST(says(machines[1], "the guard process is gone"));
-  check_same("unguarded", one_machine("whole", 60));
+  check_same("unguarded", one_machine("whole", 20));
 }
 
 BOOST_AUTO_TEST_CASE(hosts_of_a_frozen_node_end_after_the_grace_of_the_run) {
   start_nodes(2);
-  auto driver = start(
-    words({"--set", forever, "--set", "runtime.driver_grace_ms=1000"}));
+  constexpr auto grace = 3s;
+  auto driver = start(words(impatient({"--set", forever}, grace)));
   BOOST_REQUIRE(eventually([&] { return hosts().size() == 3; }));
   auto frozen = job_process_of(machines[1]);
   ::kill(frozen, SIGSTOP);
   ends_with(*driver, 1, within(10s));
-  no_hosts_left(within(1s + clean_up_bound + 2s));
+  no_hosts_left(within(grace + clean_up_bound + 2s));
   ::kill(frozen, SIGCONT);
   BOOST_TEST(says(machines[1], "waiting for a job at", 2));
 }
 
 BOOST_AUTO_TEST_CASE(a_debugger_may_stop_a_host_elsewhere_if_the_run_says_so) {
   start_nodes(2);
-  auto driver = start(words({"--set", forever, "--set", "runtime.debug=true"}));
-  BOOST_REQUIRE(eventually([&] { return hosts(1).size() == 1; }));
+  auto driver = start(
+    words(impatient({"--set", forever, "--set", "runtime.debug=true"}, 30s)));
+  auto stopped = only_host(1);
   BOOST_TEST(!driver->wait(within(500ms)));
-  auto stopped = hosts(1).front();
   ::kill(stopped, SIGSTOP);
-  BOOST_TEST(!driver->wait(within(1500ms)));
+  BOOST_TEST(!driver->wait(within(4s)));
   ::kill(stopped, SIGCONT);
   BOOST_TEST(!driver->wait(within(300ms)));
   driver->signal(SIGINT);
@@ -260,20 +256,29 @@ BOOST_AUTO_TEST_CASE(a_node_that_lags_is_a_warning_and_no_failure) {
   BOOST_REQUIRE(eventually([&] { return hosts().size() == 3; }));
   BOOST_TEST(!driver->wait(within(500ms)));
   auto held_up = job_process_of(machines[1]);
-  ::kill(held_up, SIGSTOP);
-  BOOST_TEST(!driver->wait(within(1s)));
-  ::kill(held_up, SIGCONT);
   auto file = runs() / "slow" / "errors.jsonl";
-  BOOST_TEST(eventually([&] { return contains(read_file(file), " ms late"); }));
-  auto rows = read_rows(file);
-  for (const auto& x : rows)
-    if (contains(x.dump(), " ms late"))
-      BOOST_TEST_CONTEXT(x.dump()) {
-        BOOST_TEST(contains(x.dump(), "warning"));
-        BOOST_TEST(contains(x.dump(), machines[1].address()));
-      }
+  auto late = [&](const std::string& row) {
+    return contains(row, " ms late") && contains(row, machines[1].address());
+  };
+  auto is_told = [&] {
+    return std::ranges::any_of(lines_of(read_file(file)), late);
+  };
+  // A driver that was held up itself blames nobody: then once more.
+  auto until = soon();
+  do {
+    ::kill(held_up, SIGSTOP);
+    BOOST_TEST(!driver->wait(within(1s)));
+    ::kill(held_up, SIGCONT);
+  } while (!eventually(is_told, within(2s)) && !until.passed());
   driver->signal(SIGINT);
   ends_with(*driver, 130);
+  auto warnings = 0;
+  for (const auto& x : read_rows(file))
+    if (late(x.dump())) {
+      ++warnings;
+      BOOST_TEST(x["level"] == "warning", x.dump());
+    }
+  BOOST_TEST(warnings > 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
