@@ -9,6 +9,7 @@
 
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -131,7 +132,8 @@ BOOST_FIXTURE_TEST_CASE(before_anything_has_begun_an_interrupt_ends_at_once,
 BOOST_FIXTURE_TEST_CASE(a_reader_that_goes_away_does_not_stop_the_run,
                         job_fixture) {
   int ends[2];
-  BOOST_REQUIRE(::pipe(ends) == 0);
+  // Nobody who is started holds the other end.
+  BOOST_REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
   program_options options;
   options.output = ends[1];
   auto driver = start(run_command(), options);
