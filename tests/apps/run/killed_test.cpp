@@ -159,7 +159,7 @@ BOOST_DATA_TEST_CASE_F(job_fixture, a_killed_driver_leaves_nothing_behind,
                        boost::unit_test::data::make(moments), when) {
   auto driver = start_with(when.fault);
   static_cast<void>(wait_held());
-  // All are counted, and one of them may be about to be what it is.
+  // One that has just been executed has no environment for a moment.
   auto until = soon();
   while (processes(*driver).size() != 6u && !until.passed())
     static_cast<void>(driver->wait(within(20ms)));
