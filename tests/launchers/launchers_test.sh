@@ -17,6 +17,8 @@ export TROUPE_LAUNCHERS_TEST=$work
 unset "${!SLURM@}"
 cd "$work" || exit 1
 children=()
+# A node that has no processor for a while is not lost.
+patient=(--set runtime.pulse_timeout_ms=10000)
 
 # Called by trap.
 # shellcheck disable=SC2317
@@ -28,16 +30,6 @@ trap clean_up EXIT
 
 # show FILE...: what was said, when something failed
 show() { sed 's/^/| /' "$@" 2>/dev/null; }
-
-# eventually SECONDS COMMAND...
-eventually() {
-  local -i left=$((20 * $1))
-  shift
-  until "$@" 2>/dev/null; do
-    ((left-- > 0)) || return 1
-    read -rt 0.05 <> <(:) || true
-  done
-}
 
 # Ends nodes as their supervisors do; the status is that of the last one.
 end_children() {
@@ -97,7 +89,7 @@ read -ra words <<<"$command"
 children=($!)
 if ! eventually 20 grep -q 'waiting for a job' unit.out ||
   ! timeout 60 "$program" run "$config" --nodes "$address" --certs certs \
-    --plain --name unit >run.out 2>&1 || ! finished unit; then
+    --plain --name unit "${patient[@]}" >run.out 2>&1 || ! finished unit; then
   complain "no run on the unit's node"
   show unit.out run.out
 fi
@@ -144,7 +136,8 @@ sbatch() {
   PATH=$work/stubs:$PATH SLURM_JOB_ID=$id SLURM_JOB_NAME=job \
     SLURM_JOB_NODELIST='stub[2-3]' SLURM_CPUS_PER_TASK=1 \
     TROUPE_PROGRAM=$program TROUPE_PORT=$slurm_port \
-    timeout -k 5 90 bash "$launchers/troupe.sbatch" "$config" "$@"
+    timeout -k 5 90 bash "$launchers/troupe.sbatch" "$config" \
+    "${patient[@]}" "$@"
 }
 
 slurm_port=$(free_port)
@@ -157,8 +150,8 @@ fi
 [[ -n $(find slurm-1/logs/127.0.0.3 -name 'host-0.log' 2>/dev/null) ]] ||
   complain "no host has run on the second machine of the Slurm job"
 
-# Told that its time is over, then started again.
-many=(--set runtime.save_episode_interval=1 --set runtime.num_episode=60)
+# Told that its time is over, then started again for what is left.
+many=(--set runtime.save_episode_interval=1 --set runtime.num_episode=1000000)
 has_checkpoint() { compgen -G 'runs/job-2/checkpoints/*/MANIFEST' >/dev/null; }
 slurm_port=$(free_port)
 child_of() { tr -d ' ' <"/proc/$1/task/$1/children"; }
@@ -170,8 +163,10 @@ kill -TERM "$(child_of "$(child_of $job)")"
 wait $job
 code=$?
 [[ $code == 130 ]] || complain "told to end, the Slurm script ends with $code"
-if ! SLURM_RESTART_COUNT=1 sbatch 2 >again.out 2>&1 || ! finished job-2 ||
-  [[ $(grep -c . runs/job-2/metrics.jsonl) != 60 ]]; then
+episodes() { grep -c . runs/job-2/metrics.jsonl; }
+all=$(($(episodes) + 20))
+if ! SLURM_RESTART_COUNT=1 sbatch 2 --set "runtime.num_episode=$all" \
+  >again.out 2>&1 || ! finished job-2 || [[ $(episodes) != "$all" ]]; then
   complain "started again, the Slurm script does not finish the run"
   show two.out again.out
 fi
@@ -190,7 +185,7 @@ cp certs/ca.pem certs/node.pem certs/node.key secret/
 port=$(free_port)
 
 # container OBJECT NAME COPIES WORD...: runs it as a pod would, with folders and
-# addresses of this machine. Nodes stay, everything else is waited for.
+# addresses of this machine. Nodes stay and wait, everything else is waited for.
 container() {
   local object=$1 name=$2 copies=$3 i word
   shift 3
@@ -208,6 +203,7 @@ container() {
       word=${word//troupe-node-1.troupe-node/127.0.0.3}
       words+=("${word//:4100/:$port}")
     done
+    [[ $name != driver ]] || words+=("${patient[@]}")
     if [[ $name == node ]]; then
       "${words[@]}" >"$pod/out" 2>&1 &
       children+=($!)
@@ -217,6 +213,13 @@ container() {
         show "$pod/$name.out"
       }
     fi
+  done
+  [[ $name == node ]] || return 0
+  for ((i = 0; i < copies; ++i)); do
+    eventually 20 grep -q 'waiting for a job' "$work/$object-$i/out" || {
+      complain "node $i of $object does not wait for a job"
+      show "$work/$object-$i/out"
+    }
   done
 }
 # shellcheck disable=SC1091 # made above
@@ -235,7 +238,7 @@ left() {
   return 1
 }
 nothing_left() { ! left; }
-eventually 5 nothing_left || complain "a process is left"
+eventually 20 nothing_left || complain "a process is left"
 
 ((failures == 0)) && echo 'all launchers work here'
 exit $((failures > 0))

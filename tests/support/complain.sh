@@ -13,6 +13,16 @@ complain() {
   failures=$((failures + 1))
 }
 
+# eventually SECONDS COMMAND...: tries it until it is true, for so long.
+eventually() {
+  local -i left=$((20 * $1))
+  shift
+  until "$@" 2>/dev/null; do
+    ((left-- > 0)) || return 1
+    read -rt 0.05 <> <(:) || true
+  done
+}
+
 # conclude [FILE...]: ends the script; if something failed, with 1 and what the
 # files hold.
 conclude() {
