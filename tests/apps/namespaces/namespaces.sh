@@ -80,6 +80,11 @@ runtime:
 END
 "$small" certs certs > /dev/null
 
+# Of runs in which nobody is silent: who has no processor for a while, or whose
+# packets are lost in a row, is not gone.
+patient=(--set runtime.pulse_timeout_ms=10000
+  --set runtime.driver_grace_ms=30000)
+
 addresses=${net}2:4100,${net}3:4100,${net}4:4100
 
 # start_nodes PROGRAM
@@ -152,14 +157,15 @@ metrics() {
 a_grpo_job_over_three_machines_learns_and_agrees_bit_for_bit() {
   start_nodes "$troupe"
   in_machine 0 "$troupe" run "$addition" --nodes "$addresses" --certs certs \
-    --plain --seed 1 --name grpo --set runtime.num_episode=20 > grpo.out 2>&1 &
+    --plain --seed 1 --name grpo --set runtime.num_episode=20 "${patient[@]}" \
+    > grpo.out 2>&1 &
   driver=$!
   ended 0 240 && says grpo.out "every replica equals its source bit for bit"
 }
 
 latency_and_loss_change_nothing_but_the_time() {
   start_nodes "$small"
-  start_run plain --set runtime.num_episode=20
+  start_run plain --set runtime.num_episode=20 "${patient[@]}"
   ended 0 60 || return 1
   for i in 0 1 2 3; do
     ip netns exec "$tag-$i" tc qdisc add dev eth0 root netem delay 10ms 3ms \
@@ -168,7 +174,7 @@ latency_and_loss_change_nothing_but_the_time() {
       return 0
     }
   done
-  start_run lossy --set runtime.num_episode=20
+  start_run lossy --set runtime.num_episode=20 "${patient[@]}"
   ended 0 120
   local code=$?
   for i in 0 1 2 3; do
@@ -212,12 +218,22 @@ a_frozen_machine_is_named_and_cleans_up_when_it_wakes() {
 
 a_run_goes_on_when_a_lost_machine_comes_back_with_the_same_result() {
   start_nodes "$small"
-  start_run whole --set runtime.num_episode=60
+  start_run whole --set runtime.num_episode=60 "${patient[@]}"
   ended 0 60 || return 1
+  # A rank on that machine stands still, only once, until it is lost.
+  local stands_still=() x held
+  for x in phase=training action=hold rank=1 nth=6 "once=$folder/once" \
+    "fifo=$folder/held"; do
+    stands_still+=(--set "models.trainer.fault_$x")
+  done
+  mkfifo held
+  exec {held}<> held
   start_run again --set runtime.num_episode=60 --set runtime.on_failure=restart \
-    --set runtime.save_episode_interval=1 --set runtime.restart_backoff_ms=10
-  wait_for 200 has_episode again 5 || return 1
+    --set runtime.save_episode_interval=1 --set runtime.restart_backoff_ms=10 \
+    "${patient[@]}" "${stands_still[@]}"
+  read -rt 20 _ <&"$held" || return 1
   ip netns pids "$tag-2" | xargs kill -9
+  wait_for 100 no_process 2 || return 1
   # Somebody starts the node again.
   in_machine 2 "$small" node --listen "${net}3:4100" --devices cpu:1 \
     --certs certs --log-dir logs-2 > node-2 2>&1 &
