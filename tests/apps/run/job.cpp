@@ -159,6 +159,7 @@ held_worker job_fixture::wait_held() {
   heard_.erase(0, end + 1);
   held_worker out;
   in >> out.name >> out.phase >> out.pid;
+  BOOST_REQUIRE(out.pid > 0);
   return out;
 }
 
