@@ -129,11 +129,13 @@ private:
       return;
     auto now = std::chrono::steady_clock::now();
     // Who was held up itself has heard nobody.
-    auto held_up = now - last_look_ > config_.pulse_timeout / 2;
+    auto gap = now - last_look_;
+    auto held_up = gap > config_.pulse_timeout / 2;
     last_look_ = now;
     next_look_ = deadline::after(config_.pulse);
     if (watches_node()) {
-      if (held_up && node_heard_)
+      // The node's grace may be the shorter of the two.
+      if (node_heard_ && (held_up || gap > config_.node_grace / 2))
         node_heard_ = now;
       // A node gives no signs before it listens: one that waits for a job.
       if (node_heard_ && now - *node_heard_ > config_.node_grace)
