@@ -129,13 +129,12 @@ private:
       return;
     auto now = std::chrono::steady_clock::now();
     // Who was held up itself has heard nobody.
-    auto gap = now - last_look_;
-    auto held_up = gap > config_.pulse_timeout / 2;
-    last_look_ = now;
+    auto late = now - next_look_.when();
+    auto held_up = late > config_.pulse_timeout / 2;
     next_look_ = deadline::after(config_.pulse);
     if (watches_node()) {
       // The node's grace may be the shorter of the two.
-      if (node_heard_ && (held_up || gap > config_.node_grace / 2))
+      if (node_heard_ && (held_up || late > config_.node_grace / 2))
         node_heard_ = now;
       // A node gives no signs before it listens: one that waits for a job.
       if (node_heard_ && now - *node_heard_ > config_.node_grace)
@@ -366,7 +365,6 @@ private:
   std::deque<report> reports_;
   std::optional<deadline> end_at_;
   deadline next_look_ = deadline::after(duration::zero());
-  time_point last_look_ = std::chrono::steady_clock::now();
   /// The node's last sign of life; nothing before the first.
   std::optional<time_point> node_heard_;
   bool node_lost_ = false;

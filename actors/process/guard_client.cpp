@@ -170,7 +170,8 @@ struct guard_client::impl {
   /// Asked wherever the time is read: the guard's end may be seen later than we
   /// have woken up.
   void note_gap(time_point now) {
-    if (!watches() || now - last_look <= config.node_grace)
+    // The next look is due after a pulse.
+    if (!watches() || now - last_look <= config.pulse + config.node_grace)
       return;
     overslept = true;
     woke = now;
@@ -190,7 +191,7 @@ struct guard_client::impl {
       overslept = false;
     note_gap(now);
     // Who was held up itself has heard nobody.
-    if (now - last_look > config.pulse_timeout / 2)
+    if (now - last_look > config.pulse + config.pulse_timeout / 2)
       guard_heard = now;
     last_look = now;
     next_sign = deadline::after(config.pulse);

@@ -92,10 +92,9 @@ struct bare_guard {
   pid_t pid = 0;
   unique_fd pidfd;
 
-  bare_guard() {
+  explicit bare_guard(guard_settings config = {}) {
     auto ends = make_socket_pair();
     BOOST_REQUIRE(ends);
-    guard_settings config;
     config.job_id = fresh_job_id();
     config.executable = host_program();
     auto self = ::getpid();
@@ -197,6 +196,18 @@ BOOST_AUTO_TEST_CASE(
     if (!harmless)
       BOOST_TEST(ended(guard.pidfd, soon()));
   }
+}
+
+// It looks once a pulse, and is not late for that.
+BOOST_AUTO_TEST_CASE(a_grace_of_less_than_two_pulses_ends_as_well) {
+  guard_settings config;
+  config.pulse = std::chrono::milliseconds{300};
+  config.pulse_timeout = std::chrono::milliseconds{500};
+  config.node_grace = std::chrono::milliseconds{400};
+  bare_guard guard{config};
+  auto alive = guard_protocol::encode(guard_protocol::alive{});
+  BOOST_REQUIRE((send_message(guard.socket.get(), alive) == io_status::done));
+  BOOST_TEST(ended(guard.pidfd, soon()));
 }
 
 BOOST_AUTO_TEST_CASE(a_message_that_is_too_long_ends_the_guard) {

@@ -179,6 +179,8 @@ BOOST_AUTO_TEST_CASE(what_is_left_goes_with_a_killed_process_and_nothing_else) {
 BOOST_AUTO_TEST_CASE(nobody_goes_on_before_the_guard_has_ended) {
   idle_process guard;
   settings.guard_pid = guard.pid;
+  // Made elsewhere: the sweeper may look at any moment.
+  make_file(path() / "9.partial/rank0/w");
   BOOST_REQUIRE(::flock(folder.get(), LOCK_EX | LOCK_NB) == 0);
   foreign_starter starter{settings};
   folder.reset();
@@ -186,7 +188,7 @@ BOOST_AUTO_TEST_CASE(nobody_goes_on_before_the_guard_has_ended) {
   // At once; but hosts may still write.
   BOOST_TEST(gone(run / "orders", soon()));
   BOOST_TEST(gone(run / "saved/8.partial", soon()));
-  make_file(run / "saved/9.partial/rank0/w");
+  fs::rename(path() / "9.partial", run / "saved/9.partial");
   BOOST_TEST(!is_free(run));
   guard.end();
   BOOST_TEST(ends(starter.sweeper_process));
@@ -196,7 +198,6 @@ BOOST_AUTO_TEST_CASE(nobody_goes_on_before_the_guard_has_ended) {
 
 BOOST_AUTO_TEST_CASE(what_others_write_after_the_end_goes_too) {
   settings.linger = std::chrono::seconds{3};
-  // Made elsewhere: the sweeper may look at any moment.
   make_file(path() / "9.partial/rank0/w");
   foreign_starter starter{settings};
   starter.end();
