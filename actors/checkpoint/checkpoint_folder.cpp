@@ -173,7 +173,7 @@ std::optional<std::string> find_damage(const fs::path& directory) {
   auto named = [&](const std::string& name, std::string_view what) {
     return fmt::format("{} {}", (directory / name).string(), what);
   };
-  // Of a file that lost its end, no other is to be blamed.
+  // Of a file that was cut inside a line, no other is to be blamed.
   if (written->empty() || written->back() != '\n')
     return named(manifest_name, "is cut off");
   for (const auto& [name, line] : lines_of(*written)) {

@@ -10,8 +10,9 @@
 namespace troupe::bench {
 
 /// CPU time that `processes` idle workers, their guard and this process take,
-/// in percent of one core: the figure `idle_cpu_percent`. Begins anew after each
-/// of the first `alarms_max` false alarms and fails with one more.
+/// in percent of one core: the figure `idle_cpu_percent`. Begins anew after
+/// the first `alarms_max` false alarms, those of one moment being one, and fails
+/// with the next.
 [[nodiscard]] result<void> measure_idle(troupe_node& node,
                                         std::int32_t processes, duration time,
                                         std::size_t alarms_max,

@@ -286,13 +286,16 @@ BOOST_AUTO_TEST_CASE(a_run_that_cannot_be_ended_is_waited_for_in_vain) {
   request.timeout_ms = 60'000;
   fixture::answer sent;
   std::thread other{[&] { sent = seat.run(request, source_groups, a); }};
-  stuck->entered.wait();
+  auto until = deadline::after(std::chrono::seconds{30});
+  while (!stuck->entered.try_wait() && !until.passed())
+    std::this_thread::yield();
   protocol::install_programs later;
   later.timeout_ms = 20;
   auto pieces = protocol::encode(test::sending(4), a);
   auto done = seat.install(later, pieces.front());
   stuck->let_go.count_down();
   other.join();
+  BOOST_TEST(!until.passed());
   BOOST_TEST(!sent);
   BOOST_REQUIRE(!done);
   BOOST_TEST((done.error().code() == errc::timed_out));

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs that succeed: what they leave behind, and that they can be repeated.
 #include <filesystem>
+#include <fstream>
 
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include "apps/run/job.hpp"
 
@@ -63,6 +65,22 @@ BOOST_FIXTURE_TEST_CASE(processes_or_threads_make_no_difference, job_fixture) {
   }
   BOOST_TEST(
     (timeless_metrics(runs() / "cpu") == timeless_metrics(runs() / "inp")));
+}
+
+// Signs of life come while a module has the worker's thread for itself.
+BOOST_FIXTURE_TEST_CASE(a_module_that_is_long_at_work_is_not_taken_for_frozen,
+                        job_fixture) {
+  auto go = fifo().string() + ".go";
+  BOOST_REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
+  auto words = fault_options({"trainer", 0, 1, "training", "hold"});
+  for (const auto* x :
+       {"models.trainer.fault_nth=2", "runtime.pulse_timeout_ms=2000"})
+    words.insert(words.end(), {"--set", x});
+  auto driver = start_run(words);
+  static_cast<void>(wait_held());
+  BOOST_TEST(!driver->wait(within(std::chrono::seconds{5})));
+  std::ofstream{go} << 'x';
+  BOOST_TEST(driver->wait(soon()).value_or(-999) == 0, driver->output());
 }
 
 BOOST_FIXTURE_TEST_CASE(two_runs_at_the_same_time_share_an_output_folder,

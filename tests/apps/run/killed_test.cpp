@@ -54,7 +54,7 @@ std::string hit_one(job_fixture& job, const moment& when, const char* what,
   auto words = job.fault_options(when.fault);
   // Who is frozen is known in time for the report.
   if (signal == SIGSTOP)
-    words.insert(words.end(), {"--set", "runtime.pulse_timeout_ms=800"});
+    words.insert(words.end(), {"--set", "runtime.pulse_timeout_ms=2000"});
   auto driver = job.start_run(words);
   auto held = job.wait_held();
   BOOST_TEST(held.phase == when.fault.phase);
