@@ -48,6 +48,8 @@ struct fixture {
   model::group_table destination_groups{hub};
   std::vector<float> from = {1, 2, 3, 4};
   std::vector<float> to = {0, 0, 0, 0};
+  std::shared_ptr<test::stub_device> gpu = std::make_shared<test::stub_device>(
+    3);
   sync_seat source{"t2p"};
   sync_seat destination{"t2p"};
   protocol::worker_name a{"trainer", {}, {}};
@@ -76,6 +78,14 @@ struct fixture {
     request.timeout_ms = 60'000;
     for (const auto& piece : protocol::encode(program, to))
       BOOST_REQUIRE(seat.install(request, piece));
+  }
+
+  /// Makes `seat` one that sends what lies on `gpu`.
+  void send_from_device(sync_seat& seat) {
+    install(seat, test::sending(4), a);
+    auto parameters = one("w", from);
+    parameters.front().device = gpu->where();
+    BOOST_REQUIRE(seat.bind(parameters));
   }
 
   void link(std::uint32_t generation) {
@@ -206,13 +216,9 @@ BOOST_AUTO_TEST_CASE(ws_5_a_rank_that_fails_does_not_keep_its_peer_waiting) {
 
 // A sync that chose to stage goes in place then.
 BOOST_AUTO_TEST_CASE(memory_that_runs_out_on_the_way_is_told_as_such) {
-  auto gpu = std::make_shared<test::stub_device>(3);
   gpu->maker = std::make_shared<full_device>();
   sync_seat seat{"t2p", gpu};
-  install(seat, test::sending(4), a);
-  auto parameters = one("w", from);
-  parameters.front().device = gpu->where();
-  BOOST_REQUIRE(seat.bind(parameters));
+  send_from_device(seat);
   protocol::transfer request;
   request.links = 1;
   request.timeout_ms = 10'000;
@@ -273,14 +279,10 @@ BOOST_AUTO_TEST_CASE(a_new_program_ends_a_run_that_was_left_over) {
 }
 
 BOOST_AUTO_TEST_CASE(a_run_that_cannot_be_ended_is_waited_for_in_vain) {
-  auto gpu = std::make_shared<test::stub_device>(3);
   auto stuck = std::make_shared<stuck_device>();
   gpu->maker = stuck;
   sync_seat seat{"t2p", gpu};
-  install(seat, test::sending(4), a);
-  auto parameters = one("w", from);
-  parameters.front().device = gpu->where();
-  BOOST_REQUIRE(seat.bind(parameters));
+  send_from_device(seat);
   protocol::transfer request;
   request.links = 1;
   request.timeout_ms = 60'000;

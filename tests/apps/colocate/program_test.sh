@@ -76,11 +76,12 @@ left() {
   local entry
   for entry in /proc/[0-9]*/environ; do
     [[ $(readlink "${entry%environ}exe" 2>/dev/null) == "$(readlink -f "$program")" ]] &&
-      grep -qszF "TROUPE_COLOCATE_TEST=$work" "$entry" 2>/dev/null && return
+      grep -qszF "TROUPE_COLOCATE_TEST=$work" "$entry" 2>/dev/null &&
+      echo "${entry//[^0-9]/}" && return
   done
   return 1
 }
-nothing_left() { ! left; }
-eventually 20 nothing_left || complain "a process is left"
+nothing_left() { ! left >/dev/null; }
+eventually 20 nothing_left || complain "process $(left) is left"
 
 conclude out out2 out3
